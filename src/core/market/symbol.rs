@@ -1,0 +1,74 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The longest symbol, in characters: option symbols (OCC, 21) are not traded here; the longest
+/// share and pair symbols in use have 12.
+const LENGTH_MAX: usize = 15;
+
+/// A traded instrument's name, such as `AAPL` or `BRK.B`: 1 to 15 of `A-Z 0-9 . - /`, copied freely.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Symbol {
+    text: [u8; LENGTH_MAX],
+    length: u8,
+}
+
+/// Text that is no symbol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{text}\" is not a symbol: expected 1 to 15 of A-Z, 0-9, '.', '-' and '/', such as AAPL or BRK.B")]
+pub struct SymbolError {
+    /// What was read.
+    pub text: String,
+}
+
+impl Symbol {
+    /// The symbol's characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl FromStr for Symbol {
+    type Err = SymbolError;
+    /// Reads a symbol; lower case is accepted and raised.
+    fn from_str(input: &str) -> Result<Self, SymbolError> {
+        let error = || SymbolError { text: input.to_owned() };
+        if input.is_empty() || input.len() > LENGTH_MAX {
+            return Err(error());
+        }
+        let mut text = [0; LENGTH_MAX];
+        for (slot, byte) in text.iter_mut().zip(input.bytes()) {
+            if !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'/')) {
+                return Err(error());
+            }
+            *slot = byte.to_ascii_uppercase();
+        }
+        Ok(Self { text, length: u8::try_from(input.len()).map_err(|_| error())? })
+    }
+}
+
+impl fmt::Display for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Symbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Symbol {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Symbol {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,389 @@
+//! Exact money: prices, amounts, quantities and ratios as distinct integers.
+//!
+//! | type | unit | example |
+//! |---|---|---|
+//! | [`Price`] | 10⁻⁸ of the currency, a share | `Price::from_cents(12_34)` |
+//! | [`Money`] | 10⁻⁸ of the currency | `price.times(quantity)?` |
+//! | [`Quantity`] | 10⁻⁹ of a share | `Quantity::whole(100)` |
+//! | [`Bps`] | 1/10,000 | `Bps(200)` is 2 % |
+//!
+//! Arithmetic is checked: an overflow is an error that its caller handles, never a panic. A rounding
+//! names its direction. As text the types are decimals (`"12.34"`), and they parse exactly: a digit
+//! that the unit cannot hold is an error.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Arithmetic on money that has no answer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum MoneyError {
+    /// The result does not fit in 64 bits.
+    #[error("{operation} overflows")]
+    Overflow { operation: &'static str },
+    /// A division by zero.
+    #[error("{operation} divides by zero")]
+    DivisionByZero { operation: &'static str },
+    /// A number that is not finite or is out of range.
+    #[error("{value} is not a {kind}")]
+    NotFinite { value: f64, kind: &'static str },
+    /// Text that is no decimal of this type's precision.
+    #[error("\"{text}\" is not a {kind}: expected a decimal with at most {decimals} places, such as 12.34")]
+    Unreadable { text: String, kind: &'static str, decimals: u32 },
+}
+
+const fn overflow(operation: &'static str) -> MoneyError {
+    MoneyError::Overflow { operation }
+}
+
+/// Narrows an exact product or quotient back to 64 bits.
+fn narrow(value: i128, operation: &'static str) -> Result<i64, MoneyError> {
+    i64::try_from(value).map_err(|_| overflow(operation))
+}
+
+fn parse_decimal(text: &str, decimals: u32, kind: &'static str) -> Result<i64, MoneyError> {
+    let unreadable = || MoneyError::Unreadable { text: text.to_owned(), kind, decimals };
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
+        return Err(unreadable());
+    }
+    let kept = fraction.trim_end_matches('0');
+    if kept.len() > decimals as usize {
+        return Err(unreadable());
+    }
+    let mut value: i128 = 0;
+    for byte in whole.bytes().chain(kept.bytes()) {
+        value = value
+            .checked_mul(10)
+            .and_then(|v| v.checked_add(i128::from(byte - b'0')))
+            .ok_or_else(|| overflow("reading a decimal"))?;
+    }
+    let missing = decimals - kept.len() as u32; // kept.len() <= decimals <= 9
+    value = value.checked_mul(10_i128.pow(missing)).ok_or_else(|| overflow("reading a decimal"))?;
+    narrow(if negative { -value } else { value }, "reading a decimal")
+}
+
+fn write_decimal(f: &mut fmt::Formatter<'_>, value: i64, decimals: u32, shown: usize) -> fmt::Result {
+    let unit = 10_u64.pow(decimals);
+    let magnitude = value.unsigned_abs();
+    let fraction = format!("{:0width$}", magnitude % unit, width = decimals as usize);
+    let needed = fraction.trim_end_matches('0').len().max(shown);
+    let sign = if value < 0 { "-" } else { "" };
+    let text = if needed == 0 {
+        format!("{sign}{}", magnitude / unit)
+    } else {
+        format!("{sign}{}.{}", magnitude / unit, &fraction[..needed])
+    };
+    f.pad(&text)
+}
+
+/// Accepts a decimal as text, as an integer, or as the shortest decimal of a float.
+struct DecimalVisitor<T> {
+    kind: &'static str,
+    _type: std::marker::PhantomData<T>,
+}
+
+impl<T: FromStr<Err = MoneyError>> de::Visitor<'_> for DecimalVisitor<T> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a {} as a decimal, such as 12.34", self.kind)
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<T, E> {
+        value.to_string().parse().map_err(E::custom)
+    }
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<T, E> {
+        value.to_string().parse().map_err(E::custom)
+    }
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<T, E> {
+        // The shortest decimal that reads back as this float is what a person typed.
+        value.to_string().parse().map_err(E::custom)
+    }
+}
+
+macro_rules! decimal_type {
+    ($name:ident, $kind:literal, $decimals:literal, $shown:literal) => {
+        impl $name {
+            /// Zero.
+            pub const ZERO: Self = Self(0);
+            /// The largest value.
+            pub const MAX: Self = Self(i64::MAX);
+            /// Units in one whole.
+            pub const UNIT: i64 = 10_i64.pow($decimals);
+
+            /// Adds, or says that the sum overflows.
+            pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
+                self.0.checked_add(other.0).map(Self).ok_or(overflow(concat!("adding a ", $kind)))
+            }
+            /// Subtracts, or says that the difference overflows.
+            pub fn minus(self, other: Self) -> Result<Self, MoneyError> {
+                self.0.checked_sub(other.0).map(Self).ok_or(overflow(concat!("subtracting a ", $kind)))
+            }
+            /// Changes the sign; saturates at the single value that has no opposite.
+            #[must_use]
+            pub const fn negated(self) -> Self {
+                Self(self.0.saturating_neg())
+            }
+            /// The distance from zero.
+            #[must_use]
+            pub const fn abs(self) -> Self {
+                Self(self.0.saturating_abs())
+            }
+            /// Whether it is zero.
+            #[must_use]
+            pub const fn is_zero(self) -> bool {
+                self.0 == 0
+            }
+            /// Whether it is above zero.
+            #[must_use]
+            pub const fn is_positive(self) -> bool {
+                self.0 > 0
+            }
+            /// Whether it is below zero.
+            #[must_use]
+            pub const fn is_negative(self) -> bool {
+                self.0 < 0
+            }
+            /// Multiplies by an integer.
+            pub fn scaled(self, factor: i64) -> Result<Self, MoneyError> {
+                self.0.checked_mul(factor).map(Self).ok_or(overflow(concat!("multiplying a ", $kind)))
+            }
+            /// The nearest float, for indicators and pictures only.
+            #[must_use]
+            pub fn to_f64(self) -> f64 {
+                self.0 as f64 / Self::UNIT as f64
+            }
+            /// Takes a float back, rounded to the nearest unit; the one way out of floating point.
+            ///
+            /// # Errors
+            /// [`MoneyError::NotFinite`] for NaN, infinities and what does not fit.
+            pub fn from_f64(value: f64) -> Result<Self, MoneyError> {
+                let scaled = (value * Self::UNIT as f64).round();
+                if !scaled.is_finite() || scaled.abs() >= i64::MAX as f64 {
+                    return Err(MoneyError::NotFinite { value, kind: $kind });
+                }
+                Ok(Self(scaled as i64))
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_decimal(f, self.0, $decimals, $shown)
+            }
+        }
+        impl FromStr for $name {
+            type Err = MoneyError;
+            fn from_str(text: &str) -> Result<Self, MoneyError> {
+                parse_decimal(text, $decimals, $kind).map(Self)
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(DecimalVisitor { kind: $kind, _type: std::marker::PhantomData })
+            }
+        }
+    };
+}
+
+/// A price of one share, in 10⁻⁸ of the currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Price(pub i64);
+decimal_type!(Price, "price", 8, 2);
+
+/// An amount of the account's currency, in 10⁻⁸; negative for a debit or a loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Money(pub i64);
+decimal_type!(Money, "amount of money", 8, 2);
+
+/// A number of shares, in 10⁻⁹; negative where a type says so (a short position).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Quantity(pub i64);
+decimal_type!(Quantity, "quantity", 9, 0);
+
+impl Price {
+    /// A price in whole cents.
+    #[must_use]
+    pub const fn from_cents(cents: i64) -> Self {
+        Self(cents.saturating_mul(1_000_000))
+    }
+
+    /// What `quantity` shares cost at this price, rounded toward negative infinity to 10⁻⁸.
+    ///
+    /// ```
+    /// use daybook_core::money::{Price, Quantity};
+    /// let cost = Price::from_cents(12_34).times(Quantity::whole(100)).unwrap();
+    /// assert_eq!(cost.to_string(), "1234.00");
+    /// ```
+    pub fn times(self, quantity: Quantity) -> Result<Money, MoneyError> {
+        let product = i128::from(self.0) * i128::from(quantity.0);
+        narrow(product.div_euclid(i128::from(Quantity::UNIT)), "price times quantity").map(Money)
+    }
+
+    /// The price moved by a ratio of itself, rounded toward negative infinity to 10⁻⁸.
+    pub fn moved_by(self, ratio: Bps) -> Result<Self, MoneyError> {
+        let product = i128::from(self.0) * (i128::from(Bps::ONE.0) + i128::from(ratio.0));
+        narrow(product.div_euclid(i128::from(Bps::ONE.0)), "moving a price").map(Self)
+    }
+
+    /// The smallest legal step at this price: a cent at or above one dollar, a hundredth of a cent
+    /// below (SEC Rule 612).
+    #[must_use]
+    pub const fn tick(self) -> Self {
+        if self.0 >= Self::UNIT { Self(1_000_000) } else { Self(10_000) }
+    }
+
+    /// Rounds down to a whole tick.
+    #[must_use]
+    pub const fn round_to_tick_down(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(self.tick().0))
+    }
+
+    /// Rounds up to a whole tick.
+    #[must_use]
+    pub const fn round_to_tick_up(self) -> Self {
+        let tick = self.tick().0;
+        let rest = self.0.rem_euclid(tick);
+        if rest == 0 { self } else { Self(self.0.saturating_add(tick - rest)) }
+    }
+}
+
+impl Money {
+    /// An amount of whole currency units.
+    #[must_use]
+    pub const fn whole(units: i64) -> Self {
+        Self(units.saturating_mul(Self::UNIT))
+    }
+
+    /// A share of this amount, rounded toward negative infinity to 10⁻⁸.
+    pub fn portion(self, ratio: Bps) -> Result<Self, MoneyError> {
+        let product = i128::from(self.0) * i128::from(ratio.0);
+        narrow(product.div_euclid(i128::from(Bps::ONE.0)), "a portion of an amount").map(Self)
+    }
+
+    /// How many shares this amount buys at `price`, rounded toward zero to 10⁻⁹.
+    pub fn shares_at(self, price: Price) -> Result<Quantity, MoneyError> {
+        if price.is_zero() {
+            return Err(MoneyError::DivisionByZero { operation: "shares for an amount" });
+        }
+        let scaled = i128::from(self.0) * i128::from(Quantity::UNIT);
+        narrow(scaled / i128::from(price.0), "shares for an amount").map(Quantity)
+    }
+
+    /// This amount for each share of `quantity`, rounded to the nearest 10⁻⁸ (half away from zero).
+    pub fn per_share(self, quantity: Quantity) -> Result<Price, MoneyError> {
+        if quantity.is_zero() {
+            return Err(MoneyError::DivisionByZero { operation: "an amount a share" });
+        }
+        let scaled = i128::from(self.0) * i128::from(Quantity::UNIT);
+        let divisor = i128::from(quantity.0);
+        let half = divisor.abs() / 2;
+        let adjusted = if (scaled < 0) == (divisor < 0) {
+            scaled + half * divisor.signum()
+        } else {
+            scaled - half * divisor.signum()
+        };
+        narrow(adjusted / divisor, "an amount a share").map(Price)
+    }
+
+    /// This amount as a ratio of another, rounded toward negative infinity to a basis point.
+    pub fn ratio_of(self, whole: Self) -> Result<Bps, MoneyError> {
+        if whole.is_zero() {
+            return Err(MoneyError::DivisionByZero { operation: "a ratio of amounts" });
+        }
+        let scaled = i128::from(self.0) * i128::from(Bps::ONE.0);
+        narrow(scaled.div_euclid(i128::from(whole.0)), "a ratio of amounts").map(Bps)
+    }
+}
+
+impl Quantity {
+    /// A number of whole shares.
+    #[must_use]
+    pub const fn whole(shares: i64) -> Self {
+        Self(shares.saturating_mul(Self::UNIT))
+    }
+
+    /// Rounds toward zero to a multiple of `lot`; a lot of zero or less leaves it as it is.
+    #[must_use]
+    pub const fn floor_to_lot(self, lot: Self) -> Self {
+        if lot.0 <= 0 { self } else { Self(self.0 - self.0 % lot.0) }
+    }
+}
+
+/// A ratio in basis points: `Bps(10_000)` is one whole. As text it is a percentage: `"2%"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Bps(pub i64);
+
+impl Bps {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+    /// One whole: 100 %.
+    pub const ONE: Self = Self(10_000);
+
+    /// The nearest float ratio (1.0 is the whole), for statistics only.
+    #[must_use]
+    pub fn to_f64(self) -> f64 {
+        self.0 as f64 / Self::ONE.0 as f64
+    }
+
+    /// Takes a float ratio (1.0 is the whole), rounded to the nearest basis point.
+    ///
+    /// # Errors
+    /// [`MoneyError::NotFinite`] for NaN, infinities and what does not fit.
+    pub fn from_f64(ratio: f64) -> Result<Self, MoneyError> {
+        let scaled = (ratio * Self::ONE.0 as f64).round();
+        if !scaled.is_finite() || scaled.abs() >= i64::MAX as f64 {
+            return Err(MoneyError::NotFinite { value: ratio, kind: "ratio" });
+        }
+        Ok(Self(scaled as i64))
+    }
+}
+
+impl fmt::Display for Bps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Percent(i64);
+        impl fmt::Display for Percent {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_decimal(f, self.0, 2, 0)
+            }
+        }
+        f.pad(&format!("{}%", Percent(self.0)))
+    }
+}
+
+impl FromStr for Bps {
+    type Err = MoneyError;
+    fn from_str(text: &str) -> Result<Self, MoneyError> {
+        let unreadable = || MoneyError::Unreadable {
+            text: text.to_owned(),
+            kind: "percentage with its sign, such as 2%",
+            decimals: 2,
+        };
+        let number = text.strip_suffix('%').ok_or_else(unreadable)?;
+        parse_decimal(number.trim_end(), 2, "percentage").map(Self).map_err(|_| unreadable())
+    }
+}
+
+impl Serialize for Bps {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bps {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
