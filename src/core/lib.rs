@@ -7,6 +7,8 @@
 //! The way of a decision: [`market`] facts become features, a strategy's signals, risk's verdicts and
 //! intents; fills come back and are folded into positions.
 
+pub mod alert;
 pub mod market;
 pub mod money;
+pub mod order;
 pub mod time;

@@ -1,0 +1,75 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// Alpaca's bound, the tightest of the brokers in use that accept free text.
+const LENGTH_MAX: usize = 128;
+
+/// The name under which an order is sent, and under which a broker refuses it a second time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClientOrderId(String);
+
+/// Text that is no client order id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{text}\" is not a client order id: expected 1 to 128 printable ASCII characters without spaces")]
+pub struct ClientOrderIdError {
+    /// What was read.
+    pub text: String,
+}
+
+impl ClientOrderId {
+    /// Derives the id of an order from where it was decided, and from nothing else.
+    ///
+    /// Symbol and quantity are left out on purpose: if a restored ledger decides differently for the
+    /// same slot, the broker must refuse the second order, not fill both.
+    ///
+    /// ```
+    /// use daybook_core::{order::ClientOrderId, time::Timestamp};
+    /// let slot: Timestamp = "2026-11-16T14:50:05Z".parse().unwrap();
+    /// let id = ClientOrderId::derive("1f3a9c2e", "analysis", slot, 0, 0);
+    /// assert_eq!(id.as_str(), "dbk-1f3a9c2e-analysis-1794840605000-0-0");
+    /// ```
+    #[must_use]
+    pub fn derive(ledger_id: &str, job: &str, slot: Timestamp, leg: u32, revision: u32) -> Self {
+        Self(format!("dbk-{ledger_id}-{job}-{}-{leg}-{revision}", slot.0))
+    }
+
+    /// The id's characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClientOrderId {
+    type Err = ClientOrderIdError;
+    fn from_str(text: &str) -> Result<Self, ClientOrderIdError> {
+        if text.is_empty() || text.len() > LENGTH_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ClientOrderIdError { text: text.to_owned() });
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ClientOrderId {
+    type Error = ClientOrderIdError;
+    fn try_from(text: String) -> Result<Self, ClientOrderIdError> {
+        text.parse()
+    }
+}
+
+impl From<ClientOrderId> for String {
+    fn from(id: ClientOrderId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ClientOrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}

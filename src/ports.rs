@@ -1,0 +1,169 @@
+//! The traits for what Daybook does not control: the clock, the market's data, the broker, and the
+//! channels on which people are told.
+//!
+//! Adapters implement them; the engine and the jobs see nothing else. A port's errors are classed by
+//! what may be done next, never by what went wrong in some protocol.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use daybook_core::alert::AlertLevel;
+use daybook_core::market::{Bar, Quote, Symbol};
+use daybook_core::money::Price;
+use daybook_core::order::{Account, BrokerPosition, ClientOrderId, Fill, Order, OrderTicket};
+use daybook_core::risk::Approved;
+use daybook_core::time::{SessionDate, Timestamp};
+
+/// Tells the time and waits for it.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// The wall clock. It may step, in both directions.
+    fn wall(&self) -> Timestamp;
+    /// Time since some fixed point; never goes back.
+    fn monotonic(&self) -> Duration;
+    /// Returns once the wall clock has reached `instant`; at once if it has.
+    async fn sleep_until(&self, instant: Timestamp);
+}
+
+/// What went wrong at a feed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeedError {
+    /// It may work later.
+    #[error("{feed}: {reason}")]
+    Retryable { feed: String, reason: String },
+    /// It will not work as asked.
+    #[error("{feed}: {reason}")]
+    Rejected { feed: String, reason: String },
+}
+
+/// Where bars and quotes come from.
+///
+/// A feed never answers with what was not known at `as_of`: a bar is there once it is complete.
+#[async_trait]
+pub trait MarketFeed: Send + Sync {
+    /// The feed's name, as it stands with the facts: `simulated`, `files`.
+    fn name(&self) -> &str;
+    /// Every symbol it can tell of.
+    async fn universe(&self) -> Result<Vec<SymbolInfo>, FeedError>;
+    /// One-minute bars with `from <= start` that were complete at `as_of`, in order. Extended hours
+    /// are included.
+    async fn minute_bars(&self, symbol: Symbol, from: Timestamp, as_of: Timestamp) -> Result<Vec<Bar>, FeedError>;
+    /// One bar a session (regular hours) for the last `sessions` sessions that ended before `before`, in order.
+    async fn daily_bars(&self, symbol: Symbol, sessions: usize, before: SessionDate) -> Result<Vec<Bar>, FeedError>;
+    /// The quote in force at `as_of`, with its own instant; `None` if there is none.
+    async fn quote(&self, symbol: Symbol, as_of: Timestamp) -> Result<Option<Quote>, FeedError>;
+    /// News items of the symbol published in `(from, as_of]`, in order.
+    async fn news(&self, symbol: Symbol, from: Timestamp, as_of: Timestamp) -> Result<Vec<NewsItem>, FeedError>;
+}
+
+/// What a feed knows of a symbol.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SymbolInfo {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// Its sector; `-` where unknown.
+    pub sector: String,
+}
+
+/// A headline.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct NewsItem {
+    /// When it was published.
+    pub at: Timestamp,
+    /// Its text.
+    pub headline: String,
+}
+
+/// What went wrong at a broker, classed by what may be done next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    /// Nothing happened at the broker; the same call may be made again.
+    #[error("{broker}: {reason}")]
+    Retryable { broker: String, reason: String },
+    /// The broker has said no, and will say no again.
+    #[error("{broker} refuses: {reason}")]
+    Rejected { broker: String, reason: String },
+    /// The order id was used before. Look it up: it may be this very order.
+    #[error("{broker}: client order id {client_order_id} exists")]
+    Duplicate { broker: String, client_order_id: ClientOrderId },
+    /// Nobody knows whether it happened: look it up, never send it again blindly.
+    #[error("{broker}: outcome unknown: {reason}")]
+    Unknown { broker: String, reason: String },
+}
+
+/// A page of fills and where the next one begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FillPage {
+    /// In the order of the broker's own record.
+    pub fills: Vec<Fill>,
+    /// Opaque; stored in the transaction that stores the page.
+    pub cursor: String,
+    /// Whether another page is there already.
+    pub more: bool,
+}
+
+/// Who holds the account.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// The broker's name, for people: `paper`.
+    fn name(&self) -> &str;
+    /// The account's figures.
+    async fn account(&self) -> Result<Account, BrokerError>;
+    /// Everything the account holds.
+    async fn positions(&self) -> Result<Vec<BrokerPosition>, BrokerError>;
+    /// Orders that are not terminal, legs listed on their own after their parent.
+    async fn open_orders(&self) -> Result<Vec<Order>, BrokerError>;
+    /// The order sent under `id`, followed by its legs; empty if the broker has never seen it.
+    async fn orders_by_client_id(&self, id: &ClientOrderId) -> Result<Vec<Order>, BrokerError>;
+    /// The orders with these broker ids, whatever their state; unknown ids are left out.
+    async fn orders(&self, broker_order_ids: &[String]) -> Result<Vec<Order>, BrokerError>;
+    /// Sends an order. The answer is the order followed by its legs.
+    async fn submit(&self, ticket: &Approved<OrderTicket>) -> Result<Vec<Order>, BrokerError>;
+    /// Asks for a cancel of an order and its group. Accepted is not canceled: look at the order.
+    async fn cancel(&self, broker_order_id: &str) -> Result<(), BrokerError>;
+    /// Moves the stop price of a resting stop order. The answer is the order in force afterwards.
+    async fn replace_stop(&self, broker_order_id: &str, stop: Price) -> Result<Order, BrokerError>;
+    /// Fills after `cursor` (`None`: from the beginning).
+    async fn fills(&self, cursor: Option<&str>) -> Result<FillPage, BrokerError>;
+}
+
+/// What went wrong on a channel.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// It may work later; `after` is the service's own wish.
+    #[error("{channel}: {reason}")]
+    Transient { channel: String, reason: String, after: Option<Duration> },
+    /// It will not work until somebody changes something.
+    #[error("{channel}: {reason}")]
+    Permanent { channel: String, reason: String },
+}
+
+/// A message as a channel gets it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Message {
+    /// The same for every attempt: what the receiver may deduplicate by.
+    pub key: String,
+    /// Which attempt it is, from 1: from 2 on the message says that it may be a repetition.
+    pub attempt: u32,
+    /// How much it matters.
+    pub level: AlertLevel,
+    /// One line.
+    pub subject: String,
+    /// Plain text.
+    pub text: String,
+    /// The same as a page, where there is one.
+    pub html: Option<String>,
+    /// Pictures that the page refers to as `cid:NAME`: name and PNG bytes.
+    pub pictures: Vec<(String, Vec<u8>)>,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
+/// A way to tell a person.
+#[async_trait]
+pub trait Channel: Send + Sync {
+    /// The channel's name in the configuration: `file`, `email`.
+    fn name(&self) -> &str;
+    /// Delivers one message; the answer is the service's own receipt.
+    async fn deliver(&self, message: &Message) -> Result<String, ChannelError>;
+}
