@@ -1,1 +1,6 @@
-//! x
+//! Daybook runs a trading day unattended, and keeps every fact, decision, order and fill in one
+//! SQLite ledger.
+//!
+//! Start with `src/ARCHITECTURE.md`: it shows the way of the data and what each module is for.
+
+pub mod ports;

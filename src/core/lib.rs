@@ -4,11 +4,17 @@
 //! answer follows from its arguments alone. That is what makes a recorded day decidable again, and
 //! a replayed day the live program under another clock.
 //!
-//! The way of a decision: [`market`] facts become features, a strategy's signals, risk's verdicts and
-//! intents; fills come back and are folded into positions.
+//! The way of a decision: [`market`] facts become features, a [`strategy`]'s signals, [`risk`]'s verdicts and
+//! [`order`] intents; fills come back and [`portfolio`] folds them into positions.
 
 pub mod alert;
+pub mod decision;
 pub mod market;
 pub mod money;
 pub mod order;
+pub mod portfolio;
+pub mod report;
+pub mod risk;
+pub mod schedule;
+pub mod strategy;
 pub mod time;

@@ -1,0 +1,114 @@
+//! A decision: everything that a run's commit writes and its dispatch sends.
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Alert;
+use crate::market::Symbol;
+use crate::money::{Money, Price};
+use crate::order::Intent;
+use crate::portfolio::PositionChange;
+use crate::risk::{Halt, HaltKind, Verdict};
+use crate::schedule::Pace;
+use crate::strategy::{Reason, Signal};
+use crate::time::{SessionDate, Timestamp};
+
+/// What a job decided for one slot. The same facts give the same decision, byte for byte.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Decision {
+    /// One line for a person: `3 candidates of 500 symbols`.
+    pub summary: String,
+    /// The symbols a scan chose, best first; they replace the session's earlier ones.
+    pub candidates: Option<Vec<Candidate>>,
+    /// Each signal with risk's answer.
+    pub reviews: Vec<Review>,
+    /// What to do at the broker.
+    pub intents: Vec<Intent>,
+    /// Latches to set.
+    pub halts: Vec<Halt>,
+    /// Latches to clear, because their condition is over.
+    pub cleared_halts: Vec<HaltKind>,
+    /// Changes in the life of positions.
+    pub positions: Vec<PositionChange>,
+    /// The account's figures at this instant.
+    pub equity: Option<EquityPoint>,
+    /// How often to analyse from now on, and why.
+    pub pace: Option<PaceChoice>,
+    /// The figures of the ended session, as the digest and `v_day` show them.
+    pub day: Option<crate::report::DayReport>,
+    /// What a person is told.
+    pub alerts: Vec<Alert>,
+}
+
+/// A symbol that the scan chose, with what it was ranked by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// 1 is the best.
+    pub rank: u32,
+    /// What it was ranked by; comparable within one scan only.
+    pub score: i64,
+    /// The factors, with their numbers.
+    pub factors: Vec<Reason>,
+}
+
+/// A signal and risk's answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    /// What a strategy proposed.
+    pub signal: Signal,
+    /// What risk said.
+    pub verdict: Verdict,
+    /// The leg of the intent that came of it.
+    pub leg: Option<u32>,
+}
+
+/// The account at an instant of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EquityPoint {
+    /// The session it counts to.
+    pub session: SessionDate,
+    /// When.
+    pub at: Timestamp,
+    /// Cash and positions at the marks.
+    pub equity: Money,
+    /// Equity at the session's open; the day's result is measured from it.
+    pub opening_equity: Money,
+    /// The value of all positions, longs and shorts added.
+    pub exposure: Money,
+    /// Realised since the open.
+    pub realised: Money,
+    /// Not yet realised.
+    pub unrealised: Money,
+    /// Fees since the open.
+    pub fees: Money,
+}
+
+impl EquityPoint {
+    /// The day's result: realised and unrealised, less fees; saturates.
+    #[must_use]
+    pub fn day_pnl(&self) -> Money {
+        Money(self.realised.0.saturating_add(self.unrealised.0).saturating_sub(self.fees.0))
+    }
+}
+
+/// A pace and the numbers that chose it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaceChoice {
+    /// Fast, normal or slow.
+    pub pace: Pace,
+    /// Why.
+    pub reasons: Vec<Reason>,
+}
+
+/// A price that a position or a signal is valued at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// Its price.
+    pub price: Price,
+    /// When it was valid.
+    pub at: Timestamp,
+}

@@ -1,0 +1,76 @@
+use serde::{Deserialize, Serialize};
+
+use crate::market::Symbol;
+use crate::money::{Bps, Price};
+use crate::order::Side;
+use crate::time::Timestamp;
+
+/// Which way a position earns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// When the price rises.
+    Long,
+    /// When the price falls.
+    Short,
+}
+
+impl Direction {
+    /// The side that opens it.
+    #[must_use]
+    pub const fn entry_side(self) -> Side {
+        match self {
+            Self::Long => Side::Buy,
+            Self::Short => Side::Sell,
+        }
+    }
+
+    /// `long` or `short`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Long => "long",
+            Self::Short => "short",
+        }
+    }
+}
+
+/// One ground of a decision, as a person reads it: a measure and its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// What was measured: `range high`.
+    pub measure: String,
+    /// Its number, with the unit: `12.34`, `2.1 x`.
+    pub value: String,
+}
+
+impl Reason {
+    /// A measure and its number.
+    #[must_use]
+    pub fn new(measure: &str, value: impl ToString) -> Self {
+        Self { measure: measure.to_owned(), value: value.to_string() }
+    }
+}
+
+/// A strategy's proposal to open a position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signal {
+    /// What to trade.
+    pub symbol: Symbol,
+    /// The strategy's name in the configuration.
+    pub strategy: String,
+    /// Which way.
+    pub direction: Direction,
+    /// The price the proposal was made at.
+    pub entry: Price,
+    /// Where the loss is taken.
+    pub stop: Price,
+    /// Where the profit is taken.
+    pub target: Price,
+    /// How sure the strategy is: 0 % to 100 %.
+    pub confidence: Bps,
+    /// Its grounds, with numbers.
+    pub reasons: Vec<Reason>,
+    /// After this instant it must not be traded on.
+    pub valid_until: Timestamp,
+}
