@@ -36,8 +36,26 @@ pub struct Decision {
     pub pace: Option<PaceChoice>,
     /// The figures of the ended session, as the digest and `v_day` show them.
     pub day: Option<crate::report::DayReport>,
+    /// What to do outside the broker.
+    pub chores: Vec<Chore>,
     /// What a person is told.
     pub alerts: Vec<Alert>,
+}
+
+/// Work outside the broker and the ledger's rows. It is done after the commit, and done again if the
+/// process dies in the middle: each chore bears that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Chore {
+    /// Copies the ledger to the backup folder, and removes copies beyond the number to keep.
+    Backup { keep: u32 },
+    /// Checks the ledger's file and its invariants.
+    Check,
+    /// Removes the records of runs that ended before this instant and events older than it. Orders,
+    /// fills, signals and days are kept for ever.
+    Prune { before: Timestamp },
+    /// Runs a person's own program, and waits for it.
+    Command { program: String, arguments: Vec<String>, timeout_s: u32 },
 }
 
 /// A symbol that the scan chose, with what it was ranked by.
