@@ -1,21 +1,17 @@
-//! The figures of a day.
+//! The figures of a day, and of several.
+//!
+//! What happened in a session is many rows; what a person wants in the evening is a page. [`DayFacts`]
+//! are the rows as the ledger gives them, [`DayReport::build`] works out the figures, and everything
+//! that shows a day (the mail, `v_day`, the table at the end of a simulation) shows this one value:
+//! it is stored, so that all of them agree for ever.
+//!
+//! Amounts are exact. Ratios are basis points, rounded to the nearest.
 
-use serde::{Deserialize, Serialize};
+mod day;
+mod facts;
+mod figures;
+mod range;
 
-use crate::money::Money;
-use crate::time::SessionDate;
-
-/// An ended session in figures: what the digest and `v_day` show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DayReport {
-    /// The session.
-    pub session: SessionDate,
-    /// Equity at the open.
-    pub opening_equity: Money,
-    /// Equity after the close.
-    pub closing_equity: Money,
-    /// Realised, before fees.
-    pub realised: Money,
-    /// Commission and fees.
-    pub fees: Money,
-}
+pub use day::{CurvePoint, DayReport, DayTrade, Figure, Limit, LimitUse, OpenPosition, Refusal, TakenSignal};
+pub use facts::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault, FaultKind, SessionKind, SessionTimes};
+pub use range::{RangeSummary, SessionLine};
