@@ -3,4 +3,5 @@
 //!
 //! Start with `src/ARCHITECTURE.md`: it shows the way of the data and what each module is for.
 
+pub mod adapters;
 pub mod ports;

@@ -1,0 +1,4 @@
+//! What we do not control, behind the traits of [`crate::ports`]: each folder holds the
+//! implementations of one port.
+
+pub mod clocks;
