@@ -3,7 +3,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::figures::{max_drawdown, most_at_once, nearest_ratio, thinned, total};
-use super::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault, SessionKind, SessionTimes};
+use super::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault};
+use crate::calendar::{Session, SessionKind};
 use crate::decision::{Candidate, EquityPoint};
 use crate::market::Symbol;
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
@@ -75,7 +76,7 @@ pub struct DayReport {
     /// How much was done.
     pub counts: DayCounts,
     /// The next session; `None` where the calendar ends.
-    pub next_session: Option<SessionTimes>,
+    pub next_session: Option<Session>,
 }
 
 /// The equity at an instant.

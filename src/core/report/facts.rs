@@ -1,44 +1,11 @@
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::Session;
 use crate::decision::{Candidate, EquityPoint, Review};
 use crate::money::Money;
 use crate::portfolio::Position;
 use crate::risk::Halt;
-use crate::time::{SessionDate, Timestamp};
-
-/// Whether a session ends at its usual hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SessionKind {
-    /// It does.
-    Full,
-    /// It closes early.
-    Early,
-}
-
-impl SessionKind {
-    /// `full` or `early`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Early => "early",
-        }
-    }
-}
-
-/// A session's regular hours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionTimes {
-    /// Its date.
-    pub date: SessionDate,
-    /// When regular trading begins.
-    pub open: Timestamp,
-    /// When it ends.
-    pub close: Timestamp,
-    /// Full or early.
-    pub kind: SessionKind,
-}
+use crate::time::Timestamp;
 
 /// Everything that the report of a session is made of, as plain rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +13,9 @@ pub struct DayFacts {
     /// When the facts were gathered.
     pub as_of: Timestamp,
     /// The session they are about.
-    pub session: SessionTimes,
+    pub session: Session,
     /// The one after it; `None` where the calendar ends.
-    pub next_session: Option<SessionTimes>,
+    pub next_session: Option<Session>,
     /// Equity at the session's open.
     pub opening_equity: Money,
     /// The account's figures through the session, in order; the last are the closing ones.

@@ -13,5 +13,5 @@ mod figures;
 mod range;
 
 pub use day::{CurvePoint, DayReport, DayTrade, Figure, Limit, LimitUse, OpenPosition, Refusal, TakenSignal};
-pub use facts::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault, FaultKind, SessionKind, SessionTimes};
+pub use facts::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault, FaultKind};
 pub use range::{RangeSummary, SessionLine};

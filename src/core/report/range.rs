@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 
+use super::DayReport;
 use super::figures::{max_drawdown, nearest_ratio, total};
-use super::{DayReport, SessionKind};
+use crate::calendar::SessionKind;
 use crate::money::{Bps, Money, MoneyError};
 use crate::time::SessionDate;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::calendar::Calendar;
 use crate::decision::Review;
 use crate::portfolio::PositionState;
 use crate::report::{FaultKind, RangeSummary};
@@ -85,16 +86,11 @@ fn review(time: &str, name: &str, stop: &str, refused_by: Option<CheckName>) -> 
 }
 
 fn quiet_day() -> DayFacts {
-    let times = |day, from: &str, to: &str| SessionTimes {
-        date: SessionDate::of(2026, 11, day).unwrap(),
-        open: format!("2026-11-{day}T{from}:00Z").parse().unwrap(),
-        close: format!("2026-11-{day}T{to}:00Z").parse().unwrap(),
-        kind: SessionKind::Full,
-    };
+    let session = Calendar::xnys().session(SessionDate::of(2026, 11, 16).unwrap()).unwrap();
     DayFacts {
         as_of: at("21:15"),
-        session: times(16, "14:30", "21:00"),
-        next_session: Some(times(17, "14:30", "21:00")),
+        session,
+        next_session: Calendar::xnys().session_after(session.date),
         opening_equity: Money::whole(100_000),
         equity: vec![],
         positions: vec![],
