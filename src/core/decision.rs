@@ -7,7 +7,8 @@ use crate::market::Symbol;
 use crate::money::{Money, Price};
 use crate::order::Intent;
 use crate::portfolio::PositionChange;
-use crate::risk::{Halt, HaltKind, Verdict};
+use crate::reconcile::{Difference, Repair};
+use crate::risk::{Halt, HaltKind, Look, Verdict};
 use crate::schedule::Pace;
 use crate::strategy::{Reason, Signal};
 use crate::time::{SessionDate, Timestamp};
@@ -32,6 +33,12 @@ pub struct Decision {
     pub positions: Vec<PositionChange>,
     /// The account's figures at this instant.
     pub equity: Option<EquityPoint>,
+    /// What the risk monitor saw, for its next run to compare with.
+    pub look: Option<Look>,
+    /// What makes the ledger agree with the broker.
+    pub repairs: Vec<Repair>,
+    /// Positions in which the ledger and the broker differ, for the next reconcile to compare with.
+    pub differences: Vec<Difference>,
     /// How often to analyse from now on, and why.
     pub pace: Option<PaceChoice>,
     /// The figures of the ended session, as the digest and `v_day` show them.

@@ -14,6 +14,7 @@ pub mod market;
 pub mod money;
 pub mod order;
 pub mod portfolio;
+pub mod reconcile;
 pub mod report;
 pub mod risk;
 pub mod schedule;

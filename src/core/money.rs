@@ -6,6 +6,7 @@
 //! | [`Money`] | 10⁻⁸ of the currency | `price.times(quantity)?` |
 //! | [`Quantity`] | 10⁻⁹ of a share | `Quantity::whole(100)` |
 //! | [`Bps`] | 1/10,000 | `Bps(200)` is 2 % |
+//! | [`Factor`] | 10⁻⁴ | `"1.5".parse::<Factor>()?` |
 //!
 //! Arithmetic is checked: an overflow is an error that its caller handles, never a panic. A rounding
 //! names its direction. As text the types are decimals (`"12.34"`), and they parse exactly: a digit
@@ -212,6 +213,19 @@ decimal_type!(Money, "amount of money", 8, 2);
 pub struct Quantity(pub i64);
 decimal_type!(Quantity, "quantity", 9, 0);
 
+/// A multiple of some measure, in 10⁻⁴: how many ranges, how many times the usual volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Factor(pub i64);
+decimal_type!(Factor, "multiple", 4, 0);
+
+impl Factor {
+    /// A whole multiple.
+    #[must_use]
+    pub const fn whole(times: i64) -> Self {
+        Self(times.saturating_mul(Self::UNIT))
+    }
+}
+
 impl Price {
     /// A price in whole cents.
     #[must_use]
@@ -235,6 +249,23 @@ impl Price {
     pub fn moved_by(self, ratio: Bps) -> Result<Self, MoneyError> {
         let product = i128::from(self.0) * (i128::from(Bps::ONE.0) + i128::from(ratio.0));
         narrow(product.div_euclid(i128::from(Bps::ONE.0)), "moving a price").map(Self)
+    }
+
+    /// This distance taken `factor` times, rounded toward negative infinity to 10⁻⁸.
+    ///
+    /// # Errors
+    /// On overflow.
+    pub fn multiplied(self, factor: Factor) -> Result<Self, MoneyError> {
+        let product = i128::from(self.0) * i128::from(factor.0);
+        narrow(product.div_euclid(i128::from(Factor::UNIT)), "multiplying a price").map(Self)
+    }
+
+    /// This price or distance as a ratio of another, rounded toward negative infinity to a basis point.
+    ///
+    /// # Errors
+    /// On a `whole` of zero, and on overflow.
+    pub fn ratio_of(self, whole: Self) -> Result<Bps, MoneyError> {
+        Money(self.0).ratio_of(Money(whole.0))
     }
 
     /// The smallest legal step at this price: a cent at or above one dollar, a hundredth of a cent

@@ -38,6 +38,13 @@ impl ClientOrderId {
         Self(format!("dbk-{ledger_id}-{job}-{}-{leg}-{revision}", slot.0))
     }
 
+    /// Whether an order under this id was sent from the ledger `ledger_id`: it is ours, not a stranger's.
+    #[must_use]
+    pub fn belongs_to(&self, ledger_id: &str) -> bool {
+        let ours = self.0.strip_prefix("dbk-").and_then(|rest| rest.strip_prefix(ledger_id));
+        ours.is_some_and(|rest| rest.starts_with('-'))
+    }
+
     /// The id's characters.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -28,6 +28,8 @@ pub enum PositionState {
 pub enum PositionEvent {
     /// The monitor has seen it protected.
     Watched,
+    /// The monitor has seen a better price than ever before.
+    NewBest { price: Price },
     /// Its stop is to be moved to `stop`; counts against the number of adjustments allowed.
     AdjustBegun { stop: Price },
     /// The broker's order shows the moved stop.
@@ -60,10 +62,20 @@ pub struct Position {
     pub quantity: Quantity,
     /// The most shares held at once.
     pub quantity_max: Quantity,
+    /// All shares that ever entered; those that left are `entered` less `quantity`.
+    pub entered: Quantity,
+    /// What the shares that entered were worth at their prices.
+    pub entry_value: Money,
+    /// What the shares that left were worth at their prices.
+    pub exit_value: Money,
+    /// The part of `entry_value` that belongs to the shares held now, by average cost.
+    pub cost: Money,
     /// The average price of the shares that entered.
     pub entry_price: Price,
     /// The average price of the shares that left; `None` before the first.
     pub exit_price: Option<Price>,
+    /// The stop it was opened with; its distance from the entry is what the position risked, its R.
+    pub initial_stop: Option<Price>,
     /// The stop in force, as decided.
     pub stop: Option<Price>,
     /// The target in force, as decided.

@@ -2,8 +2,10 @@
 
 mod approved;
 mod halt;
+mod look;
 mod verdict;
 
 pub use approved::Approved;
 pub use halt::{Halt, HaltKind};
+pub use look::{DayLevel, Look, SeenMark};
 pub use verdict::{Check, CheckName, Verdict};

@@ -45,8 +45,13 @@ fn position(name: &str, from: &str, to: Option<&str>, entry: &str, exit: &str, r
         strategy: Some("orb".to_owned()),
         quantity: if to.is_some() { Quantity::ZERO } else { Quantity::whole(100) },
         quantity_max: Quantity::whole(100),
+        entered: Quantity::whole(100),
+        entry_value: dollars(entry).scaled(100).unwrap(),
+        exit_value: if to.is_some() { dollars(exit).scaled(100).unwrap() } else { Money::ZERO },
+        cost: if to.is_some() { Money::ZERO } else { dollars(entry).scaled(100).unwrap() },
         entry_price: price(entry),
         exit_price: to.map(|_| price(exit)),
+        initial_stop: None,
         stop: Some(price(entry)), // moved to break-even since: the first stop is the signal's
         target: None,
         adjustments: 1,
