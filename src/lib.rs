@@ -4,4 +4,5 @@
 //! Start with `src/ARCHITECTURE.md`: it shows the way of the data and what each module is for.
 
 pub mod adapters;
+pub mod ledger;
 pub mod ports;

@@ -1,0 +1,104 @@
+//! The schema's versions. A migration is immutable once landed: a test holds its hash.
+//!
+//! All migrations that a file lacks are applied in one transaction: a process killed between two of
+//! them leaves the file as it was.
+
+use std::path::Path;
+
+use refinery::{Migration, Runner};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::LedgerError;
+
+/// Every migration, in order: its name and its SQL.
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("V1__ledger", include_str!("../../migrations/V1__ledger.sql")),
+    ("V2__job", include_str!("../../migrations/V2__job.sql")),
+];
+
+/// The newest schema version that this program knows.
+pub(super) const KNOWN_VERSION: u32 = MIGRATIONS.len() as u32;
+
+const SQL_HAS_HISTORY: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'refinery_schema_history'";
+const SQL_VERSION: &str = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
+
+/// The schema version of a file; 0 where no migration has been applied.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn schema_version(conn: &Connection) -> Result<u32, LedgerError> {
+    if conn.query_row(SQL_HAS_HISTORY, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(0);
+    }
+    Ok(conn.query_row(SQL_VERSION, [], |row| row.get(0))?)
+}
+
+/// Applies the migrations up to `version` that the file lacks, all in one transaction.
+pub(super) fn migrate_to(conn: &mut Connection, path: &Path, version: u32) -> Result<(), LedgerError> {
+    let migrations = MIGRATIONS
+        .iter()
+        .take(version as usize)
+        .map(|(name, sql)| Migration::unapplied(name, sql))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| LedgerError::migration(path, error))?;
+    conn.set_transaction_behavior(TransactionBehavior::Immediate);
+    Runner::new(&migrations).set_grouped(true).run(conn).map_err(|error| LedgerError::migration(path, error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    /// A landed migration never changes: files in use were made by it. A new idea is a new file.
+    const LANDED: [(&str, &str); 0] = [];
+
+    #[test]
+    fn landed_migrations_do_not_change() {
+        for ((name, sql), (landed_name, landed_hash)) in MIGRATIONS.iter().zip(LANDED) {
+            let hash: String = Sha256::digest(sql).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(
+                (*name, hash.as_str()),
+                (landed_name, landed_hash),
+                "a landed migration is immutable: add a new one"
+            );
+        }
+        assert_eq!(LANDED.len().max(MIGRATIONS.len()), MIGRATIONS.len(), "a landed migration is gone");
+    }
+
+    #[test]
+    fn a_migration_killed_half_way_is_run_again_from_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("day.db");
+        let mut conn = Connection::open(&path).unwrap();
+        // What a killed process leaves: refinery's own table (it commits that first), and a rolled back
+        // transaction in which some of the migrations had run.
+        migrate_to(&mut conn, &path, 0).unwrap();
+        let tx = conn.transaction().unwrap();
+        tx.execute_batch(MIGRATIONS[0].1).unwrap();
+        drop(tx);
+        assert_eq!(schema_version(&conn).unwrap(), 0);
+        migrate_to(&mut conn, &path, KNOWN_VERSION).unwrap();
+        assert_eq!(schema_version(&conn).unwrap(), KNOWN_VERSION);
+        migrate_to(&mut conn, &path, KNOWN_VERSION).unwrap();
+    }
+
+    #[test]
+    fn every_table_is_strict() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate_to(&mut conn, Path::new("memory"), KNOWN_VERSION).unwrap();
+        let loose: Vec<String> = conn
+            .prepare(
+                "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND strict = 0
+                      AND name NOT IN ('sqlite_schema', 'refinery_schema_history')",
+            )
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(loose, Vec::<String>::new());
+    }
+}

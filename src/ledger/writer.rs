@@ -1,0 +1,88 @@
+//! The one thread that writes.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::{LedgerError, lease};
+
+/// Transactions that may wait for the writer; the next one waits for room.
+pub(super) const QUEUE_MAX: usize = 256;
+
+/// A transaction and the way back of its answer, as the writer takes it.
+type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The writing connection on its own thread; it ends, and the connection closes, with this value.
+pub(super) struct Writer {
+    sender: Option<SyncSender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(mut conn: Connection, path: &Path) -> Result<Self, LedgerError> {
+        let (sender, receiver): (_, Receiver<Work>) = sync_channel(QUEUE_MAX);
+        let thread = thread::Builder::new()
+            .name("ledger-writer".to_owned())
+            .spawn(move || {
+                for work in receiver {
+                    work(&mut conn);
+                }
+            })
+            .map_err(|source| LedgerError::io("starting the writer of", path, source))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
+    }
+
+    /// Queues `work`, in the order of the calls; `answer` gets what became of it. Waits for room.
+    pub(super) fn submit<T: Send + 'static>(
+        &self,
+        held: Option<i64>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
+        answer: impl FnOnce(Result<T, LedgerError>) + Send + 'static,
+    ) -> Result<(), LedgerError> {
+        let work: Work = Box::new(move |conn| answer(transact(conn, held, work)));
+        self.sender.as_ref().ok_or(LedgerError::Closed)?.send(work).map_err(|_| LedgerError::Closed)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+        {
+            // The thread catches what panics in it; it ends once the queue is empty.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Runs `work` in one transaction, under the lease if there is one. What fails or panics is rolled back.
+fn transact<T>(
+    conn: &mut Connection,
+    held: Option<i64>,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError>,
+) -> Result<T, LedgerError> {
+    let run = AssertUnwindSafe(|| {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(held) = held {
+            lease::verify(&tx, held)?;
+        }
+        let done = work(&tx)?;
+        tx.commit()?;
+        Ok(done)
+    });
+    // The connection is sound after a panic: the transaction's own drop has rolled it back.
+    catch_unwind(run).unwrap_or_else(|panic| Err(LedgerError::Panicked { message: panic_message(panic.as_ref()) }))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
