@@ -48,6 +48,12 @@ impl Span {
     /// No time at all.
     pub const ZERO: Self = Self { millis: 0 };
 
+    /// So many milliseconds; at most a hundred years.
+    #[must_use]
+    pub const fn millis(millis: u64) -> Self {
+        Self { millis: if millis > MILLIS_MAX { MILLIS_MAX } else { millis } }
+    }
+
     /// So many seconds; at most a hundred years.
     #[must_use]
     pub const fn seconds(seconds: u32) -> Self {
@@ -73,8 +79,7 @@ impl Span {
     }
 
     const fn of(count: u32, unit_ms: u64) -> Self {
-        let millis = count as u64 * unit_ms;
-        Self { millis: if millis > MILLIS_MAX { MILLIS_MAX } else { millis } }
+        Self::millis(count as u64 * unit_ms)
     }
 
     /// Its length in milliseconds.
