@@ -1,52 +1,17 @@
 //! What a market says: symbols, bars, quotes, and how bars aggregate.
+//!
+//! Everything is made of one-minute bars. A larger frame is a row of [`Bucket`]s anchored at the
+//! session's open, and each says how many minutes it holds: a missing minute stays visible. What the
+//! data cannot have been is a named fault ([`BarFault`], [`QuoteFault`], [`Stale`]), never a silent fix.
 
+mod bar;
+mod bucket;
+mod quote;
 mod symbol;
+mod timeframe;
 
-use serde::{Deserialize, Serialize};
-
-use crate::money::{MoneyError, Price, Quantity};
-use crate::time::Timestamp;
-
+pub use bar::{Bar, BarFault, MINUTE, complete_minutes};
+pub use bucket::{Bucket, aggregate, session_bar};
+pub use quote::{Quote, QuoteFault, Stale, check_age};
 pub use symbol::{Symbol, SymbolError};
-
-/// One interval of trading; a missing minute is a minute without a trade.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bar {
-    /// The instant at which the interval begins.
-    pub start: Timestamp,
-    /// The first trade's price.
-    pub open: Price,
-    /// The highest price.
-    pub high: Price,
-    /// The lowest price.
-    pub low: Price,
-    /// The last trade's price.
-    pub close: Price,
-    /// Shares traded.
-    pub volume: Quantity,
-}
-
-/// The best bid and offer at an instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quote {
-    /// When it was valid.
-    pub at: Timestamp,
-    /// The best price to sell at.
-    pub bid: Price,
-    /// The best price to buy at.
-    pub ask: Price,
-    /// Shares wanted at the bid.
-    pub bid_size: Quantity,
-    /// Shares offered at the ask.
-    pub ask_size: Quantity,
-}
-
-impl Quote {
-    /// The middle of bid and ask, rounded down to 10⁻⁸.
-    ///
-    /// # Errors
-    /// On overflow.
-    pub fn midpoint(&self) -> Result<Price, MoneyError> {
-        self.bid.plus(self.ask).map(|sum| Price(sum.0.div_euclid(2)))
-    }
-}
+pub use timeframe::{Timeframe, TimeframeError};
