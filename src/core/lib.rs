@@ -8,6 +8,7 @@
 //! [`order`] intents; fills come back and [`portfolio`] folds them into positions.
 
 pub mod alert;
+pub mod analysis;
 pub mod calendar;
 pub mod decision;
 pub mod market;
