@@ -51,6 +51,7 @@ CREATE INDEX run_session ON run (session, job) WHERE session IS NOT NULL;
 -- The facts and the decision of a run, from which it can be decided again and compared.
 CREATE TABLE run_record (
   run_id          INTEGER PRIMARY KEY REFERENCES run,
+  parameters      TEXT NOT NULL CHECK (json_valid(parameters)), -- of its job, or of the person who asked for it
   facts           TEXT NOT NULL,
   decision        TEXT NOT NULL,
   settings_hash   TEXT NOT NULL,

@@ -19,6 +19,8 @@ use daybook_core::time::{SessionDate, Timestamp};
 pub trait Clock: Send + Sync {
     /// The wall clock. It may step, in both directions.
     fn wall(&self) -> Timestamp;
+    /// The wall clock in microseconds since 1970-01-01T00:00:00Z, where lateness is measured.
+    fn wall_us(&self) -> i64;
     /// Time since some fixed point; never goes back.
     fn monotonic(&self) -> Duration;
     /// Returns once the wall clock has reached `instant`; at once if it has.

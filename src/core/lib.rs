@@ -14,6 +14,7 @@ pub mod decision;
 pub mod market;
 pub mod money;
 pub mod order;
+pub mod phase;
 pub mod portfolio;
 pub mod reconcile;
 pub mod report;

@@ -75,6 +75,10 @@ impl Clock for SimulatedClock {
         Timestamp(self.now_ms.load(Ordering::SeqCst))
     }
 
+    fn wall_us(&self) -> i64 {
+        self.wall().0.saturating_mul(1_000)
+    }
+
     fn monotonic(&self) -> Duration {
         self.wall().since(self.started)
     }

@@ -46,6 +46,10 @@ impl Clock for SystemClock {
         Timestamp::default().after(Self::since_epoch())
     }
 
+    fn wall_us(&self) -> i64 {
+        i64::try_from(Self::since_epoch().as_micros()).unwrap_or(i64::MAX)
+    }
+
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
     }

@@ -33,6 +33,12 @@ impl Schedule {
         (!forms.is_empty()).then_some(Self { forms })
     }
 
+    /// The schedule of a job that runs only when it is asked to.
+    #[must_use]
+    pub const fn never() -> Self {
+        Self { forms: Vec::new() }
+    }
+
     /// Its forms, in the order in which they stand.
     #[must_use]
     pub fn forms(&self) -> &[Form] {

@@ -39,6 +39,8 @@ pub enum JobKind {
     Housekeeping,
     /// Runs a person's own program.
     Command,
+    /// Trades for a person, when asked; built in, without a file and without a slot.
+    Operator,
 }
 
 impl JobKind {
@@ -54,6 +56,33 @@ impl JobKind {
             Self::DailySummary => "daily-summary",
             Self::Housekeeping => "housekeeping",
             Self::Command => "command",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// What goes first when several kinds are due: lower is more urgent. What reduces risk comes before
+    /// what can add to it.
+    #[must_use]
+    pub const fn urgency(self) -> u8 {
+        match self {
+            Self::Operator => 0,
+            Self::MarketCloseFlatten => 1,
+            Self::RiskMonitor => 2,
+            Self::Reconcile => 3,
+            Self::Analysis => 4,
+            Self::PremarketScan => 5,
+            Self::DailySummary => 6,
+            Self::Command => 7,
+            Self::Housekeeping => 8,
+        }
+    }
+
+    /// Whether it may start before the boot's reconcile is done: it cannot add to what is at risk.
+    #[must_use]
+    pub const fn only_reduces_risk(self) -> bool {
+        match self {
+            Self::Operator | Self::MarketCloseFlatten | Self::RiskMonitor | Self::Reconcile => true,
+            Self::Analysis | Self::PremarketScan | Self::DailySummary | Self::Command | Self::Housekeeping => false,
         }
     }
 
@@ -112,6 +141,14 @@ impl JobKind {
                 Overlap::Skip,
                 CatchUp::Latest,
                 Window::until(Limit::After(Span::minutes(15))).or_until(Limit::UntilNextSlot),
+            ),
+            // What a person asked for is done in the order in which it was asked.
+            Self::Operator => (
+                Span::minutes(1),
+                Retries::Times(3),
+                Overlap::QueueOne,
+                CatchUp::None,
+                Window::until(Limit::After(Span::hours(1))),
             ),
         };
         Policy { timeout, retries, overlap, catch_up, window }
@@ -224,8 +261,31 @@ impl JobFile {
 }
 
 impl JobDefinition {
+    /// The built-in job of [`JobKind::Operator`], by the name of its kind.
+    #[must_use]
+    pub fn operator() -> Self {
+        let kind = JobKind::Operator;
+        let Policy { timeout, retries, overlap, catch_up, window } = kind.defaults();
+        Self {
+            name: kind.as_str().to_owned(),
+            kind,
+            schedule: Schedule::never(),
+            timeout,
+            retries,
+            overlap,
+            catch_up,
+            window,
+            enabled: true,
+            parameters: serde_json::Value::Null,
+            command: Vec::new(),
+        }
+    }
+
     fn check(&self) -> Result<(), DefinitionError> {
         self.check_name()?;
+        if self.kind == JobKind::Operator {
+            return Err(self.wrong("kind", self.kind, "another kind: the operator's job is built in"));
+        }
         if self.timeout.is_zero() || self.timeout > TIMEOUT_MAX {
             return Err(self.wrong("timeout", self.timeout, "more than 0s and at most 24h, such as 60s"));
         }
