@@ -52,6 +52,25 @@ impl ClientOrderId {
     }
 }
 
+/// Where a decision is made: the names of its orders follow from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The ledger that the decision is committed to.
+    pub ledger_id: String,
+    /// The job that decides.
+    pub job: String,
+    /// The slot it decides for.
+    pub slot: Timestamp,
+}
+
+impl Origin {
+    /// The id of the order of a leg, in its first revision.
+    #[must_use]
+    pub fn client_order_id(&self, leg: u32) -> ClientOrderId {
+        ClientOrderId::derive(&self.ledger_id, &self.job, self.slot, leg, 0)
+    }
+}
+
 impl FromStr for ClientOrderId {
     type Err = ClientOrderIdError;
     fn from_str(text: &str) -> Result<Self, ClientOrderIdError> {

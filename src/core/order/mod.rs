@@ -9,7 +9,7 @@ use crate::market::Symbol;
 use crate::money::{Bps, Money, Price, Quantity};
 use crate::time::Timestamp;
 
-pub use id::{ClientOrderId, ClientOrderIdError};
+pub use id::{ClientOrderId, ClientOrderIdError, Origin};
 pub use intent::{Action, Intent, IntentEvent, IntentState, IntentStateError, Purpose};
 
 /// Which way an order trades.

@@ -1,11 +1,38 @@
 //! Risk: what may be traded, how much of it, and when everything stops.
+//!
+//! Three questions, each a pure function of facts and [`RiskSettings`]:
+//!
+//! - Before a trade: [`review()`] holds a run's signals against the limits, one by one, the surest
+//!   first. Every check it makes is in the [`Verdict`] with its numbers. [`enter`] turns what was
+//!   approved into bracket orders.
+//! - Every minute: [`monitor()`] values what is held, compares the day's loss with its limit, and sees to it
+//!   that every share has a stop behind it. What it decides is level-triggered: it follows from what
+//!   the broker shows now, so an effect that was lost is decided again.
+//! - At the end of the session: [`flatten()`] leaves every position.
+//!
+//! Nothing reaches a broker but as [`Approved`], and only the `approve_*` functions make one.
 
 mod approved;
+mod day;
+mod entry;
+mod flatten;
 mod halt;
 mod look;
+mod monitor;
+pub(crate) mod plan;
+pub(crate) mod resting;
+mod review;
+mod settings;
 mod verdict;
 
-pub use approved::Approved;
+pub use approved::{ApprovalError, Approved, approve_entry, approve_exit, approve_protection};
+pub use day::{DayAssessment, assess_day};
+pub use entry::{Entries, enter, entry_ticket, exit_ticket, protection_ticket, protective_stop};
+pub use flatten::{FlattenFacts, flatten};
 pub use halt::{Halt, HaltKind};
 pub use look::{DayLevel, Look, SeenMark};
+pub use monitor::{ClosedTrade, MonitorFacts, monitor};
+pub use resting::InFlight;
+pub use review::{Commitment, RiskFacts, SymbolFacts, review};
+pub use settings::{EntryOrder, RiskSettings, SafeModeSettings, TrailingSettings};
 pub use verdict::{Check, CheckName, Verdict};

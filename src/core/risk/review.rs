@@ -1,0 +1,297 @@
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Check, CheckName, Halt, RiskSettings, Verdict, protective_stop};
+use crate::calendar::Session;
+use crate::decision::{EquityPoint, Mark};
+use crate::market::Symbol;
+use crate::money::{Bps, Money, MoneyError, Price, Quantity};
+use crate::strategy::{Direction, Signal};
+use crate::time::{Span, Timestamp};
+
+/// What the pre-trade gate knows when it reviews the signals of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RiskFacts {
+    /// When the facts were gathered.
+    pub as_of: Timestamp,
+    /// The session that is traded.
+    pub session: Session,
+    /// Latches in force.
+    pub halts: Vec<Halt>,
+    /// The account's figures; exposure is that of `positions`.
+    pub equity: EquityPoint,
+    /// What new positions may cost, by the broker's word.
+    pub buying_power: Money,
+    /// Open positions, at their marks.
+    pub positions: Vec<Commitment>,
+    /// Orders that wait to enter, and intents to enter that were not sent yet, at their prices.
+    pub working_entries: Vec<Commitment>,
+    /// Symbols in which a position was opened this session, open or closed again.
+    pub entered_today: Vec<Symbol>,
+    /// What is known of the symbols that signals speak of.
+    pub symbols: Vec<SymbolFacts>,
+    /// Analysis runs that have decided, over the ledger's life.
+    pub analysis_cycles: u32,
+}
+
+/// A symbol and the value that is bound in it; never negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commitment {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// Shares at their price.
+    pub value: Money,
+}
+
+/// What the gate knows of a symbol's market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SymbolFacts {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// Its present price: a quote's middle, or the last trade.
+    pub mark: Option<Mark>,
+    /// Minute bars seen of this session.
+    pub bars: u32,
+}
+
+/// Reviews the signals of one run: for each, in the order given, the size it may have or the check
+/// that refuses it.
+///
+/// The surest signal is reviewed first (ties: by symbol, then strategy), and what it is granted is
+/// taken from what the next may use: places, exposure and buying power. Every check is made, also
+/// after one has failed, so that a person sees all the numbers; those of size are left out where
+/// there is no size.
+#[must_use]
+pub fn review(signals: &[Signal], facts: &RiskFacts, settings: &RiskSettings) -> Vec<Verdict> {
+    let mut ranked: Vec<(usize, &Signal)> = signals.iter().enumerate().collect();
+    ranked.sort_by(|(_, a), (_, b)| surest_first(a, b));
+    let mut room = Room::left_by(facts);
+    let mut verdicts: Vec<(usize, Verdict)> =
+        ranked.into_iter().map(|(place, signal)| (place, review_one(signal, facts, settings, &mut room))).collect();
+    verdicts.sort_by_key(|(place, _)| *place);
+    verdicts.into_iter().map(|(_, verdict)| verdict).collect()
+}
+
+/// The order in which signals are reviewed: the surest first, ties by symbol and strategy.
+pub(super) fn surest_first(a: &Signal, b: &Signal) -> Ordering {
+    b.confidence.cmp(&a.confidence).then_with(|| a.symbol.cmp(&b.symbol)).then_with(|| a.strategy.cmp(&b.strategy))
+}
+
+/// What the account has left for further entries.
+struct Room {
+    positions: usize,
+    exposure: Money,
+    buying_power: Money,
+    symbols: BTreeSet<Symbol>,
+    granted: u32,
+}
+
+impl Room {
+    fn left_by(facts: &RiskFacts) -> Self {
+        let committed = facts.positions.iter().chain(&facts.working_entries);
+        let symbols: BTreeSet<Symbol> =
+            committed.clone().map(|commitment| commitment.symbol).chain(facts.entered_today.iter().copied()).collect();
+        Self {
+            positions: facts.positions.len() + facts.working_entries.len(),
+            // Saturated exposure is beyond every limit: it refuses, which is the safe side.
+            exposure: Money(committed.fold(0, |sum, commitment| sum.saturating_add(commitment.value.0))),
+            buying_power: facts.buying_power,
+            symbols,
+            granted: 0,
+        }
+    }
+
+    fn grant(&mut self, symbol: Symbol, value: Money) {
+        self.positions += 1;
+        self.exposure = Money(self.exposure.0.saturating_add(value.0));
+        self.buying_power = Money(self.buying_power.0.saturating_sub(value.0));
+        self.symbols.insert(symbol);
+        self.granted += 1;
+    }
+}
+
+#[derive(Default)]
+struct Checks(Vec<Check>);
+
+impl Checks {
+    fn add(&mut self, name: CheckName, passed: bool, value: impl Display, limit: impl Display) {
+        self.0.push(Check { name, passed, value: value.to_string(), limit: limit.to_string() });
+    }
+}
+
+/// The size of an entry, and what bounds it.
+struct Size {
+    quantity: Quantity,
+    value: Money,
+    explanation: String,
+}
+
+fn review_one(signal: &Signal, facts: &RiskFacts, settings: &RiskSettings, room: &mut Room) -> Verdict {
+    let mut checks = Checks::default();
+    check_moment(&mut checks, signal, facts, settings);
+    let mark = check_price(&mut checks, signal, facts, settings);
+    check_signal(&mut checks, signal, facts, settings, room);
+
+    let size = size_of(signal, mark, facts, settings);
+    let fits = match &size {
+        Ok(size) => {
+            checks.add(
+                CheckName::Size,
+                size.quantity.is_positive(),
+                &size.explanation,
+                format!("at least one lot of {}", settings.lot_size),
+            );
+            size.quantity.is_positive().then_some(size)
+        }
+        Err(error) => {
+            checks.add(CheckName::Size, false, error, "a size that can be computed");
+            None
+        }
+    };
+    if let Some(size) = fits {
+        check_room(&mut checks, size, settings, room);
+    }
+
+    let refused_by = checks.0.iter().find(|check| !check.passed).map(|check| check.name);
+    let quantity = match (refused_by, fits) {
+        (None, Some(size)) => {
+            room.grant(signal.symbol, size.value);
+            Some(size.quantity)
+        }
+        (Some(_), _) | (None, None) => None,
+    };
+    Verdict { quantity, refused_by, checks: checks.0 }
+}
+
+/// Whether this is a moment to trade at all.
+fn check_moment(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, settings: &RiskSettings) {
+    let now = facts.as_of;
+    let halt = facts.halts.iter().find(|halt| halt.holds_at(now));
+    let standing = halt.map_or_else(|| "none".to_owned(), |halt| format!("{}: {}", halt.kind.as_str(), halt.reason));
+    checks.add(CheckName::Halted, halt.is_none(), standing, "no halt");
+
+    let pnl = facts.equity.day_pnl();
+    let limit = settings.max_daily_loss.negated();
+    checks.add(CheckName::DayLoss, pnl > limit, pnl, format!("above {limit}"));
+
+    checks.add(CheckName::Validity, now <= signal.valid_until, now, format!("until {}", signal.valid_until));
+
+    let left = if now < facts.session.open { Span::ZERO } else { span(facts.session.close.since(now)) };
+    let enough = !left.is_zero() && left >= settings.min_session_left;
+    checks.add(CheckName::SessionTime, enough, format!("{left} left"), settings.min_session_left);
+}
+
+/// Whether the price is one to trade on; the answer is the price the entry is sized at.
+fn check_price(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, settings: &RiskSettings) -> Price {
+    let mark = facts.symbols.iter().find(|known| known.symbol == signal.symbol).and_then(|known| known.mark);
+    let Some(mark) = mark else {
+        checks.add(
+            CheckName::PriceSanity,
+            is_sane(signal, signal.entry),
+            sides(signal, signal.entry),
+            "stop, price, target in order",
+        );
+        checks.add(CheckName::PriceAge, false, "no price", settings.max_price_age);
+        return signal.entry;
+    };
+    let moved = mark.price.minus(signal.entry).and_then(|distance| distance.abs().ratio_of(signal.entry));
+    let close = matches!(moved, Ok(ratio) if ratio <= settings.absurd_move);
+    checks.add(
+        CheckName::PriceSanity,
+        close && is_sane(signal, signal.entry) && is_sane(signal, mark.price),
+        sides(signal, mark.price),
+        format!("stop, price, target in order; within {} of {}", settings.absurd_move, signal.entry),
+    );
+    let age = span(facts.as_of.since(mark.at));
+    checks.add(CheckName::PriceAge, age <= settings.max_price_age, age, settings.max_price_age);
+    mark.price
+}
+
+fn is_sane(signal: &Signal, price: Price) -> bool {
+    let (low, high) = match signal.direction {
+        Direction::Long => (signal.stop, signal.target),
+        Direction::Short => (signal.target, signal.stop),
+    };
+    low.is_positive() && low < price && price < high
+}
+
+fn sides(signal: &Signal, price: Price) -> String {
+    format!("{} stop {}, price {price}, target {}", signal.direction.as_str(), signal.stop, signal.target)
+}
+
+/// Whether the signal is worth a place, and there is one.
+fn check_signal(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, settings: &RiskSettings, room: &Room) {
+    let bars = facts.symbols.iter().find(|known| known.symbol == signal.symbol).map_or(0, |known| known.bars);
+    checks.add(
+        CheckName::WarmUp,
+        bars >= settings.min_bars && facts.analysis_cycles >= settings.warm_up_cycles,
+        format!("{bars} bars, {} analyses", facts.analysis_cycles),
+        format!("{} bars, {} analyses", settings.min_bars, settings.warm_up_cycles),
+    );
+    checks.add(
+        CheckName::Confidence,
+        signal.confidence > settings.min_confidence && signal.confidence <= Bps::ONE,
+        signal.confidence,
+        format!("above {}", settings.min_confidence),
+    );
+    let taken = room.symbols.contains(&signal.symbol);
+    let standing = if taken { "held, ordered or entered today" } else { "new today" };
+    checks.add(CheckName::DuplicateSymbol, !taken, standing, "one entry a symbol and day");
+    checks.add(
+        CheckName::Rank,
+        room.granted < settings.execute_top_n,
+        format!("{} surer ones approved", room.granted),
+        format!("best {}", settings.execute_top_n),
+    );
+    let most = usize::try_from(settings.max_positions).unwrap_or(usize::MAX);
+    checks.add(
+        CheckName::Positions,
+        room.positions < most,
+        format!("{} held or ordered", room.positions),
+        format!("{most}"),
+    );
+}
+
+/// The shares that the risk budget and the value cap both allow, in whole lots.
+///
+/// `equity x risk_per_trade / (price - stop)`, and `max_position_value / price`; the smaller counts.
+fn size_of(signal: &Signal, price: Price, facts: &RiskFacts, settings: &RiskSettings) -> Result<Size, MoneyError> {
+    let stop = protective_stop(signal, settings)?;
+    let distance = match signal.direction {
+        Direction::Long => price.minus(stop)?,
+        Direction::Short => stop.minus(price)?,
+    };
+    let budget = facts.equity.equity.portion(settings.risk_per_trade)?;
+    let quantity = if distance.is_positive() && price.is_positive() && budget.is_positive() {
+        budget.shares_at(distance)?.min(settings.max_position_value.shares_at(price)?).floor_to_lot(settings.lot_size)
+    } else {
+        Quantity::ZERO
+    };
+    Ok(Size {
+        quantity,
+        value: price.times(quantity)?,
+        explanation: format!("{quantity} shares: {budget} at risk over {distance} to the stop at {stop}"),
+    })
+}
+
+/// Whether the account has room for an entry of this size.
+fn check_room(checks: &mut Checks, size: &Size, settings: &RiskSettings, room: &Room) {
+    let cap = settings.max_position_value;
+    checks.add(CheckName::PositionValue, size.value <= cap, size.value, cap);
+    let exposure = Money(room.exposure.0.saturating_add(size.value.0));
+    checks.add(CheckName::Exposure, exposure <= settings.max_exposure, exposure, settings.max_exposure);
+    checks.add(CheckName::BuyingPower, size.value <= room.buying_power, size.value, room.buying_power);
+}
+
+/// A duration as a person reads it; an age or a rest beyond a hundred years is none that occurs.
+pub(super) fn span(duration: std::time::Duration) -> Span {
+    let whole_seconds = u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    Span::seconds(whole_seconds)
+}
+
+#[cfg(test)]
+#[path = "review_tests.rs"]
+mod tests;
