@@ -4,5 +4,6 @@
 //! Start with `src/ARCHITECTURE.md`: it shows the way of the data and what each module is for.
 
 pub mod adapters;
+pub mod config;
 pub mod ledger;
 pub mod ports;

@@ -1,0 +1,150 @@
+//! What is wrong with a configuration, told so that a person can mend it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the name of an overriding environment variable begins with.
+pub(super) const VARIABLE_PREFIX: &str = "DAYBOOK__";
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Built in.
+    Default,
+    /// A file; line and column count from 1, the column in characters.
+    File {
+        /// The file, as it was named.
+        file: Arc<Path>,
+        /// Its line.
+        line: u64,
+        /// The character in the line.
+        column: u64,
+    },
+    /// An environment variable.
+    Environment {
+        /// Its name.
+        variable: Arc<str>,
+    },
+    /// An option of the command line.
+    CommandLine {
+        /// The option: `--ledger`.
+        option: Arc<str>,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("built-in default"),
+            Self::File { file, line, column } => write!(f, "{}:{line}:{column}", file.display()),
+            Self::Environment { variable } => write!(f, "environment variable {variable}"),
+            Self::CommandLine { option } => write!(f, "option {option}"),
+        }
+    }
+}
+
+/// One thing that is wrong: where, which key, what, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the value stands.
+    pub origin: Origin,
+    /// The path of the key, such as `risk.max_daily_loss`; empty where the whole document is meant.
+    pub key: String,
+    /// What is wrong, what was expected, what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key.is_empty() {
+            write!(f, "{}: {}", self.origin, self.message)
+        } else {
+            write!(f, "{}: {}: {}", self.origin, self.key, self.message)
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file was named that is not there.
+    #[error("{}: there is no such file; name another, or write one with `trade init`", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file or folder that cannot be read.
+    #[error("{}: cannot be read; check that it is a file and that this user may read it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Everything that is wrong with it, in the order of the files.
+    #[error("{}", all(problems))]
+    Invalid {
+        /// At least one.
+        problems: Vec<Problem>,
+    },
+}
+
+fn all(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// The word of `known` that `word` was probably meant to be.
+pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |word: &str| word.to_lowercase().replace('-', "_");
+    let meant = plain(word);
+    // Every third letter may be wrong: `max_daly_los` still finds `max_daily_loss`, `foo` finds nothing.
+    let tolerated = (meant.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&meant, &plain(candidate)), candidate))
+        .filter(|(distance, _)| *distance <= tolerated)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Words as a sentence lists them: `a, b or c`.
+pub(super) fn alternatives(words: &[&str]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        [word] => (*word).to_owned(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    }
+}
+
+/// The environment variable that overrides a key.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_fingers_finds_the_word() {
+        let known = ["max_daily_loss", "max_positions", "execute_top_n", "feed"];
+        for (word, found) in [
+            ("max_dayly_loss", Some("max_daily_loss")),
+            ("max-daily-loss", Some("max_daily_loss")),
+            ("MAX_POSITION", Some("max_positions")),
+            ("fede", Some("feed")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(suggestion(word, known), found, "{word}");
+        }
+    }
+
+    #[test]
+    fn alternatives_read_as_a_sentence() {
+        assert_eq!(alternatives(&["a"]), "a");
+        assert_eq!(alternatives(&["a", "b", "c"]), "a, b or c");
+    }
+}
