@@ -87,6 +87,22 @@ impl Node {
         Self { value: Value::List(texts.iter().enumerate().map(item).collect()), origin: origin.clone() }
     }
 
+    /// The same values, all of which stand in one place.
+    pub(super) fn with_origin(mut self, origin: &Origin) -> Self {
+        self.origin = origin.clone();
+        match &mut self.value {
+            Value::Null | Value::Scalar { .. } => {}
+            Value::List(items) => items.iter_mut().for_each(|(_, node)| *node = node.clone().with_origin(origin)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    entry.key_origin = origin.clone();
+                    entry.node = entry.node.clone().with_origin(origin);
+                }
+            }
+        }
+        self
+    }
+
     /// Reads one YAML document; an empty one is an empty mapping.
     ///
     /// # Errors
@@ -250,6 +266,7 @@ impl Node {
 fn explain(error: &serde_yaml::Error) -> (String, String) {
     use serde_yaml::Error;
     match error.without_snippet() {
+        Error::AliasError { error, .. } => explain(error),
         Error::DuplicateMappingKey { key, .. } => {
             (key.clone().unwrap_or_default(), "this key stands here twice; keep one of the two".to_owned())
         }
@@ -389,7 +406,8 @@ mod tests {
                 format!("[{}]", items.iter().map(|(_, item)| shown(item)).collect::<Vec<_>>().join(" "))
             }
             Value::Map(entries) => {
-                let entry = |entry: &Entry| format!("{}@{}={}", entry.key, place(&entry.key_origin), shown(&entry.node));
+                let entry =
+                    |entry: &Entry| format!("{}@{}={}", entry.key, place(&entry.key_origin), shown(&entry.node));
                 return format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(" "));
             }
         };
@@ -421,7 +439,9 @@ mod tests {
     fn what_is_no_yaml_is_told_with_its_place() {
         let nested = format!("{}{}", "[".repeat(40), "]".repeat(40));
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned()
-            + &('b'..='k').map(|c| format!("{c}: &{c} [{}]\n", vec![format!("*{}", char::from(c as u8 - 1)); 9].join(","))).collect::<String>();
+            + &('b'..='k')
+                .map(|c| format!("{c}: &{c} [{}]\n", vec![format!("*{}", char::from(c as u8 - 1)); 9].join(",")))
+                .collect::<String>();
         for (source, message) in [
             ("a: 1\nb: 2\na: 3\n", "t.yaml:3:1: a: this key stands here twice; keep one of the two"),
             ("a: 1\n---\nb: 2\n", "t.yaml:3:1: a second document begins here"),
@@ -434,7 +454,6 @@ mod tests {
             (bomb.as_str(), "too large once it is unfolded"),
         ] {
             let problem = parse(source).map(|node| shown(&node)).unwrap_err();
-            eprintln!("{problem}");
             assert!(problem.contains(message), "{source:?} gave {problem:?}");
         }
     }

@@ -82,8 +82,8 @@ impl Kind {
             Self::Wrong { found, expected } => format!("found {found}; expected {expected}"),
             Self::UnknownKey { known } => unknown_key(origin, path, known, keys),
             Self::UnknownWord { word, known } => {
-                let meant =
-                    suggestion(word, known.iter().copied()).map_or(String::new(), |word| format!("; did you mean \"{word}\"?"));
+                let meant = suggestion(word, known.iter().copied())
+                    .map_or(String::new(), |word| format!("; did you mean \"{word}\"?"));
                 format!("unknown word \"{}\"; expected {}{meant}", shortened(word), alternatives(known))
             }
             Self::Absent { key } => format!("the key \"{key}\" is missing; add it"),
@@ -475,7 +475,8 @@ mod tests {
     }
 
     fn sample(source: &str) -> (Option<Sample>, Vec<String>) {
-        let mut root = Node::parse(source, &Arc::from(Path::new("t.yaml"))).unwrap_or_else(|problem| panic!("{problem}"));
+        let mut root =
+            Node::parse(source, &Arc::from(Path::new("t.yaml"))).unwrap_or_else(|problem| panic!("{problem}"));
         let (sample, problems) = read(&mut root, &["inner.max_daily_loss".to_owned()]);
         (sample, problems.iter().map(ToString::to_string).collect())
     }
@@ -516,8 +517,8 @@ mod tests {
             "t.yaml:2:8: count: found 300; expected a whole number from 0 to 255",
             "t.yaml:3:8: ratio: found .inf; expected a number",
             "t.yaml:4:5: on: found yes; expected true or false",
-            "t.yaml:5:7: loss: \"1.123456789\" is not a amount of money: expected a decimal with at most 8 places, such as 12.34",
-            "t.yaml:6:8: share: \"2\" is not a percentage with its sign, such as 2%: expected a decimal with at most 2 places, such as 12.34",
+            "t.yaml:5:7: loss: \"1.123456789\" is no amount of money: expected a decimal with at most 8 places, such as 12.34",
+            "t.yaml:6:8: share: \"2\" is no percentage with its sign, such as 2%: expected a decimal with at most 2 places, such as 12.34",
             "t.yaml:7:8: every: \"90\" is not a length of time: expected whole numbers with d, h, m, s or ms, longest first, such as 90s, 5m, 1h30m or 7d",
             "t.yaml:8:14: symbols[1]: \"B C\" is not a symbol: expected 1 to 15 of A-Z, 0-9, '.', '-' and '/', such as AAPL or BRK.B",
             "t.yaml:8:19: symbols[2]: \"D!\" is not a symbol: expected 1 to 15 of A-Z, 0-9, '.', '-' and '/', such as AAPL or BRK.B",
@@ -534,7 +535,10 @@ mod tests {
 
     #[test]
     fn a_document_of_the_wrong_shape_is_told_once() {
-        assert_eq!(sample("[1, 2]"), (None, vec!["t.yaml:1:1: found a list; expected a mapping of keys to values".to_owned()]));
+        assert_eq!(
+            sample("[1, 2]"),
+            (None, vec!["t.yaml:1:1: found a list; expected a mapping of keys to values".to_owned()])
+        );
         assert_eq!(sample("inner: 5").1, ["t.yaml:1:8: inner: found 5; expected a mapping of keys to values"]);
         assert_eq!(sample("symbols: A").1, ["t.yaml:1:10: symbols: found A; expected a list, such as [A, B]"]);
         assert_eq!(

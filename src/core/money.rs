@@ -27,10 +27,10 @@ pub enum MoneyError {
     #[error("{operation} divides by zero")]
     DivisionByZero { operation: &'static str },
     /// A number that is not finite or is out of range.
-    #[error("{value} is not a {kind}")]
+    #[error("{value} is no {kind}")]
     NotFinite { value: f64, kind: &'static str },
     /// Text that is no decimal of this type's precision.
-    #[error("\"{text}\" is not a {kind}: expected a decimal with at most {decimals} places, such as 12.34")]
+    #[error("\"{text}\" is no {kind}: expected a decimal with at most {decimals} places, such as 12.34")]
     Unreadable { text: String, kind: &'static str, decimals: u32 },
 }
 

@@ -1,0 +1,207 @@
+//! What a file leaves to its surroundings: `${NAME}` in any scalar, and the secrets.
+//!
+//! A secret never stands in the file: it is an environment variable (`${SMTP_PASSWORD}`), a file
+//! (`{file: /run/secrets/smtp}`, or the key with `_file` appended), or a credential that systemd has
+//! loaded for the service (`{credential: smtp}`).
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::node::{Entry, Node, Step, Value, path_steps, path_text};
+use super::problem::{Origin, Problem};
+
+/// The largest file that holds a secret, in bytes: a key with its chain of certificates fits.
+const SECRET_FILE_MAX: u64 = 64 * 1024;
+
+/// Where systemd puts the credentials of a service (`LoadCredential=`).
+const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
+/// What a secret may be, for people.
+const REFERENCES: &str = "a reference such as ${SMTP_PASSWORD}, {file: /run/secrets/smtp} or {credential: smtp}";
+
+/// The variables that a configuration may refer to and be overridden by.
+#[derive(Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, OsString>,
+}
+
+impl Environment {
+    /// Those of this process. A name that is not UTF-8 cannot be referred to and is left out.
+    #[must_use]
+    pub fn of_process() -> Self {
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect()
+    }
+
+    /// The names and values that begin with a prefix.
+    pub(super) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a OsStr)> {
+        self.variables
+            .range(prefix.to_owned()..)
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .map(|(name, value)| (name.as_str(), value.as_os_str()))
+    }
+
+    /// The variable's text, or what is wrong with it.
+    fn text(&self, name: &str) -> Result<&str, String> {
+        let value = self.variables.get(name).ok_or_else(|| {
+            format!("the environment variable {name} is not set; set it, or remove the reference to it")
+        })?;
+        value.to_str().ok_or_else(|| format!("the environment variable {name} is not UTF-8; correct it"))
+    }
+}
+
+impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+    }
+}
+
+/// Puts the environment's values in the place of each `${NAME}`; `$${` stands for `${`. Secrets are
+/// left to [`resolve_secrets`]. A scalar whose reference fails is reported and taken out.
+pub(super) fn interpolate(root: &mut Node, environment: &Environment, secrets: &[&str]) -> Vec<Problem> {
+    let mut failed: Vec<(Vec<Step>, Problem)> = Vec::new();
+    root.for_each_scalar(&mut |path, node| {
+        let key = path_text(path);
+        let Value::Scalar { text, .. } = &mut node.value else { return };
+        if secrets.contains(&key.as_str()) || !text.contains("${") {
+            return;
+        }
+        match expanded(text, environment) {
+            Ok(expanded) => *text = expanded,
+            Err(message) => failed.push((path.to_vec(), Problem { origin: node.origin.clone(), key, message })),
+        }
+    });
+    failed
+        .into_iter()
+        .map(|(path, problem)| {
+            root.remove(&path);
+            problem
+        })
+        .collect()
+}
+
+fn expanded(text: &str, environment: &Environment) -> Result<String, String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        if let Some(literal) = before.strip_suffix('$') {
+            out.push_str(literal);
+            out.push_str("${");
+            rest = after;
+            continue;
+        }
+        let name = after.split_once('}').map(|(name, _)| name).filter(|name| is_name(name));
+        let name = name.ok_or_else(|| {
+            "`${` begins no reference; expected ${NAME} with a name of A-Z, 0-9 and '_', or $${ for the two characters"
+                .to_owned()
+        })?;
+        out.push_str(before);
+        out.push_str(environment.text(name)?);
+        rest = after.get(name.len() + 1..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn is_name(name: &str) -> bool {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(letters) && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+}
+
+/// Puts each secret's value in the place of its reference. One that fails is reported and taken out.
+pub(super) fn resolve_secrets(root: &mut Node, environment: &Environment, secrets: &[&str]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for key in secrets {
+        let path = path_steps(key);
+        let path_of_file = path_steps(&format!("{key}_file"));
+        let by_file = root.remove(&path_of_file);
+        let direct = root.remove(&path);
+        let (reference, resolved) = match (direct, by_file) {
+            (None, None) => continue,
+            (Some(_), Some(by_file)) => {
+                let message = "the secret is given by this key and by the one without `_file`; keep one of the two";
+                let origin = by_file.origin;
+                problems.push(Problem { origin, key: format!("{key}_file"), message: message.to_owned() });
+                continue;
+            }
+            (None, Some(by_file)) => {
+                let resolved = match &by_file.value {
+                    Value::Scalar { text, .. } => from_file(Path::new(text)),
+                    _ => Err("expected the path of a file, such as /run/secrets/smtp".to_owned()),
+                };
+                (by_file, resolved)
+            }
+            (Some(direct), None) => {
+                let resolved = resolve(&direct, environment);
+                (direct, resolved)
+            }
+        };
+        match resolved {
+            Ok(Some(secret)) => {
+                let value = Value::Scalar { text: secret, quoted: true };
+                root.set(&path, Node { value, origin: reference.origin });
+            }
+            Ok(None) => {}
+            Err(message) => problems.push(Problem { origin: reference.origin, key: (*key).to_owned(), message }),
+        }
+    }
+    problems
+}
+
+/// The secret that a value refers to; `None` where there is no value. No message repeats the value.
+fn resolve(reference: &Node, environment: &Environment) -> Result<Option<String>, String> {
+    match &reference.value {
+        Value::Null => Ok(None),
+        Value::Scalar { text, .. } => {
+            let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| is_name(name));
+            match (name, &reference.origin) {
+                (Some(name), _) => environment.text(name).map(|secret| Some(secret.to_owned())),
+                (None, Origin::File { .. }) => Err(format!(
+                    "a secret does not stand in the file; expected {REFERENCES}; if this one was real, replace it where it is used"
+                )),
+                (None, _) => Ok(Some(text.clone())),
+            }
+        }
+        Value::Map(entries) => match entries.as_slice() {
+            [Entry { key, node: Node { value: Value::Scalar { text, .. }, .. }, .. }] => match key.as_str() {
+                "file" => from_file(Path::new(text)),
+                "credential" => from_file(&credential(text, environment)?),
+                _ => Err(format!("\"{key}\" is no kind of reference; expected {REFERENCES}")),
+            },
+            _ => Err(format!("expected {REFERENCES}")),
+        },
+        Value::List(_) => Err(format!("found a list; expected {REFERENCES}")),
+    }
+}
+
+fn credential(name: &str, environment: &Environment) -> Result<PathBuf, String> {
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err("expected the name of a credential, such as smtp, without '/'".to_owned());
+    }
+    let folder = environment.text(CREDENTIALS_DIRECTORY).map_err(|_| {
+        format!(
+            "there are no credentials here; expected a systemd service with `LoadCredential={name}:/path/of/the/file`"
+        )
+    })?;
+    Ok(Path::new(folder).join(name))
+}
+
+fn from_file(path: &Path) -> Result<Option<String>, String> {
+    let unreadable = |error: std::io::Error| {
+        format!("{}: cannot be read ({error}); check the path and that this user may read it", path.display())
+    };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(SECRET_FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > SECRET_FILE_MAX {
+        return Err(format!("{}: is larger than {SECRET_FILE_MAX} bytes; expected the secret alone", path.display()));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| format!("{}: is not UTF-8; expected text", path.display()))?;
+    // An editor ends the file with a line break, which is no part of the secret.
+    let secret = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    if secret.is_empty() {
+        return Err(format!("{}: is empty; expected the secret", path.display()));
+    }
+    Ok(Some(secret.to_owned()))
+}

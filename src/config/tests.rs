@@ -1,0 +1,258 @@
+//! The whole way: files, environment and options in, a configuration or all its problems out.
+
+use std::path::{Path, PathBuf};
+
+use daybook_core::money::Money;
+use secrecy::ExposeSecret;
+
+use super::*;
+
+/// A folder with a configuration file, and an environment of its own.
+struct Case {
+    folder: tempfile::TempDir,
+    sources: Sources,
+}
+
+impl Case {
+    fn new(file: impl AsRef<[u8]>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daybook.yaml");
+        std::fs::write(&path, file).unwrap();
+        let sources = Sources::new(Some(path), Environment::default());
+        Self { folder, sources }
+    }
+
+    fn with_environment(mut self, variables: &[(&str, &str)]) -> Self {
+        self.sources = Sources::new(Some(self.path("daybook.yaml")), variables.iter().copied().collect());
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn load(&self) -> Configuration {
+        load(&self.sources).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The problems, a line each, with the folder left out.
+    fn problems(&self) -> Vec<String> {
+        let text = load(&self.sources).expect_err("it is wrong").to_string();
+        text.replace(&format!("{}/", self.folder.path().display()), "").lines().map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn without_a_file_the_defaults_stand() {
+    let configuration = load(&Sources::default()).unwrap();
+    assert_eq!(configuration.settings.risk.max_daily_loss, Money::whole(2_000));
+    assert_eq!(configuration.settings.calendar().name(), "XNYS");
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let named = Sources::new(Some("no/such/file.yaml".into()), Environment::default());
+    assert_eq!(
+        load(&named).unwrap_err().to_string(),
+        "no/such/file.yaml: there is no such file; name another, or write one with `trade init`"
+    );
+    let folder = Sources::new(Some(std::env::temp_dir()), Environment::default());
+    assert!(matches!(load(&folder), Err(ConfigError::Unreadable { .. })));
+}
+
+#[test]
+fn each_layer_wins_over_the_one_below() {
+    let mut case = Case::new("ledger: {path: from-file.db}\nmarket: {simulated: {seed: 2}}\naccount: {name: filed}\n")
+        .with_environment(&[
+            ("DAYBOOK__LEDGER__PATH", "from-environment.db"),
+            ("DAYBOOK__MARKET__SIMULATED__SEED", "3"),
+            ("DAYBOOK__MARKET__FILES__BARS", "[a.csv, b.csv]"),
+            ("DAYBOOKS", "of another program"),
+        ]);
+    case.sources = case.sources.with_option("--ledger", "ledger.path", "from-option.db");
+    let configuration = case.load();
+    let settings = &configuration.settings;
+    assert_eq!(settings.ledger.path, Path::new("from-option.db"));
+    assert_eq!(settings.market.simulated.seed, 3);
+    assert_eq!(settings.market.files.bars, [Path::new("a.csv"), Path::new("b.csv")]);
+    assert_eq!(settings.account.name, "filed");
+
+    let origin = |key| configuration.origin(key).to_string().replace(&format!("{}/", case.folder.path().display()), "");
+    assert_eq!(origin("ledger.path"), "option --ledger");
+    assert_eq!(origin("market.simulated.seed"), "environment variable DAYBOOK__MARKET__SIMULATED__SEED");
+    assert_eq!(origin("market.files.bars"), "environment variable DAYBOOK__MARKET__FILES__BARS");
+    assert_eq!(origin("account.name"), "daybook.yaml:3:17");
+    assert_eq!(origin("risk.max_daily_loss"), "built-in default");
+    let rows = configuration.rows();
+    assert!(rows.iter().any(|(key, value, _)| key == "risk.max_daily_loss" && value == "2000.00"), "{rows:?}");
+}
+
+#[test]
+fn an_option_may_set_a_list() {
+    let mut case = Case::new("");
+    case.sources = case.sources.with_option("--bars", "market.feed", "files").with_list_option(
+        "--bars",
+        "market.files.bars",
+        vec!["one.csv".to_owned()],
+    );
+    assert_eq!(case.load().settings.market.files.bars, [Path::new("one.csv")]);
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_with_its_place() {
+    let case = Case::new(
+        "account:\n  name: My Account\nmarket:\n  feed: simulatd\nrisk:\n  max_dayly_loss: 5\n  max_positions: many\n\
+         ledger:\n  backup: {keep: 0}\nscheduler:\n  heartbeat: 300\n  health_check: 0s\nlogging:\n  level: inof\n\
+         max_positions: 3\n",
+    )
+    .with_environment(&[
+        ("DAYBOOK__LEDGR__PATH", "x.db"),
+        ("DAYBOOK__RISK__MAX_HOLDD", "3h"),
+        ("DAYBOOK__RISK__MAX_EXPOSURE", "a lot"),
+        ("DAYBOOK__", "x"),
+    ]);
+    assert_eq!(
+        case.problems(),
+        [
+            "environment variable DAYBOOK__: expected a key after each `__`, such as DAYBOOK__RISK__MAX_DAILY_LOSS",
+            "daybook.yaml:4:9: market.feed: unknown word \"simulatd\"; expected simulated or files; did you mean \"simulated\"?",
+            "daybook.yaml:6:3: risk.max_dayly_loss: unknown key; did you mean \"max_daily_loss\"?",
+            "daybook.yaml:7:18: risk.max_positions: found many; expected a whole number from 0 to 4294967295",
+            "environment variable DAYBOOK__RISK__MAX_EXPOSURE: risk.max_exposure: \"a lot\" is no amount of money: expected a decimal with at most 8 places, such as 12.34",
+            "environment variable DAYBOOK__RISK__MAX_HOLDD: risk.max_holdd: unknown key; did you mean \"DAYBOOK__RISK__MAX_HOLD\"?",
+            "daybook.yaml:11:14: scheduler.heartbeat: \"300\" is not a length of time: expected whole numbers with d, h, m, s or ms, longest first, such as 90s, 5m, 1h30m or 7d",
+            "daybook.yaml:15:1: max_positions: unknown key; did you mean \"risk.max_positions\"?",
+            "environment variable DAYBOOK__LEDGR__PATH: ledgr: unknown key; did you mean \"DAYBOOK__LEDGER\"?",
+            "daybook.yaml:2:9: account.name: is \"My Account\"; expected 1 to 32 of A-Z, a-z, 0-9, '-' and '_'",
+            "daybook.yaml:9:18: ledger.backup.keep: is 0; expected at least 1: the newest backup is always kept",
+            "daybook.yaml:14:10: logging.level: is \"inof\"; expected off, error, warn, info, debug or trace, or levels by module: warn,daybook=debug",
+        ]
+    );
+}
+
+#[test]
+fn values_that_make_no_sense_are_told_where_they_stand() {
+    let case = Case::new(
+        "risk:\n  max_daily_loss: -5\n  max_position_value: 90000\nexchange_calendar: XLON\nmarket: {feed: files}\n",
+    )
+    .with_environment(&[("DAYBOOK__RISK__STOP_LOSS", "-2%")]);
+    assert_eq!(
+        case.problems(),
+        [
+            "daybook.yaml:5:9: market.files.bars: is empty, and market.feed is files; expected at least one file, such as [data/bars.csv]",
+            "daybook.yaml:2:19: risk.max_daily_loss: is -5.00: expected an amount above zero, such as 2000",
+            "environment variable DAYBOOK__RISK__STOP_LOSS: risk.stop_loss: is -2%: expected a percentage above 0% and below 100%",
+            "daybook.yaml:2:3: risk.max_exposure: is 50000.00: expected max_position_value (90000.00) or more",
+            "daybook.yaml:4:20: exchange_calendar: unknown calendar \"XLON\"; expected XNYS or 24/7",
+        ]
+    );
+}
+
+#[test]
+fn references_to_the_environment_are_filled_in() {
+    let case = Case::new(
+        "account: {name: \"acct-${ACCOUNT}\"}\nmarket:\n  simulated:\n    seed: ${SEED}\nledger: {path: '$${x}'}\n",
+    )
+    .with_environment(&[("ACCOUNT", "7"), ("SEED", "42")]);
+    let settings = case.load().settings;
+    assert_eq!(settings.account.name, "acct-7");
+    assert_eq!(settings.market.simulated.seed, 42);
+    assert_eq!(settings.ledger.path, Path::new("${x}"));
+
+    let case = Case::new("account: {name: '${ACCOUNT}'}\nledger: {path: '${'}\n");
+    assert_eq!(
+        case.problems(),
+        [
+            "daybook.yaml:1:17: account.name: the environment variable ACCOUNT is not set; set it, or remove the reference to it",
+            "daybook.yaml:2:16: ledger.path: `${` begins no reference; expected ${NAME} with a name of A-Z, 0-9 and '_', or $${ for the two characters",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_comes_by_reference_and_is_never_shown() {
+    let hidden = "https://ping.example/hunter2";
+    let file = Case::new("");
+    std::fs::write(file.path("secret"), format!("{hidden}\n")).unwrap();
+    let path = file.path("secret").display().to_string();
+    let folder = file.folder.path().display().to_string();
+    for (text, variables) in [
+        ("scheduler: {heartbeat_url: '${PING}'}".to_owned(), vec![("PING", hidden)]),
+        (format!("scheduler: {{heartbeat_url_file: {path}}}"), vec![]),
+        (format!("scheduler: {{heartbeat_url: {{file: {path}}}}}"), vec![]),
+        (
+            "scheduler: {heartbeat_url: {credential: secret}}".to_owned(),
+            vec![("CREDENTIALS_DIRECTORY", folder.as_str())],
+        ),
+        (String::new(), vec![("DAYBOOK__SCHEDULER__HEARTBEAT_URL", hidden)]),
+        (String::new(), vec![("DAYBOOK__SCHEDULER__HEARTBEAT_URL_FILE", path.as_str())]),
+    ] {
+        let case = Case::new(&text).with_environment(&variables);
+        let configuration = case.load();
+        let secret = configuration.settings.scheduler.heartbeat_url.as_ref().map(|url| url.expose_secret().to_owned());
+        assert_eq!(secret.as_deref(), Some(hidden), "{text}");
+        let everything_shown = format!("{configuration:?}{:?}{}", configuration.rows(), configuration.canonical());
+        assert!(!everything_shown.contains("hunter2"), "{text}");
+        assert!(
+            configuration.rows().iter().any(|(key, value, _)| key == "scheduler.heartbeat_url" && value == "(secret)")
+        );
+        assert_eq!(configuration.version(), Case::new("").load().version(), "a secret is no part of the version");
+    }
+}
+
+#[test]
+fn a_secret_that_stands_in_the_file_or_is_not_there_is_refused_without_repeating_it() {
+    let reference = "expected a reference such as ${SMTP_PASSWORD}, {file: /run/secrets/smtp} or {credential: smtp}";
+    for (text, message) in [
+        ("hunter2", format!("1:28: scheduler.heartbeat_url: a secret does not stand in the file; {reference}; if this one was real, replace it where it is used")),
+        ("'${A}hunter2'", format!("1:28: scheduler.heartbeat_url: a secret does not stand in the file; {reference}; if this one was real, replace it where it is used")),
+        ("'${PING}'", "1:28: scheduler.heartbeat_url: the environment variable PING is not set; set it, or remove the reference to it".to_owned()),
+        ("{file: /no/such}", "1:28: scheduler.heartbeat_url: /no/such: cannot be read (No such file or directory (os error 2)); check the path and that this user may read it".to_owned()),
+        ("{vault: x}", format!("1:28: scheduler.heartbeat_url: \"vault\" is no kind of reference; {reference}")),
+        ("{credential: ../x}", "1:28: scheduler.heartbeat_url: expected the name of a credential, such as smtp, without '/'".to_owned()),
+        ("{credential: x}", "1:28: scheduler.heartbeat_url: there are no credentials here; expected a systemd service with `LoadCredential=x:/path/of/the/file`".to_owned()),
+        ("[hunter2]", format!("1:28: scheduler.heartbeat_url: found a list; {reference}")),
+    ] {
+        let case = Case::new(format!("scheduler: {{heartbeat_url: {text}}}"));
+        assert_eq!(case.problems(), [format!("daybook.yaml:{message}")], "{text}");
+    }
+    let both = Case::new("scheduler: {heartbeat_url: '${A}', heartbeat_url_file: x}");
+    assert_eq!(
+        both.problems(),
+        [
+            "daybook.yaml:1:56: scheduler.heartbeat_url_file: the secret is given by this key and by the one without `_file`; keep one of the two"
+        ]
+    );
+}
+
+#[test]
+fn the_version_follows_the_content_alone() {
+    let plain = Case::new("risk: {max_positions: 4}\naccount: {name: a}").load();
+    let spelled = Case::new("# a comment\r\naccount:\r\n  name: \"a\"\r\nrisk: {\"max_positions\": 4}\r\n").load();
+    let other = Case::new("risk: {max_positions: 3}\naccount: {name: a}").load();
+    assert_eq!(plain.version(), spelled.version());
+    assert_ne!(plain.version(), other.version());
+    assert_eq!(plain.version().len(), 64);
+}
+
+#[test]
+fn files_that_are_no_configuration_are_refused_with_a_reason() {
+    for (bytes, problem) in [
+        (
+            b"account:\n  name: caf\xe9\n".to_vec(),
+            "daybook.yaml:2:12: is not UTF-8 from here on; save the file as UTF-8",
+        ),
+        (
+            vec![b' '; 2_000_000],
+            "daybook.yaml:1:1: is larger than 1048576 bytes; expected a configuration: is this the right file?",
+        ),
+        (b"SQLite format 3\0\x10\0".to_vec(), "daybook.yaml:1:"),
+        (b"just text".to_vec(), "daybook.yaml:1:1: found just text; expected a mapping of keys to values"),
+        (b"{\"account\": {\"name\": \"json\"}".to_vec(), "daybook.yaml:1:"),
+    ] {
+        let problems = Case::new(bytes).problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with(problem), "{problems:?}");
+    }
+    assert_eq!(Case::new("{\"account\": {\"name\": \"json\"}}").load().settings.account.name, "json");
+}
