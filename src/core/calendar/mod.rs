@@ -262,39 +262,39 @@ impl Calendar {
     /// The first open after an instant.
     #[must_use]
     pub fn next_open(&self, at: Timestamp) -> Option<Timestamp> {
-        self.from_around(at)?.map(|session| session.open).find(|open| *open > at)
+        self.sessions_around(at)?.map(|session| session.open).find(|open| *open > at)
     }
 
     /// The first close after an instant.
     #[must_use]
     pub fn next_close(&self, at: Timestamp) -> Option<Timestamp> {
-        self.from_around(at)?.map(|session| session.close).find(|close| *close > at)
+        self.sessions_around(at)?.map(|session| session.close).find(|close| *close > at)
     }
 
     /// The last open at or before an instant.
     #[must_use]
     pub fn previous_open(&self, at: Timestamp) -> Option<Timestamp> {
-        self.back_from_around(at)?.map(|session| session.open).find(|open| *open <= at)
+        self.sessions_back_around(at)?.map(|session| session.open).find(|open| *open <= at)
     }
 
     /// The last close at or before an instant.
     #[must_use]
     pub fn previous_close(&self, at: Timestamp) -> Option<Timestamp> {
-        self.back_from_around(at)?.map(|session| session.close).find(|close| *close <= at)
+        self.sessions_back_around(at)?.map(|session| session.close).find(|close| *close <= at)
     }
 
     fn session_not_over_at(&self, at: Timestamp) -> Option<Session> {
-        self.from_around(at)?.find(|session| session.post_close > at)
+        self.sessions_around(at)?.find(|session| session.post_close > at)
     }
 
     /// The sessions from the day before an instant on: a session may end on the day after its date.
-    fn from_around(&self, at: Timestamp) -> Option<impl Iterator<Item = Session> + '_> {
+    fn sessions_around(&self, at: Timestamp) -> Option<impl Iterator<Item = Session> + '_> {
         let date = at.date_in(self.zone());
         self.knows(date).then(|| self.sessions(date.plus_days(-1), self.last_date()))
     }
 
     /// The sessions back from the day after an instant: a session may begin on the day before its date.
-    fn back_from_around(&self, at: Timestamp) -> Option<impl Iterator<Item = Session> + '_> {
+    fn sessions_back_around(&self, at: Timestamp) -> Option<impl Iterator<Item = Session> + '_> {
         let date = at.date_in(self.zone());
         self.knows(date).then(|| self.sessions(self.first_date(), date.plus_days(1)).rev())
     }

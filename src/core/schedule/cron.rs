@@ -37,7 +37,7 @@ pub struct Cron {
     expression: String,
     tz: Option<Tz>,
     days: CronDays,
-    pattern: croner::Cron,
+    pattern: Box<croner::Cron>,
     /// The minutes of a day on which it falls, counted from midnight.
     minutes: Vec<u32>,
 }
@@ -69,7 +69,7 @@ impl Cron {
             pattern.hour_match(hour).unwrap_or(false) && pattern.minute_match(minute).unwrap_or(false)
         };
         let minutes = (0..24 * 60).filter(|minute| named(minute / 60, minute % 60)).collect();
-        let cron = Self { expression: expression.to_owned(), tz, days, pattern, minutes };
+        let cron = Self { expression: expression.to_owned(), tz, days, pattern: Box::new(pattern), minutes };
         let mut sample = SAMPLE_YEARS
             .filter_map(|year| NaiveDate::from_ymd_opt(year, 1, 1))
             .flat_map(|first| first.iter_days().take_while(move |date| date.year() == first.year()));

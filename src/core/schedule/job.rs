@@ -298,12 +298,12 @@ impl JobDefinition {
         if let CatchUp::All(slots) = self.catch_up
             && !(1..=CATCH_UP_MAX).contains(&slots)
         {
-            return Err(self.wrong("catch_up", format_args!("all: {slots}"), "1 to 100, such as `all: 5`"));
+            return Err(self.wrong("catch_up", self.catch_up, "1 to 100, such as `all: 5`"));
         }
         if self.kind == JobKind::MarketCloseFlatten && self.catch_up != CatchUp::MustRun {
             let expected =
                 "must_run for market-close-flatten: positions are not left open because the process was down";
-            return Err(self.wrong("catch_up", "weaker", expected));
+            return Err(self.wrong("catch_up", self.catch_up, expected));
         }
         for limit in self.window.limits() {
             self.check_limit(*limit)?;

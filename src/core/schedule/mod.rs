@@ -7,8 +7,8 @@
 //!
 //! [`plan`] says which slots of the time since the last look become runs, and which were missed and
 //! why. It accounts for every slot, once, and its horizon never goes back. An outage of a week is one
-//! range, whatever number of slots lay in it: forms yield arithmetic [progressions](series), not slots,
-//! so counting them costs no memory.
+//! range, whatever number of slots lay in it: forms yield arithmetic progressions, not slots, so
+//! counting them costs no memory.
 
 mod cron;
 mod error;

@@ -38,6 +38,17 @@ pub enum CatchUp {
     MustRun,
 }
 
+impl fmt::Display for CatchUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.pad("none"),
+            Self::Latest => f.pad("latest"),
+            Self::All(slots) => write!(f, "all: {slots}"),
+            Self::MustRun => f.pad("must_run"),
+        }
+    }
+}
+
 /// How often a failed run is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retries {
