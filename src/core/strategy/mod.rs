@@ -1,5 +1,119 @@
-//! Strategies: features of a symbol in, a signal or the reason for none out.
+//! Strategies: what is known of a symbol in, a signal or the reason for none out.
+//!
+//! A strategy is a struct of its settings with [`Strategy`] implemented for it, in a file of its own,
+//! and one line in the list below. Everything else follows from that line: its section of the
+//! configuration, its name, and that the analysis asks it.
 
+mod opening_range;
 mod signal;
+mod view;
 
+use serde::{Deserialize, Serialize};
+
+pub use opening_range::{Confirmation, Directions, Distance, OpeningRangeBreakout};
 pub use signal::{Direction, Reason, Signal};
+pub use view::SymbolView;
+
+/// Looks at one symbol at one instant, and proposes or says why not.
+///
+/// It answers from the view alone: the same view gives the same answer.
+pub trait Strategy: Send + Sync {
+    /// Its name in the configuration and in the signals it makes.
+    fn name(&self) -> &'static str;
+    /// Whether the configuration lets it propose.
+    fn is_enabled(&self) -> bool;
+    /// Everything that is wrong with its settings: the key, and what is wrong and expected.
+    fn problems(&self) -> Vec<(&'static str, String)>;
+    /// Proposes to open a position, or gives the measure that stands against it.
+    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation;
+}
+
+/// A strategy's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evaluation {
+    /// It proposes.
+    Signal(Signal),
+    /// It does not, on these grounds; the last one decided.
+    None(Vec<Reason>),
+}
+
+macro_rules! strategies {
+    ($($(#[$doc:meta])* $name:ident: $strategy:ty),+ $(,)?) => {
+        /// The settings of all strategies, by name.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct StrategySettings {
+            $($(#[$doc])* pub $name: $strategy,)+
+        }
+
+        impl StrategySettings {
+            /// The names of all strategies, enabled or not.
+            pub const NAMES: &[&str] = &[$(stringify!($name)),+];
+
+            /// Each strategy, enabled or not.
+            fn all(&self) -> Vec<&dyn Strategy> {
+                vec![$(&self.$name),+]
+            }
+
+            /// The strategy of this name under these settings, enabled or not.
+            #[must_use]
+            pub fn strategy(&self, name: &str) -> Option<Box<dyn Strategy>> {
+                match name {
+                    $(stringify!($name) => Some(Box::new(self.$name.clone())),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+strategies! {
+    /// Opening-range breakout.
+    opening_range_breakout: OpeningRangeBreakout,
+}
+
+impl StrategySettings {
+    /// Everything that is wrong: the key within the section, and what is wrong and expected.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let of = |strategy: &dyn Strategy| {
+            let name = strategy.name();
+            strategy.problems().into_iter().map(move |(key, problem)| (format!("{name}.{key}"), problem))
+        };
+        self.all().into_iter().flat_map(of).collect()
+    }
+}
+
+/// The strategies that may propose under these settings.
+#[must_use]
+pub fn strategies(settings: &StrategySettings) -> Vec<Box<dyn Strategy>> {
+    let named = StrategySettings::NAMES.iter().filter_map(|name| settings.strategy(name));
+    named.filter(|strategy| strategy.is_enabled()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_in_the_list_is_the_name_of_its_strategy() {
+        let settings = StrategySettings::default();
+        let names: Vec<&str> = settings.all().iter().map(|strategy| strategy.name()).collect();
+        assert_eq!(names, StrategySettings::NAMES);
+        for name in names {
+            assert_eq!(settings.strategy(name).map(|strategy| strategy.name()), Some(name));
+        }
+        assert!(settings.strategy("no_such").is_none());
+        assert_eq!(settings.problems(), vec![]);
+    }
+
+    #[test]
+    fn a_disabled_strategy_does_not_propose() {
+        let settings: StrategySettings =
+            serde_json::from_str(r#"{"opening_range_breakout": {"enabled": false, "range_minutes": 0}}"#).unwrap();
+        assert!(strategies(&settings).is_empty());
+        let problems = settings.problems();
+        assert_eq!(problems.first().map(|(key, _)| key.as_str()), Some("opening_range_breakout.range_minutes"));
+    }
+}

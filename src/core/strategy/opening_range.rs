@@ -1,0 +1,506 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Direction, Evaluation, Reason, Signal, Strategy, SymbolView};
+use crate::analysis::{OpeningRange, gap};
+use crate::market::{Bar, Timeframe, aggregate};
+use crate::money::{Bps, Factor, MoneyError, Price};
+use crate::time::Span;
+
+/// Bars that the average range of a session is taken over, at most and at least: Wilder's 14, and
+/// what the first quarter of an hour has in 5-minute bars.
+const ATR_BARS: (usize, usize) = (14, 3);
+
+/// Trades in the direction in which the price leaves the range of the session's first minutes.
+///
+/// The breakout level is the range's edge and a buffer beyond it. It is confirmed by closes beyond the
+/// level in a row; the entry itself must be beyond it too, and not so far that the move is over.
+///
+/// The confidence is a weighted sum of five parts, each from 0 % to 100 %, all named in the reasons:
+///
+/// | part | weight | 100 % | 0 % |
+/// |---|---|---|---|
+/// | distance beyond the level, in ranges | 25 % | 0.25 to 0.75 | 0, or 1.5 and more |
+/// | relative volume | 30 % | 2 and more | 0.5 and less (unknown counts 40 %) |
+/// | the range's width, in daily ATRs | 20 % | 0.2 to 0.6 | 0.05 and less, 1.2 and more |
+/// | gap since the previous close, in the direction | 10 % | 0.5 % and more | -0.5 % and less |
+/// | persistence: minutes that closed beyond the level since the first that did | 15 % | all | half and less |
+///
+/// Between these a part is linear. Where the daily ATR is unknown the width is taken in percent of
+/// the price: 100 % from 0.3 % to 1.5 %, 0 % at 0.05 % and at 4 %. The width's part is multiplied by the
+/// share of the range's minutes in which anything traded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpeningRangeBreakout {
+    /// Whether it proposes at all.
+    pub enabled: bool,
+    /// The length of the opening range, from the session's open.
+    pub range_minutes: u32,
+    /// Which breakouts are traded.
+    pub direction: Directions,
+    /// What confirms a breakout.
+    pub confirmation: Confirmation,
+    /// How far beyond the range the breakout level lies.
+    pub buffer: Distance,
+    /// The furthest beyond the level that an entry may be, in ranges.
+    pub max_extension: Factor,
+    /// Where the loss is taken, from the entry.
+    pub stop: Distance,
+    /// Where the profit is taken, from the entry.
+    pub target: Distance,
+    /// The bars whose average true range `{atr: ...}` refers to: those of the session so far, or `1d`
+    /// for the sessions before.
+    pub atr_timeframe: Timeframe,
+    /// The earliest entry, from the session's open.
+    pub earliest_entry: Span,
+    /// The latest entry, from the session's open.
+    pub latest_entry: Span,
+    /// The least volume, as a multiple of what is usual by this time of day; zero: any, and unknown.
+    pub min_relative_volume: Factor,
+    /// How often a symbol is entered in a session.
+    pub max_entries: u32,
+    /// How long a signal may be traded on.
+    pub valid_for: Span,
+}
+
+/// The directions that a strategy trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Directions {
+    /// Rises only.
+    Long,
+    /// Falls only.
+    Short,
+    /// Either.
+    Both,
+}
+
+impl Directions {
+    /// Whether `direction` is among them.
+    #[must_use]
+    pub const fn allow(self, direction: Direction) -> bool {
+        match (self, direction) {
+            (Self::Both, _) | (Self::Long, Direction::Long) | (Self::Short, Direction::Short) => true,
+            (Self::Long, Direction::Short) | (Self::Short, Direction::Long) => false,
+        }
+    }
+}
+
+/// What confirms a breakout: so many closes beyond the level, one after the other, up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Confirmation {
+    /// How many.
+    pub closes: u32,
+    /// Of which bars.
+    pub timeframe: Timeframe,
+}
+
+/// A distance between prices: `{atr: 2}`, `{range: 1}` or `{percent: 2%}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distance {
+    /// A multiple of the average true range.
+    Atr(Factor),
+    /// A multiple of the opening range's width.
+    Range(Factor),
+    /// A percentage of the price.
+    Percent(Bps),
+}
+
+impl Default for Confirmation {
+    fn default() -> Self {
+        Self { closes: 2, timeframe: Timeframe::M1 }
+    }
+}
+
+impl Default for OpeningRangeBreakout {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            range_minutes: 15,
+            direction: Directions::Long,
+            confirmation: Confirmation::default(),
+            buffer: Distance::Range(Factor(500)),
+            max_extension: Factor::whole(1),
+            stop: Distance::Atr(Factor::whole(2)),
+            target: Distance::Atr(Factor::whole(3)),
+            atr_timeframe: Timeframe::M5,
+            earliest_entry: Span::minutes(15),
+            latest_entry: Span::hours(3),
+            min_relative_volume: Factor::ZERO,
+            max_entries: 1,
+            valid_for: Span::minutes(5),
+        }
+    }
+}
+
+impl Strategy for OpeningRangeBreakout {
+    fn name(&self) -> &'static str {
+        "opening_range_breakout"
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let mut require = |key, holds: bool, value: String, expected: &str| {
+            if !holds {
+                problems.push((key, format!("is {value}: expected {expected}")));
+            }
+        };
+        for (key, count) in [
+            ("range_minutes", self.range_minutes),
+            ("confirmation.closes", self.confirmation.closes),
+            ("max_entries", self.max_entries),
+        ] {
+            require(key, count > 0, count.to_string(), "at least 1");
+        }
+        for (key, distance) in [("stop", self.stop), ("target", self.target)] {
+            require(key, distance.sign() > 0, distance.to_string(), "a distance above zero, such as {atr: 2}");
+        }
+        require("buffer", self.buffer.sign() >= 0, self.buffer.to_string(), "a distance of zero or more");
+        let extension = self.max_extension;
+        require("max_extension", extension.is_positive(), extension.to_string(), "more than 0");
+        let volume = self.min_relative_volume;
+        require("min_relative_volume", !volume.is_negative(), volume.to_string(), "0 or more");
+        require(
+            "earliest_entry",
+            self.earliest_entry.as_millis() >= u64::from(self.range_minutes) * 60_000,
+            self.earliest_entry.to_string(),
+            "range_minutes or later: the range must be complete",
+        );
+        require(
+            "latest_entry",
+            self.latest_entry > self.earliest_entry,
+            self.latest_entry.to_string(),
+            &format!("later than earliest_entry ({})", self.earliest_entry),
+        );
+        require("valid_for", !self.valid_for.is_zero(), self.valid_for.to_string(), "a length of time above zero");
+        let closes_in_session = self.confirmation.timeframe != Timeframe::D1;
+        require(
+            "confirmation.timeframe",
+            closes_in_session,
+            self.confirmation.timeframe.to_string(),
+            "bars of the session, such as 1m or 5m",
+        );
+        problems
+    }
+
+    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
+        let mut reasons = Vec::new();
+        match self.propose(view, &mut reasons) {
+            Ok(Some(signal)) => Evaluation::Signal(signal),
+            Ok(None) => Evaluation::None(reasons),
+            Err(error) => {
+                reasons.push(Reason::new("arithmetic", error));
+                Evaluation::None(reasons)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Distance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Atr(factor) => write!(f, "{{atr: {factor}}}"),
+            Self::Range(factor) => write!(f, "{{range: {factor}}}"),
+            Self::Percent(ratio) => write!(f, "{{percent: {ratio}}}"),
+        }
+    }
+}
+
+impl Distance {
+    const fn sign(self) -> i64 {
+        match self {
+            Self::Atr(factor) | Self::Range(factor) => factor.0.signum(),
+            Self::Percent(ratio) => ratio.0.signum(),
+        }
+    }
+
+    /// The distance in price; `None` where it is measured in an ATR that is not known.
+    fn at(self, price: Price, range: Price, atr: Option<Price>) -> Result<Option<Price>, MoneyError> {
+        match self {
+            Self::Atr(factor) => atr.map(|atr| atr.multiplied(factor)).transpose(),
+            Self::Range(factor) => range.multiplied(factor).map(Some),
+            Self::Percent(ratio) => price.moved_by(ratio)?.minus(price).map(Some),
+        }
+    }
+}
+
+/// A breakout that was confirmed.
+struct Breakout {
+    direction: Direction,
+    level: Price,
+}
+
+impl Breakout {
+    /// How far `price` is beyond the level; negative on the near side.
+    fn beyond(&self, price: Price) -> Result<Price, MoneyError> {
+        match self.direction {
+            Direction::Long => price.minus(self.level),
+            Direction::Short => self.level.minus(price),
+        }
+    }
+}
+
+impl OpeningRangeBreakout {
+    /// The signal, or none; the reasons tell what was measured until then.
+    fn propose(&self, view: &SymbolView<'_>, reasons: &mut Vec<Reason>) -> Result<Option<Signal>, MoneyError> {
+        let mut note = |measure: &str, value: String| reasons.push(Reason::new(measure, value));
+        if view.entries_today >= self.max_entries {
+            note("entries today", format!("{} (limit {})", view.entries_today, self.max_entries));
+            return Ok(None);
+        }
+        let earliest = view.session.open.after(self.earliest_entry.as_duration());
+        let latest = view.session.open.after(self.latest_entry.as_duration()).min(view.session.close);
+        if view.as_of < earliest || view.as_of > latest {
+            note("time", format!("{} (entries from {earliest} to {latest})", view.as_of));
+            return Ok(None);
+        }
+
+        let bars = view.regular_bars();
+        let length = Span::minutes(self.range_minutes).as_duration();
+        let Some(range) = OpeningRange::of(bars, &view.session, length)?.filter(|range| range.is_complete(view.as_of))
+        else {
+            note("opening range", "no complete range traded".to_owned());
+            return Ok(None);
+        };
+        let width = range.width();
+        note("opening range", format!("{} to {}, {} minutes", range.low, range.high, range.minutes));
+        if !width.is_positive() {
+            note("range width", width.to_string());
+            return Ok(None);
+        }
+        let atr = match self.atr_timeframe {
+            Timeframe::D1 => view.daily_atr,
+            within_session => average_range(view, within_session)?,
+        };
+        let unknown_atr = || Reason::new("ATR", format!("unknown: too few bars of {}", self.atr_timeframe));
+
+        let Some(buffer) = self.buffer.at(range.high, width, atr)? else {
+            reasons.push(unknown_atr());
+            return Ok(None);
+        };
+        let (above, below) = (range.high.plus(buffer)?, range.low.minus(buffer)?);
+        let Some(breakout) = self.confirmed(view, &range, above, below)? else {
+            let last = view.last_price().map_or_else(|| "none".to_owned(), |price| price.to_string());
+            note(
+                "breakout",
+                format!(
+                    "no {} closes of {} above {above} or below {below}, last {last}",
+                    self.confirmation.closes, self.confirmation.timeframe
+                ),
+            );
+            return Ok(None);
+        };
+        let direction = breakout.direction;
+        note(
+            "breakout",
+            format!("{} closes of {} beyond {}", self.confirmation.closes, self.confirmation.timeframe, breakout.level),
+        );
+        if !self.direction.allow(direction) {
+            note("direction", format!("{} (allowed: {:?})", direction.as_str(), self.direction));
+            return Ok(None);
+        }
+        let volume = view.relative_volume;
+        note("relative volume", volume.map_or_else(|| "unknown".to_owned(), |ratio| ratio.to_string()));
+        if self.min_relative_volume.is_positive() {
+            // Both are 10^-4: a multiple of 1.5 is 15,000 basis points.
+            let least = Bps(self.min_relative_volume.0);
+            if volume.is_none_or(|ratio| ratio < least) {
+                note("least relative volume", least.to_string());
+                return Ok(None);
+            }
+        }
+
+        let Some(entry) = view.entry_price(direction) else {
+            note("price", "none".to_owned());
+            return Ok(None);
+        };
+        let entry = match direction {
+            Direction::Long => entry.round_to_tick_up(),
+            Direction::Short => entry.round_to_tick_down(),
+        };
+        let beyond = breakout.beyond(entry)?;
+        note("entry", format!("{entry}, {beyond} beyond the level"));
+        if !beyond.is_positive() || beyond > width.multiplied(self.max_extension)? {
+            note("distance", format!("expected above 0 and at most {} ranges of {width}", self.max_extension));
+            return Ok(None);
+        }
+        let (Some(risked), Some(hoped)) = (self.stop.at(entry, width, atr)?, self.target.at(entry, width, atr)?) else {
+            reasons.push(unknown_atr());
+            return Ok(None);
+        };
+        if let Some(atr) = atr {
+            note("ATR", format!("{atr} ({})", self.atr_timeframe));
+        }
+        // Both are rounded toward the entry: no more is risked than was measured, and no more is hoped for.
+        let (stop, target) = match direction {
+            Direction::Long => (entry.minus(risked)?.round_to_tick_up(), entry.plus(hoped)?.round_to_tick_down()),
+            Direction::Short => (entry.plus(risked)?.round_to_tick_down(), entry.minus(hoped)?.round_to_tick_up()),
+        };
+        let (low, high) = match direction {
+            Direction::Long => (stop, target),
+            Direction::Short => (target, stop),
+        };
+        if !low.is_positive() || low >= entry || entry >= high {
+            note("bracket", format!("stop {stop}, entry {entry}, target {target}: less than a tick apart"));
+            return Ok(None);
+        }
+
+        let confidence = confidence(
+            &Grounds { view, range: &range, breakout: &breakout, beyond, bars },
+            self.range_minutes,
+            reasons,
+        )?;
+        Ok(Some(Signal {
+            symbol: view.symbol,
+            strategy: self.name().to_owned(),
+            direction,
+            entry,
+            stop,
+            target,
+            confidence,
+            reasons: std::mem::take(reasons),
+            valid_until: view.as_of.after(self.valid_for.as_duration()),
+        }))
+    }
+
+    /// The breakout that the last closes confirm, if they all lie beyond one level.
+    fn confirmed(
+        &self,
+        view: &SymbolView<'_>,
+        range: &OpeningRange,
+        above: Price,
+        below: Price,
+    ) -> Result<Option<Breakout>, MoneyError> {
+        let wanted = usize::try_from(self.confirmation.closes).unwrap_or(usize::MAX);
+        let buckets = aggregate(view.regular_bars(), &view.session, self.confirmation.timeframe)?;
+        let last: Vec<Price> = buckets
+            .iter()
+            .rev()
+            .filter(|bucket| bucket.is_complete(view.as_of))
+            .take_while(|bucket| bucket.bar.start >= range.end)
+            .map(|bucket| bucket.bar.close)
+            .take(wanted)
+            .collect();
+        Ok(if last.len() < wanted {
+            None
+        } else if last.iter().all(|close| *close > above) {
+            Some(Breakout { direction: Direction::Long, level: above })
+        } else if last.iter().all(|close| *close < below) {
+            Some(Breakout { direction: Direction::Short, level: below })
+        } else {
+            None
+        })
+    }
+}
+
+/// The mean true range of the session's last complete bars of a timeframe, rounded down; `None` with too few.
+///
+/// A session has no 14 bars of five minutes in its first hour, so fewer do; the first bar's range is
+/// its own, since the night's gap is no part of what a position in the session lives through.
+fn average_range(view: &SymbolView<'_>, timeframe: Timeframe) -> Result<Option<Price>, MoneyError> {
+    let buckets = aggregate(view.regular_bars(), &view.session, timeframe)?;
+    let bars: Vec<Bar> =
+        buckets.iter().filter(|bucket| bucket.is_complete(view.as_of)).map(|bucket| bucket.bar).collect();
+    let (most, least) = ATR_BARS;
+    if bars.len() < least {
+        return Ok(None);
+    }
+    let before = std::iter::once(None).chain(bars.iter().map(|bar| Some(bar.close)));
+    let ranges: Vec<i128> = bars
+        .iter()
+        .zip(before)
+        .map(|(bar, before)| {
+            let high = before.map_or(bar.high, |close| close.max(bar.high));
+            let low = before.map_or(bar.low, |close| close.min(bar.low));
+            i128::from(high.0) - i128::from(low.0)
+        })
+        .collect();
+    let counted: Vec<i128> = ranges.into_iter().rev().take(most).collect();
+    let mean = counted.iter().sum::<i128>() / i128::try_from(counted.len()).unwrap_or(1);
+    let too_wide = MoneyError::Overflow { operation: "an average range" };
+    i64::try_from(mean).map(|mean| Some(Price(mean))).map_err(|_| too_wide)
+}
+
+/// What the confidence is measured on.
+struct Grounds<'a> {
+    view: &'a SymbolView<'a>,
+    range: &'a OpeningRange,
+    breakout: &'a Breakout,
+    beyond: Price,
+    bars: &'a [Bar],
+}
+
+/// The confidence formula; see [`OpeningRangeBreakout`].
+fn confidence(grounds: &Grounds<'_>, range_minutes: u32, reasons: &mut Vec<Reason>) -> Result<Bps, MoneyError> {
+    let parts = [
+        ("distance", 25, distance_part(grounds)?),
+        ("volume", 30, grounds.view.relative_volume.map_or(Bps(4_000), |ratio| rise(ratio, Bps(5_000), Bps(20_000)))),
+        ("range", 20, range_part(grounds, range_minutes)?),
+        ("gap", 10, gap_part(grounds)),
+        ("persistence", 15, persistence_part(grounds)),
+    ];
+    let mut sum = 0;
+    for (name, weight, part) in parts {
+        reasons.push(Reason::new(&format!("confidence in {name}"), format!("{part} of {weight}%")));
+        sum += weight * part.0;
+    }
+    Ok(Bps(sum / 100))
+}
+
+fn distance_part(grounds: &Grounds<'_>) -> Result<Bps, MoneyError> {
+    let ranges = grounds.beyond.ratio_of(grounds.range.width())?;
+    Ok(plateau(ranges, [0, 2_500, 7_500, 15_000]))
+}
+
+fn range_part(grounds: &Grounds<'_>, range_minutes: u32) -> Result<Bps, MoneyError> {
+    let width = grounds.range.width();
+    let part = match grounds.view.daily_atr {
+        Some(atr) if atr.is_positive() => plateau(width.ratio_of(atr)?, [500, 2_000, 6_000, 12_000]),
+        Some(_) | None => plateau(width.ratio_of(grounds.range.high)?, [5, 30, 150, 400]),
+    };
+    let traded = i64::from(grounds.range.minutes.min(range_minutes));
+    Ok(Bps(part.0 * traded / i64::from(range_minutes.max(1))))
+}
+
+fn gap_part(grounds: &Grounds<'_>) -> Bps {
+    let open = grounds.bars.first().map(|bar| bar.open);
+    let gap = grounds.view.previous_close.zip(open).and_then(|(close, open)| gap(close, open)).unwrap_or_default();
+    let aligned = match grounds.breakout.direction {
+        Direction::Long => gap,
+        Direction::Short => Bps(gap.0.saturating_neg()),
+    };
+    rise(aligned, Bps(-50), Bps(50))
+}
+
+fn persistence_part(grounds: &Grounds<'_>) -> Bps {
+    let is_beyond = |bar: &&Bar| grounds.breakout.beyond(bar.close).is_ok_and(Price::is_positive);
+    let since_first =
+        grounds.bars.iter().filter(|bar| bar.start >= grounds.range.end).skip_while(|bar| !is_beyond(bar));
+    let (all, beyond) = since_first.fold((0, 0), |(all, beyond), bar| (all + 1, beyond + i64::from(is_beyond(&bar))));
+    if all == 0 { Bps::ZERO } else { rise(Bps(beyond * Bps::ONE.0 / all), Bps(5_000), Bps::ONE) }
+}
+
+/// 0 % up to `from`, 100 % from `to` on, linear between them; rounded down to a basis point.
+fn rise(value: Bps, from: Bps, to: Bps) -> Bps {
+    let (value, from, to) = (i128::from(value.0), i128::from(from.0), i128::from(to.0));
+    let whole = i128::from(Bps::ONE.0);
+    let risen = (value.clamp(from, to) - from) * whole / (to - from).max(1);
+    i64::try_from(risen).map_or(Bps::ONE, Bps)
+}
+
+/// 0 % outside, 100 % between the inner two corners, linear at the flanks. Corners are basis points.
+fn plateau(value: Bps, [low, full_from, full_to, high]: [i64; 4]) -> Bps {
+    let falling = Bps(Bps::ONE.0 - rise(value, Bps(full_to), Bps(high)).0);
+    rise(value, Bps(low), Bps(full_from)).min(falling)
+}
+
+#[cfg(test)]
+#[path = "opening_range_tests.rs"]
+mod tests;
