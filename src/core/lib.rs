@@ -11,6 +11,7 @@ pub mod alert;
 pub mod analysis;
 pub mod calendar;
 pub mod decision;
+pub mod exchange;
 pub mod market;
 pub mod money;
 pub mod order;
