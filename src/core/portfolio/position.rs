@@ -95,3 +95,142 @@ pub struct Position {
     /// Why it was left, once that was decided.
     pub exit_reason: Option<String>,
 }
+
+/// An event that a position's state does not admit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a position that is {state:?} cannot take {event:?}")]
+pub struct PositionStateError {
+    /// Where it stood.
+    pub state: PositionState,
+    /// What was said to happen.
+    pub event: PositionEvent,
+}
+
+impl PositionState {
+    /// The state after `event`. News that comes late, while an exit is under way, changes nothing.
+    ///
+    /// # Errors
+    /// [`PositionStateError`] if the event cannot happen in this state: the decision was made on another
+    /// view than the ledger's. A closed position takes nothing.
+    pub fn apply(self, event: &PositionEvent) -> Result<Self, PositionStateError> {
+        use PositionEvent as E;
+        let refuse = || Err(PositionStateError { state: self, event: event.clone() });
+        match self {
+            Self::Open => match event {
+                E::Watched => Ok(Self::Monitoring),
+                E::NewBest { .. } => Ok(Self::Open),
+                E::ExitBegun { .. } => Ok(Self::Closing),
+                E::AdjustBegun { .. } | E::AdjustEnded => refuse(),
+            },
+            Self::Monitoring => match event {
+                E::Watched | E::NewBest { .. } => Ok(Self::Monitoring),
+                E::AdjustBegun { .. } => Ok(Self::Adjusting),
+                E::ExitBegun { .. } => Ok(Self::Closing),
+                E::AdjustEnded => refuse(),
+            },
+            Self::Adjusting => match event {
+                E::Watched | E::NewBest { .. } => Ok(Self::Adjusting),
+                E::AdjustEnded => Ok(Self::Monitoring),
+                E::ExitBegun { .. } => Ok(Self::Closing),
+                E::AdjustBegun { .. } => refuse(),
+            },
+            Self::Closing => match event {
+                E::Watched | E::NewBest { .. } | E::AdjustEnded | E::ExitBegun { .. } => Ok(Self::Closing),
+                E::AdjustBegun { .. } => refuse(),
+            },
+            Self::Closed => match event {
+                E::Watched | E::NewBest { .. } | E::AdjustBegun { .. } | E::AdjustEnded | E::ExitBegun { .. } => {
+                    refuse()
+                }
+            },
+        }
+    }
+
+    /// The word that is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Monitoring => "monitoring",
+            Self::Adjusting => "adjusting",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Position {
+    /// The position after a decision's event. The first reason to leave it is kept.
+    ///
+    /// # Errors
+    /// As [`PositionState::apply`].
+    pub fn apply(mut self, event: &PositionEvent) -> Result<Self, PositionStateError> {
+        self.state = self.state.apply(event)?;
+        match event {
+            PositionEvent::Watched | PositionEvent::AdjustEnded => {}
+            PositionEvent::NewBest { price } => self.best_price = *price,
+            PositionEvent::AdjustBegun { stop } => {
+                self.stop = Some(*stop);
+                self.adjustments = self.adjustments.saturating_add(1);
+            }
+            PositionEvent::ExitBegun { reason } => {
+                self.exit_reason.get_or_insert_with(|| reason.clone());
+            }
+        }
+        Ok(self)
+    }
+
+    /// Shares held; negative for a short position.
+    #[must_use]
+    pub const fn signed_quantity(&self) -> Quantity {
+        match self.direction {
+            Direction::Long => self.quantity,
+            Direction::Short => self.quantity.negated(),
+        }
+    }
+
+    /// Realised so far, less fees; saturates.
+    #[must_use]
+    pub const fn net(&self) -> Money {
+        Money(self.realised.0.saturating_sub(self.fees.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [PositionState; 5] = [
+        PositionState::Open,
+        PositionState::Monitoring,
+        PositionState::Adjusting,
+        PositionState::Closing,
+        PositionState::Closed,
+    ];
+
+    #[test]
+    fn the_life_of_a_position() {
+        use PositionState::{Adjusting, Closed, Closing, Monitoring, Open};
+        let price = Price::from_cents(10_00);
+        // Rows: events. Columns: what they make of open, monitoring, adjusting, closing, closed.
+        let table = [
+            (PositionEvent::Watched, [Some(Monitoring), Some(Monitoring), Some(Adjusting), Some(Closing), None]),
+            (PositionEvent::NewBest { price }, [Some(Open), Some(Monitoring), Some(Adjusting), Some(Closing), None]),
+            (PositionEvent::AdjustBegun { stop: price }, [None, Some(Adjusting), None, None, None]),
+            (PositionEvent::AdjustEnded, [None, None, Some(Monitoring), Some(Closing), None]),
+            (
+                PositionEvent::ExitBegun { reason: "max hold".to_owned() },
+                [Some(Closing), Some(Closing), Some(Closing), Some(Closing), None],
+            ),
+        ];
+        for (event, expected) in table {
+            for (state, expected) in STATES.into_iter().zip(expected) {
+                assert_eq!(state.apply(&event).ok(), expected, "{state:?} takes {event:?}");
+            }
+        }
+        assert_eq!(
+            Closed.apply(&PositionEvent::Watched).map_err(|error| error.to_string()),
+            Err("a position that is Closed cannot take Watched".to_owned())
+        );
+    }
+}
