@@ -5,5 +5,6 @@
 
 pub mod adapters;
 pub mod config;
+pub mod digest;
 pub mod ledger;
 pub mod ports;

@@ -145,6 +145,10 @@ pub enum ChannelError {
 pub struct Message {
     /// The same for every attempt: what the receiver may deduplicate by.
     pub key: String,
+    /// Its name as a file's: `2026-11-16-daily`.
+    pub name: String,
+    /// What it belongs together with, the session: mail readers show a thread.
+    pub thread: String,
     /// Which attempt it is, from 1: from 2 on the message says that it may be a repetition.
     pub attempt: u32,
     /// How much it matters.

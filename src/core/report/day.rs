@@ -3,15 +3,20 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::figures::{max_drawdown, most_at_once, nearest_ratio, thinned, total};
+use super::words;
 use super::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault};
+use crate::alert::{Alert, AlertLevel};
 use crate::calendar::{Session, SessionKind};
 use crate::decision::{Candidate, EquityPoint};
 use crate::market::Symbol;
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::portfolio::Position;
-use crate::risk::CheckName;
+use crate::risk::{CheckName, HaltKind};
 use crate::strategy::Direction;
 use crate::time::{SessionDate, Timestamp};
+
+/// The event of the alert that a day's report raises; its mail is the whole digest.
+pub const DAY_ENDED: &str = "day.ended";
 
 /// A point a minute of a full session fits; a picture of a mail's width shows no more.
 const CURVE_POINTS_MAX: usize = 400;
@@ -246,10 +251,13 @@ impl LimitUse {
         Self { limit, used: Figure::Count(used), allowed: Figure::Count(allowed), share }
     }
 
-    /// Whether nothing is left of it.
+    /// Whether nothing is left of it. A position is sized to fill its cap, so its value has to pass it.
     #[must_use]
     pub fn is_reached(&self) -> bool {
-        self.share >= Bps::ONE
+        match self.limit {
+            Limit::PositionValue => self.share > Bps::ONE,
+            Limit::DayLoss | Limit::Positions | Limit::Exposure | Limit::Adjustments => self.share >= Bps::ONE,
+        }
     }
 }
 
@@ -330,6 +338,25 @@ impl DayReport {
     #[must_use]
     pub fn is_flat(&self) -> bool {
         self.open_positions.is_empty()
+    }
+
+    /// What a person is told at the end of the day: the event is [`DAY_ENDED`].
+    ///
+    /// A stop that nobody has lifted and a position left open need a person, a fault a look.
+    #[must_use]
+    pub fn alert(&self) -> Alert {
+        let stopped = self.halts.iter().any(|latch| match latch.halt.kind {
+            HaltKind::EmergencyStop | HaltKind::MaxDrawdown | HaltKind::Conflict => latch.cleared_at.is_none(),
+            HaltKind::Manual | HaltKind::StaleMarks | HaltKind::ClockStep | HaltKind::SafeMode => false,
+        });
+        let level = if stopped || !self.is_flat() {
+            AlertLevel::Critical
+        } else if self.faults.is_empty() {
+            AlertLevel::Info
+        } else {
+            AlertLevel::Warning
+        };
+        Alert::new(level, DAY_ENDED, words::subject(self)).with_body(words::verdict(self))
     }
 
     /// Signals refused, repetitions counted.

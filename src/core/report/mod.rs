@@ -11,7 +11,10 @@ mod day;
 mod facts;
 mod figures;
 mod range;
+pub mod words;
 
-pub use day::{CurvePoint, DayReport, DayTrade, Figure, Limit, LimitUse, OpenPosition, Refusal, TakenSignal};
+pub use day::{
+    CurvePoint, DAY_ENDED, DayReport, DayTrade, Figure, Limit, LimitUse, OpenPosition, Refusal, TakenSignal,
+};
 pub use facts::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault, FaultKind};
 pub use range::{RangeSummary, SessionLine};

@@ -229,6 +229,17 @@ fn the_same_fault_is_counted_at_its_first_time() {
 }
 
 #[test]
+fn a_day_that_needs_a_person_says_so_in_its_alert() {
+    let alert = DayReport::build(busy_day()).unwrap().alert();
+    assert_eq!((alert.level, alert.event.as_str()), (AlertLevel::Info, DAY_ENDED));
+    assert_eq!(alert.subject, "Daybook 2026-11-16: +$210.40 (+0.21 %), 2 trades, flat");
+    assert_eq!(alert.body, "Up $210.40 (+0.21 %) in 2 trades. Flat by the close. No limit was reached.");
+    let mut facts = busy_day();
+    facts.positions.push(position("AMD", "19:00", None, "50", "50", "0"));
+    assert_eq!(DayReport::build(facts).unwrap().alert().level, AlertLevel::Critical);
+}
+
+#[test]
 fn a_stored_report_reads_back_as_it_was() {
     let day = DayReport::build(busy_day()).unwrap();
     let json = serde_json::to_string(&day).unwrap();

@@ -1,0 +1,105 @@
+//! Messages: what the outbox hands to a channel.
+
+use daybook_core::alert::Alert;
+use daybook_core::report::{DayReport, words};
+use daybook_core::time::Timestamp;
+
+use super::{DigestError, equity_curve, page, plain_text};
+use crate::ports::Message;
+
+/// The picture's name: the page refers to it as `cid:equity`.
+const PICTURE: &str = "equity";
+
+/// Writes a day's mail: what the day's alert becomes.
+///
+/// `key` and `attempt` are the delivery's: every attempt gives the same message, but for its number.
+///
+/// # Errors
+/// [`DigestError`] if the page or its picture cannot be made.
+pub fn day_message(day: &DayReport, key: &str, attempt: u32) -> Result<Message, DigestError> {
+    let picture = equity_curve(day).map_err(|source| DigestError::Picture { session: day.session, source })?;
+    let html = page(day, picture.as_ref().map(|_| "cid:equity"))?;
+    let alert = day.alert();
+    Ok(Message {
+        key: key.to_owned(),
+        name: format!("{}-daily", day.session),
+        thread: day.session.to_string(),
+        attempt,
+        level: alert.level,
+        subject: alert.subject,
+        text: plain_text(day),
+        html: Some(html),
+        pictures: picture.into_iter().map(|png| (PICTURE.to_owned(), png)).collect(),
+        at: day.as_of,
+    })
+}
+
+/// Writes an alert's mail. `id` is its number in the ledger and `at` when it was raised; `key` and
+/// `attempt` are the delivery's.
+#[must_use]
+pub fn alert_message(id: i64, alert: &Alert, at: Timestamp, key: &str, attempt: u32) -> Message {
+    let about = alert.symbol.map(|symbol| format!("{symbol}: ")).unwrap_or_default();
+    let body = if alert.body.is_empty() { String::new() } else { format!("\n{}\n", alert.body.trim_end()) };
+    let level = alert.level.as_str();
+    Message {
+        key: key.to_owned(),
+        name: format!("{}-{}-{id}", words::compact_instant(at), alert.event.replace('.', "-")),
+        thread: words::date(at),
+        attempt,
+        level: alert.level,
+        subject: format!("Daybook {level}: {about}{}", alert.subject),
+        text: format!("{about}{}\n{body}\n{level}, {}, {}\n", alert.subject, alert.event, words::instant(at)),
+        html: None,
+        pictures: Vec::new(),
+        at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daybook_core::alert::AlertLevel;
+
+    use super::*;
+    use crate::digest::samples;
+
+    #[test]
+    fn a_days_mail_says_it_all_in_its_subject() {
+        let subjects =
+            [samples::rich_day(), samples::empty_day(), samples::emergency_stop_day()].map(|day| words::subject(&day));
+        assert_eq!(
+            subjects,
+            [
+                "Daybook 2026-11-16: +$230.00 (+0.23 %), 6 trades, flat",
+                "Daybook 2026-11-16: $0.00 (0.00 %), no trades, flat",
+                "Daybook 2026-11-16: -$2,030.00 (-2.03 %), 2 trades, 1 POSITION OPEN, EMERGENCY STOP",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_attempt_is_the_same_message() {
+        let first = day_message(&samples::rich_day(), "dbk-1f3a-7-email", 1).unwrap();
+        let second = day_message(&samples::rich_day(), "dbk-1f3a-7-email", 2).unwrap();
+        assert_eq!(Message { attempt: 1, ..second }, first);
+        assert_eq!((first.name.as_str(), first.level), ("2026-11-16-daily", AlertLevel::Warning));
+        assert!(first.html.is_some_and(|html| html.contains("cid:equity")));
+    }
+
+    #[test]
+    fn an_alert_reads_well_alone() {
+        let alert = Alert::new(AlertLevel::Critical, "stop.missing", "100 shares have no stop")
+            .about("AAPL".parse().unwrap())
+            .with_body("The stop was refused twice.\nA close was sent.");
+        let at = "2026-11-16T16:42:05Z".parse().unwrap();
+        let message = alert_message(17, &alert, at, "dbk-1f3a-17-email", 1);
+        assert_eq!(
+            (message.name.as_str(), message.thread.as_str()),
+            ("2026-11-16-114205-stop-missing-17", "2026-11-16")
+        );
+        assert_eq!(message.subject, "Daybook critical: AAPL: 100 shares have no stop");
+        assert_eq!(
+            message.text,
+            "AAPL: 100 shares have no stop\n\nThe stop was refused twice.\nA close was sent.\n\ncritical, stop.missing, 2026-11-16 11:42:05 EST\n"
+        );
+    }
+}
