@@ -290,10 +290,8 @@ impl DayReport {
         let (max_drawdown, max_drawdown_ratio) =
             max_drawdown(std::iter::once(opening_equity).chain(equity.iter().map(|point| point.equity)))?;
 
-        let mut trades = positions
-            .iter()
-            .filter_map(|position| trade(position, &reviews).transpose())
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut trades =
+            positions.iter().filter_map(|position| trade(position).transpose()).collect::<Result<Vec<_>, _>>()?;
         trades.sort_by_key(|trade| (trade.exited_at, trade.symbol));
         let wins = trades.iter().filter(|trade| trade.pnl.is_positive());
         let won = total(wins.clone().map(|trade| trade.pnl))?;
@@ -371,12 +369,12 @@ fn count(things: usize) -> Money {
     Money(i64::try_from(things).unwrap_or(i64::MAX))
 }
 
-fn trade(position: &Position, reviews: &[DatedReview]) -> Result<Option<DayTrade>, MoneyError> {
+fn trade(position: &Position) -> Result<Option<DayTrade>, MoneyError> {
     let (Some(exited_at), Some(exit_price)) = (position.closed_at, position.exit_price) else {
         return Ok(None);
     };
     let pnl = position.realised.minus(position.fees)?;
-    let at_risk = match first_stop(position, reviews) {
+    let at_risk = match position.initial_stop {
         Some(stop) => Some(position.entry_price.minus(stop)?.abs().times(position.quantity_max)?),
         None => None,
     };
@@ -394,18 +392,6 @@ fn trade(position: &Position, reviews: &[DatedReview]) -> Result<Option<DayTrade
         r_multiple: at_risk.and_then(|at_risk| nearest_ratio(pnl, at_risk)),
         exit_reason: position.exit_reason.clone(),
     }))
-}
-
-/// The stop that the position's signal was approved with. The position's own may have been moved since.
-fn first_stop(position: &Position, reviews: &[DatedReview]) -> Option<Price> {
-    let approved = reviews.iter().rev().find(|dated| {
-        let signal = &dated.review.signal;
-        dated.at <= position.opened_at
-            && dated.review.verdict.refused_by.is_none()
-            && signal.symbol == position.symbol
-            && signal.direction == position.direction
-    });
-    approved.map(|dated| dated.review.signal.stop)
 }
 
 fn open_position(position: &Position) -> Option<OpenPosition> {

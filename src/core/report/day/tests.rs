@@ -51,8 +51,8 @@ fn position(name: &str, from: &str, to: Option<&str>, entry: &str, exit: &str, r
         cost: if to.is_some() { Money::ZERO } else { dollars(entry).scaled(100).unwrap() },
         entry_price: price(entry),
         exit_price: to.map(|_| price(exit)),
-        initial_stop: None,
-        stop: Some(price(entry)), // moved to break-even since: the first stop is the signal's
+        initial_stop: Some(price("48")),
+        stop: Some(price(entry)), // moved to break-even since
         target: None,
         adjustments: 1,
         best_price: price(exit),
@@ -156,7 +156,7 @@ fn the_result_of_a_trade_is_measured_against_its_first_stop_and_after_fees() {
     let day = DayReport::build(busy_day()).unwrap();
     let [aapl, msft] = day.trades.as_slice() else { panic!("two trades") };
     assert_eq!((aapl.pnl, aapl.r_multiple), (dollars("299"), Some(Bps(14_950))), "200 dollars were at risk");
-    assert_eq!((msft.pnl, msft.r_multiple), (dollars("-86.60"), Some(Bps(-8_660))));
+    assert_eq!((msft.pnl, msft.r_multiple), (dollars("-86.60"), Some(Bps(-4_330))));
     assert_eq!(aapl.held(), Duration::from_secs(40 * 60));
 }
 
