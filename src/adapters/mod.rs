@@ -2,3 +2,4 @@
 //! implementations of one port.
 
 pub mod clocks;
+pub mod feeds;

@@ -1,0 +1,216 @@
+use std::io::Write;
+
+use daybook_core::money::Price;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+use super::super::{write_bars, write_header};
+use super::*;
+
+const HEADER: &str = "symbol,ts_utc,open,high,low,close,volume\n";
+
+fn write(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    (dir, path)
+}
+
+fn read(name: &str, bytes: &[u8]) -> Result<BarFile, ReadError> {
+    let (_dir, path) = write(name, bytes);
+    read_bars(&path, None)
+}
+
+fn symbol(text: &str) -> Symbol {
+    text.parse().unwrap()
+}
+
+fn two_minutes() -> String {
+    format!(
+        "{HEADER}AIG,2013-10-04T13:30:00Z,49.00,49.10,48.95,49.05,300\nAIG,2013-10-04T13:31:00Z,49.05,49.05,49.05,49.05,100\n"
+    )
+}
+
+#[test]
+fn plain_gzipped_and_zstd_files_read_alike() {
+    let text = two_minutes();
+    let plain = read("a.csv", text.as_bytes()).unwrap();
+    assert_eq!((plain.rows, plain.bad_row_count), (2, 0));
+    let bar = plain.series[&symbol("AIG")][0];
+    assert_eq!((bar.high, bar.volume), (Price::from_cents(49_10), Quantity::whole(300)));
+
+    let gzip = |text: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let zstd = |text: &str| compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
+    // In one piece, and in two members or frames with an empty line's worth of text between.
+    let (head, tail) = text.split_at(60);
+    assert_eq!(read("a.csv.gz", &gzip(&text)).unwrap(), plain);
+    assert_eq!(read("a.csv.gz", &[gzip(head), gzip(tail)].concat()).unwrap(), plain);
+    assert_eq!(read("a.csv.zst", &zstd(&text)).unwrap(), plain);
+    let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3].as_slice();
+    assert_eq!(read("a.csv.zst", &[&zstd(head), skippable, &zstd(tail)].concat()).unwrap(), plain);
+}
+
+#[test]
+fn a_file_cut_short_is_an_error_and_not_a_short_file() {
+    let text = two_minutes().repeat(50);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    let gzip = encoder.finish().unwrap();
+    let zstd = compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
+    for bytes in [&gzip[..gzip.len() / 2], &zstd[..zstd.len() / 2]] {
+        assert!(matches!(read("a.csv", bytes), Err(ReadError::Io { .. })));
+    }
+}
+
+#[test]
+fn each_bad_row_is_named_by_line_and_reason_and_the_rest_is_kept() {
+    let rows = [
+        ("A,2013-10-04T13:30:00Z,10,11,9,10.5,100", None),
+        ("A,2013-10-04T13:31:00Z,10,11,9,10.5", Some("has 6 fields: expected 7")),
+        ("A,2013-10-04T13:31:00Z,0,11,9,10.5,100", Some("open is 0.00: expected a price above zero")),
+        (
+            "A,2013-10-04T13:31:00Z,10,9,11,10.5,100",
+            Some("high 9.00 is below low 11.00: expected the order open, high, low, close"),
+        ),
+        (
+            "A,2013-10-04T13:31:00Z,12,11,9,10.5,100",
+            Some("open 12.00 lies outside the range from low 9.00 to high 11.00"),
+        ),
+        ("A,2013-10-04T13:30:00Z,10,11,9,10.5,100", Some("A at 2013-10-04T13:30:00Z is on line 2 already")),
+        ("A,2013-10-04T13:31:30Z,10,11,9,10.5,100", Some("2013-10-04T13:31:30Z is not the start of a minute")),
+        (
+            "A,1913-10-04T13:31:00Z,10,11,9,10.5,100",
+            Some("1913-10-04T13:31:00Z is out of range: expected a year from 1970 to 2100"),
+        ),
+        (
+            "A,2013-02-30T13:31:00Z,10,11,9,10.5,100",
+            Some("\"2013-02-30T13:31:00Z\" is not an instant with its zone, such as 2026-11-16T14:30:00Z"),
+        ),
+        (
+            "A,2013-10-04T13:31:00Z,ten,11,9,10.5,100",
+            Some("open: \"ten\" is no price: expected a decimal with at most 8 places, such as 12.34"),
+        ),
+        ("A,2013-10-04T13:31:00Z,10,11,9,10.5,-1", Some("volume is -1: expected zero or more")),
+        (
+            "A B,2013-10-04T13:31:00Z,10,11,9,10.5,1",
+            Some("\"A B\" is not a symbol: expected 1 to 15 of A-Z, 0-9, '.', '-' and '/', such as AAPL or BRK.B"),
+        ),
+        (" B , 2013-10-04T09:29:00-04:00, 10 ,11,9,10.5,1", None),
+    ];
+    let text = rows.iter().fold(HEADER.to_owned(), |text, (row, _)| format!("{text}{row}\n"));
+    let file = read("a.csv", text.as_bytes()).unwrap();
+    let expected: Vec<String> = rows
+        .iter()
+        .enumerate()
+        .filter_map(|(place, (_, fault))| fault.map(|fault| format!("line {}: {fault}", place + 2)))
+        .collect();
+    assert_eq!(file.bad_rows.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+    assert_eq!((file.rows, file.bad_row_count), (2, 11));
+    assert_eq!(file.series[&symbol("B")][0].start.to_string(), "2013-10-04T13:29:00Z");
+}
+
+#[test]
+fn rows_in_any_order_are_sorted() {
+    let text = format!(
+        "{HEADER}A,2013-10-04T13:32:00Z,3,3,3,3,1\nB,2013-10-04T13:30:00Z,9,9,9,9,1\nA,2013-10-04T13:30:00Z,1,1,1,1,1\nA,2013-10-04T13:31:00Z,2,2,2,2,1\n"
+    );
+    let file = read("a.csv", text.as_bytes()).unwrap();
+    let opens: Vec<String> = file.series[&symbol("A")].iter().map(|bar| bar.open.to_string()).collect();
+    assert_eq!(opens, ["1.00", "2.00", "3.00"]);
+}
+
+#[test]
+fn a_wrong_header_says_what_was_expected() {
+    let wrong = [
+        "symbol,ts_utc,open,low,high,close,volume",
+        "ts_utc,symbol,open,high,low,close,volume",
+        "symbol,time,open,high,low,close,volume",
+        "symbol,ts_utc,open,high,low,close",
+        "A,2013-10-04T13:30:00Z,10,11,9,10.5,100",
+        "",
+    ];
+    for header in wrong {
+        let error = read("a.csv", format!("{header}\n").as_bytes()).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!(
+                "a.csv:1: the columns are \"{header}\": expected \"symbol,ts_utc,open,high,low,close,volume\""
+            )),
+            "{error}"
+        );
+    }
+    assert_eq!(read("a.csv", "\u{feff}Symbol, TS_UTC,Open,High,Low,Close,Volume\r\n".as_bytes()).unwrap().rows, 0);
+}
+
+#[test]
+fn one_series_needs_no_symbol_column() {
+    let text = "ts,open,high,low,close,volume\n1380893400,10,11,9,10,1\n";
+    assert_eq!(read("spy.csv.gz", text.as_bytes()).unwrap().series[&symbol("SPY")].len(), 1);
+    assert!(matches!(read("my bars.csv", text.as_bytes()), Err(ReadError::NoSymbol { .. })));
+    let (_dir, path) = write("my bars.csv", text.as_bytes());
+    assert_eq!(read_bars(&path, Some(symbol("IBM"))).unwrap().series[&symbol("IBM")].len(), 1);
+}
+
+#[test]
+fn the_unit_of_a_numeric_instant_is_told_by_its_magnitude() {
+    let table = [
+        ("1380893400", Some("2013-10-04T13:30:00Z")),
+        ("1380893400000", Some("2013-10-04T13:30:00Z")),
+        ("1380893400000000000", Some("2013-10-04T13:30:00Z")),
+        ("1380893400000000", None),
+        ("1380893400000000001", None),
+        ("1380893401", None),
+        ("-60", None),
+        ("2013-10-04T13:30:00Z", None),
+        ("13808934e2", None),
+    ];
+    for (ts, expected) in table {
+        let file = read("spy.csv", format!("ts,open,high,low,close,volume\n{ts},10,11,9,10,1\n").as_bytes()).unwrap();
+        let start = file.series.values().flatten().next().map(|bar| bar.start.to_string());
+        assert_eq!(start.as_deref(), expected, "{ts}");
+        assert_eq!(file.bad_row_count, u64::from(expected.is_none()), "{ts}");
+    }
+}
+
+#[test]
+fn a_file_of_bad_rows_is_counted_to_the_end_and_reported_to_a_bound() {
+    let text = format!("{HEADER}{}", "nonsense\n".repeat(1_500));
+    let file = read("a.csv", text.as_bytes()).unwrap();
+    assert_eq!((file.rows, file.bad_rows.len(), file.bad_row_count), (0, 1_000, 1_500));
+    assert!(file.series.is_empty());
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = read_bars(Path::new("/nowhere/bars.csv"), None).unwrap_err();
+    assert_eq!(error.to_string(), "/nowhere/bars.csv cannot be read");
+}
+
+#[test]
+fn what_is_written_is_read_back_to_the_byte() {
+    let file = read("a.csv", two_minutes().as_bytes()).unwrap();
+    let mut written = Vec::new();
+    write_header(&mut written).unwrap();
+    for (symbol, bars) in &file.series {
+        write_bars(&mut written, *symbol, bars).unwrap();
+    }
+    assert_eq!(String::from_utf8(written).unwrap(), two_minutes());
+}
+
+#[test]
+fn real_minutes_are_read_whole() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/us_minute_2013-10.csv");
+    if !path.exists() {
+        return;
+    }
+    let file = read_bars(&path, None).unwrap();
+    let symbols: Vec<String> = file.series.keys().map(ToString::to_string).collect();
+    assert_eq!(
+        (symbols, file.rows, file.bad_row_count),
+        (["AIG", "BAC", "IBM", "SPY"].map(str::to_owned).to_vec(), 13_429, 0)
+    );
+}

@@ -1,0 +1,7 @@
+//! Where bars, quotes and news come from.
+//!
+//! [`simulated`] makes them up from a seed, [`files`] reads them from CSV. Both answer a question about
+//! an instant with what was known at that instant, so a job cannot look ahead by mistake.
+
+pub mod files;
+pub mod simulated;
