@@ -1,5 +1,6 @@
 //! What we do not control, behind the traits of [`crate::ports`]: each folder holds the
 //! implementations of one port.
 
+pub mod brokers;
 pub mod clocks;
 pub mod feeds;

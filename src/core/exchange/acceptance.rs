@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::market::Quote;
+use crate::market::{Quote, check_age};
 use crate::money::{Bps, Money, Price, Quantity};
 use crate::order::{
     ClientOrderId, Order, OrderClass, OrderRole, OrderStatus, OrderTicket, OrderType, Side, TimeInForce, Trail,
@@ -44,7 +44,9 @@ impl Exchange {
         quote: Option<&Quote>,
     ) -> Result<Vec<Order>, Refusal> {
         let age_max = Duration::from_secs(u64::from(self.settings.quote_age_max_s));
-        let fresh = quote.filter(|quote| self.state.session_open && quote.at <= now && now.since(quote.at) <= age_max);
+        let fresh = quote.filter(|quote| {
+            self.state.session_open && quote.check().is_ok() && check_age(quote.at, now, age_max).is_ok()
+        });
         let admission = self.admit(ticket, quote, fresh)?;
         let first = self.enter(ticket, admission, now);
         if let Some(quote) = fresh {

@@ -95,6 +95,13 @@ impl ExchangeState {
         self.holdings.keys().copied().chain(ordered.map(|book| book.order.symbol)).collect()
     }
 
+    /// Whether `symbol` is one of those whose prices matter.
+    #[must_use]
+    pub fn matters(&self, symbol: Symbol) -> bool {
+        let ordered = |book: &BookOrder| book.order.symbol == symbol && !book.order.status.is_terminal();
+        self.holdings.contains_key(&symbol) || self.orders.values().any(ordered)
+    }
+
     /// The orders of one group, its first order first.
     pub fn group(&self, group: OrderNumber) -> impl Iterator<Item = &BookOrder> {
         self.orders.range(group..).map(|(_, book)| book).filter(move |book| book.group == group)

@@ -1,0 +1,3 @@
+//! The brokers: one on paper, which is an exchange of its own.
+
+pub mod paper;
