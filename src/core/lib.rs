@@ -9,6 +9,7 @@
 
 pub mod alert;
 pub mod analysis;
+pub mod audit;
 pub mod calendar;
 pub mod decision;
 pub mod exchange;
