@@ -46,6 +46,7 @@ CREATE TABLE run (
   CHECK (state NOT IN ('decided', 'done') OR decided_at_ms IS NOT NULL)
 ) STRICT;
 CREATE INDEX run_open ON run (state, not_before_ms) WHERE state IN ('due', 'claimed', 'decided', 'failed');
+CREATE INDEX run_kind ON run (kind, slot_at_ms);
 CREATE INDEX run_session ON run (session, job) WHERE session IS NOT NULL;
 
 -- The facts and the decision of a run, from which it can be decided again and compared.

@@ -11,9 +11,12 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::LedgerError;
 
 /// Every migration, in order: its name and its SQL.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     ("V1__ledger", include_str!("../../migrations/V1__ledger.sql")),
     ("V2__job", include_str!("../../migrations/V2__job.sql")),
+    ("V3__market", include_str!("../../migrations/V3__market.sql")),
+    ("V4__trading", include_str!("../../migrations/V4__trading.sql")),
+    ("V5__alert", include_str!("../../migrations/V5__alert.sql")),
 ];
 
 /// The newest schema version that this program knows.

@@ -9,16 +9,32 @@
 //! A commit is one sync of the write-ahead log (`synchronous=FULL`); a simulation, whose ledger can be
 //! made again, syncs at checkpoints only.
 
+pub mod alert;
 mod backup;
+pub mod bar;
 mod codec;
+pub mod command;
+pub mod decision;
+pub mod equity;
 mod error;
+pub mod event;
+pub mod fill;
+pub mod halt;
 mod handle;
+pub mod intent;
 pub mod lease;
 mod lock;
 pub mod meta;
 mod migrate;
 mod open;
+pub mod order;
+pub mod phase;
+pub mod position;
+pub mod settings;
+pub mod signal;
 mod writer;
+
+use daybook_core::time::{SessionDate, Timestamp};
 
 pub use error::LedgerError;
 pub use handle::Ledger;
@@ -28,6 +44,17 @@ pub use meta::{LedgerKind, Meta};
 pub use migrate::schema_version;
 pub use open::{NewLedger, OpenOptions};
 pub use rusqlite::{Connection, Transaction};
+
+/// The date in New York at an instant: the session that a fill or a position belongs to.
+fn new_york_date(at: Timestamp) -> SessionDate {
+    at.date_in(chrono_tz::America::New_York)
+}
+
+/// The instants at which a date begins and ends in New York.
+fn new_york_day(date: SessionDate) -> (Timestamp, Timestamp) {
+    let midnight = |date: SessionDate| Timestamp::from_wall(date.0.into(), chrono_tz::America::New_York);
+    (midnight(date), midnight(date.plus_days(1)))
+}
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,0 +1,359 @@
+//! The outbox: what people are told, and each channel's delivery of it.
+//!
+//! A delivery is claimed before it is tried. A process that dies in between leaves it `sending`; the
+//! next one puts it back, its attempts counted, and the message says that it may be a repetition.
+
+use std::cmp::Reverse;
+
+use daybook_core::alert::Alert;
+use daybook_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::LedgerError;
+use super::codec::{Text, Word};
+
+const SQL_INSERT: &str = "
+    INSERT INTO alert (run_id, at_ms, level, event, symbol, subject, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const SQL_INSERT_DELIVERY: &str = "
+    INSERT INTO delivery (alert_id, channel, not_before_ms, message_id)
+    SELECT ?1, ?2, ?3, 'dbk-' || value || '-' || ?1 || '-' || ?2 FROM meta WHERE key = 'ledger_id'";
+// The list of states in front is the partial index's own condition: with it SQLite uses the index.
+const SQL_CLAIM: &str = "
+    UPDATE delivery SET state = 'sending', attempts = attempts + 1 WHERE delivery_id IN (
+        SELECT delivery_id FROM delivery JOIN alert USING (alert_id)
+        WHERE state IN ('pending', 'sending', 'failed') AND state <> 'sending' AND not_before_ms <= ?1
+        ORDER BY level = 'critical' DESC, level = 'warning' DESC, not_before_ms, delivery_id LIMIT ?2)
+    RETURNING delivery_id";
+const SQL_GET: &str = "
+    SELECT delivery_id, channel, state, attempts, not_before_ms, message_id, last_error, sent_at_ms, receipt,
+        alert_id, run_id, at_ms, level, event, symbol, subject, body
+    FROM delivery JOIN alert USING (alert_id) WHERE delivery_id = ?1";
+const SQL_LIST: &str = "
+    SELECT delivery_id, channel, state, attempts, not_before_ms, message_id, last_error, sent_at_ms, receipt,
+        alert_id, run_id, at_ms, level, event, symbol, subject, body
+    FROM delivery JOIN alert USING (alert_id) ORDER BY delivery_id DESC LIMIT ?1";
+const SQL_NEXT_AT: &str = "
+    SELECT min(not_before_ms) FROM delivery WHERE state IN ('pending', 'sending', 'failed') AND state <> 'sending'";
+const SQL_SENT: &str = "
+    UPDATE delivery SET state = 'sent', sent_at_ms = ?2, receipt = ?3, last_error = NULL
+    WHERE delivery_id = ?1 AND state = 'sending'";
+const SQL_FAILED: &str = "
+    UPDATE delivery SET state = 'failed', last_error = ?2, not_before_ms = ?3
+    WHERE delivery_id = ?1 AND state = 'sending'";
+const SQL_DEAD: &str =
+    "UPDATE delivery SET state = 'dead', last_error = ?2 WHERE delivery_id = ?1 AND state = 'sending'";
+const SQL_RELEASE: &str = "
+    UPDATE delivery SET state = 'pending' WHERE state IN ('pending', 'sending', 'failed') AND state = 'sending'";
+const SQL_RETRY: &str = "
+    UPDATE delivery SET state = 'pending', not_before_ms = ?2 WHERE delivery_id = ?1 AND state IN ('failed', 'dead')";
+const SQL_LAST: &str = "
+    SELECT alert_id, run_id, at_ms, level, event, symbol, subject, body FROM alert ORDER BY alert_id DESC LIMIT ?1";
+
+/// An alert as it was committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoredAlert {
+    /// Its row.
+    pub alert_id: i64,
+    /// The run that raised it; `None`: the program itself.
+    pub run_id: Option<i64>,
+    /// When.
+    pub at: Timestamp,
+    /// What a person is told.
+    #[serde(flatten)]
+    pub alert: Alert,
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// It waits for its first attempt, or for another after a restart.
+    Pending,
+    /// It is being tried.
+    Sending,
+    /// The service has it.
+    Sent,
+    /// The last attempt failed; it is tried again.
+    Failed,
+    /// It was given up; `trade notify retry` revives it.
+    Dead,
+}
+
+/// A channel's delivery of an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Delivery {
+    /// Its row.
+    pub delivery_id: i64,
+    /// What is delivered.
+    pub alert: StoredAlert,
+    /// On which channel.
+    pub channel: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Attempts begun, this one included.
+    pub attempts: u32,
+    /// When it may be tried next.
+    pub not_before: Timestamp,
+    /// The same for every attempt: what a receiver may deduplicate by.
+    pub message_id: String,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+    /// When the service took it.
+    pub sent_at: Option<Timestamp>,
+    /// The service's own word.
+    pub receipt: Option<String>,
+}
+
+fn alert_at(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredAlert> {
+    Ok(StoredAlert {
+        alert_id: row.get(first)?,
+        run_id: row.get(first + 1)?,
+        at: Timestamp(row.get(first + 2)?),
+        alert: Alert {
+            level: row.get::<_, Word<_>>(first + 3)?.0,
+            event: row.get(first + 4)?,
+            symbol: row.get::<_, Option<Text<_>>>(first + 5)?.map(|text| text.0),
+            subject: row.get(first + 6)?,
+            body: row.get(first + 7)?,
+        },
+    })
+}
+
+fn delivery_from_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        delivery_id: row.get(0)?,
+        channel: row.get(1)?,
+        state: row.get::<_, Word<_>>(2)?.0,
+        attempts: row.get(3)?,
+        not_before: Timestamp(row.get(4)?),
+        message_id: row.get(5)?,
+        last_error: row.get(6)?,
+        sent_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+        receipt: row.get(8)?,
+        alert: alert_at(row, 9)?,
+    })
+}
+
+/// Commits an alert and its delivery on each channel; the answer is its number.
+///
+/// # Errors
+/// If the ledger cannot be written, or the event is not `noun.verb`.
+pub fn raise(
+    tx: &Transaction<'_>,
+    run_id: Option<i64>,
+    alert: &Alert,
+    channels: &[String],
+    now: Timestamp,
+) -> Result<i64, LedgerError> {
+    let alert_id = tx.prepare_cached(SQL_INSERT)?.insert(params![
+        run_id,
+        now.0,
+        Word(alert.level),
+        alert.event,
+        alert.symbol.map(Text),
+        alert.subject,
+        alert.body
+    ])?;
+    let mut insert = tx.prepare_cached(SQL_INSERT_DELIVERY)?;
+    for channel in channels {
+        insert.execute(params![alert_id, channel, now.0])?;
+    }
+    Ok(alert_id)
+}
+
+/// Claims what is due, the critical first, at most `limit` deliveries. Each must be ended by
+/// [`mark_sent`], [`mark_failed`] or [`mark_dead`].
+///
+/// # Errors
+/// If the ledger cannot be written.
+pub fn claim_due(tx: &Transaction<'_>, limit: u32, now: Timestamp) -> Result<Vec<Delivery>, LedgerError> {
+    let claimed: Vec<i64> =
+        tx.prepare_cached(SQL_CLAIM)?.query_map(params![now.0, limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut due = claimed.into_iter().map(|delivery_id| get(tx, delivery_id)).collect::<Result<Vec<_>, _>>()?;
+    due.sort_by_key(|delivery| (Reverse(delivery.alert.alert.level), delivery.not_before, delivery.delivery_id));
+    Ok(due)
+}
+
+/// When the next delivery is due; `None` if nothing waits.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn next_due_at(conn: &Connection) -> Result<Option<Timestamp>, LedgerError> {
+    Ok(conn.prepare_cached(SQL_NEXT_AT)?.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
+}
+
+/// Ends a delivery that the service took.
+///
+/// # Errors
+/// [`LedgerError::NoSuchRow`] if it is not under way.
+pub fn mark_sent(tx: &Transaction<'_>, delivery_id: i64, receipt: &str, now: Timestamp) -> Result<(), LedgerError> {
+    changed(delivery_id, tx.prepare_cached(SQL_SENT)?.execute(params![delivery_id, now.0, receipt])?)
+}
+
+/// Notes that an attempt failed and when the next may begin.
+///
+/// # Errors
+/// [`LedgerError::NoSuchRow`] if it is not under way.
+pub fn mark_failed(
+    tx: &Transaction<'_>,
+    delivery_id: i64,
+    error: &str,
+    not_before: Timestamp,
+) -> Result<(), LedgerError> {
+    changed(delivery_id, tx.prepare_cached(SQL_FAILED)?.execute(params![delivery_id, error, not_before.0])?)
+}
+
+/// Gives a delivery up.
+///
+/// # Errors
+/// [`LedgerError::NoSuchRow`] if it is not under way.
+pub fn mark_dead(tx: &Transaction<'_>, delivery_id: i64, error: &str) -> Result<(), LedgerError> {
+    changed(delivery_id, tx.prepare_cached(SQL_DEAD)?.execute(params![delivery_id, error])?)
+}
+
+fn changed(delivery_id: i64, rows: usize) -> Result<(), LedgerError> {
+    match rows {
+        0 => Err(LedgerError::NoSuchRow { what: "delivery under way", key: delivery_id.to_string() }),
+        _ => Ok(()),
+    }
+}
+
+/// Puts back what a former process left under way; the answer is how many.
+///
+/// # Errors
+/// If the ledger cannot be written.
+pub fn release_sending(tx: &Transaction<'_>) -> Result<usize, LedgerError> {
+    Ok(tx.prepare_cached(SQL_RELEASE)?.execute([])?)
+}
+
+/// Tries a delivery again that failed or was given up.
+///
+/// # Errors
+/// [`LedgerError::NoSuchRow`] if there is none of this number, [`LedgerError::Refused`] if it needs no
+/// retry.
+pub fn retry(tx: &Transaction<'_>, delivery_id: i64, now: Timestamp) -> Result<(), LedgerError> {
+    let delivery = get(tx, delivery_id)?;
+    match tx.prepare_cached(SQL_RETRY)?.execute(params![delivery_id, now.0])? {
+        0 => Err(LedgerError::Refused {
+            what: "delivery",
+            key: delivery_id.to_string(),
+            reason: format!("it is {}: only what failed or is dead is tried again", word(delivery.state)),
+        }),
+        _ => Ok(()),
+    }
+}
+
+const fn word(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Pending => "pending",
+        DeliveryState::Sending => "sending",
+        DeliveryState::Sent => "sent",
+        DeliveryState::Failed => "failed",
+        DeliveryState::Dead => "dead",
+    }
+}
+
+/// One delivery.
+///
+/// # Errors
+/// [`LedgerError::NoSuchRow`] if there is none of this number.
+pub fn get(conn: &Connection, delivery_id: i64) -> Result<Delivery, LedgerError> {
+    conn.prepare_cached(SQL_GET)?
+        .query_row([delivery_id], delivery_from_row)
+        .optional()?
+        .ok_or_else(|| LedgerError::NoSuchRow { what: "delivery", key: delivery_id.to_string() })
+}
+
+/// The last `limit` deliveries, newest first.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn deliveries(conn: &Connection, limit: u32) -> Result<Vec<Delivery>, LedgerError> {
+    Ok(conn.prepare_cached(SQL_LIST)?.query_map([limit], delivery_from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The last `limit` alerts, newest first.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn last(conn: &Connection, limit: u32) -> Result<Vec<StoredAlert>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_LAST)?;
+    Ok(select.query_map([limit], |row| alert_at(row, 0))?.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use daybook_core::alert::AlertLevel;
+
+    use super::*;
+    use crate::ledger::testing::TestLedger;
+
+    fn raise_two(day: &TestLedger) {
+        day.ledger
+            .write_blocking(|tx| {
+                let channels = ["email".to_owned(), "file".to_owned()];
+                let note = Alert::new(AlertLevel::Info, "day.ended", "A quiet day").with_body("Nothing happened.");
+                raise(tx, None, &note, &channels, Timestamp(10))?;
+                let stop = Alert::new(AlertLevel::Critical, "risk.breached", "Stopped").about("AAPL".parse().unwrap());
+                raise(tx, None, &stop, &channels[..1], Timestamp(11))
+            })
+            .unwrap();
+    }
+
+    fn claim(day: &TestLedger, limit: u32, now: i64) -> Vec<Delivery> {
+        day.ledger.write_blocking(move |tx| claim_due(tx, limit, Timestamp(now))).unwrap()
+    }
+
+    #[test]
+    fn what_is_due_is_claimed_once_the_critical_first() {
+        let day = TestLedger::new();
+        raise_two(&day);
+        assert_eq!(day.ledger.read(next_due_at).unwrap(), Some(Timestamp(10)));
+        assert!(claim(&day, 10, 9).is_empty());
+        let first = claim(&day, 1, 11);
+        assert_eq!(first[0].alert.alert.subject, "Stopped");
+        assert_eq!(first[0].message_id, format!("dbk-{}-2-email", day.ledger.meta().ledger_id));
+        let rest = claim(&day, 10, 11);
+        assert_eq!(
+            rest.iter().map(|due| (due.channel.as_str(), due.attempts)).collect::<Vec<_>>(),
+            [("email", 1), ("file", 1)]
+        );
+        assert!(claim(&day, 10, 11).is_empty());
+        assert_eq!(day.ledger.read(next_due_at).unwrap(), None);
+    }
+
+    #[test]
+    fn a_delivery_fails_is_tried_again_dies_and_is_revived() {
+        let day = TestLedger::new();
+        raise_two(&day);
+        let id = claim(&day, 1, 11)[0].delivery_id;
+        day.ledger.write_blocking(move |tx| mark_failed(tx, id, "no route", Timestamp(100))).unwrap();
+        let others: Vec<i64> = claim(&day, 10, 99).iter().map(|due| due.delivery_id).collect();
+        assert!(!others.contains(&id));
+        let again = claim(&day, 10, 100);
+        assert_eq!((again[0].delivery_id, again[0].attempts), (id, 2));
+        day.ledger.write_blocking(move |tx| mark_dead(tx, id, "no such user")).unwrap();
+        assert!(claim(&day, 10, 1_000).is_empty());
+        day.ledger.write_blocking(move |tx| retry(tx, id, Timestamp(200))).unwrap();
+        assert_eq!(claim(&day, 10, 200)[0].attempts, 3);
+        day.ledger.write_blocking(move |tx| mark_sent(tx, id, "250 queued", Timestamp(201))).unwrap();
+        let sent = day.ledger.read(|conn| get(conn, id)).unwrap();
+        assert_eq!(
+            (sent.state, sent.receipt.as_deref(), sent.last_error),
+            (DeliveryState::Sent, Some("250 queued"), None)
+        );
+        let refused = day.ledger.write_blocking(move |tx| retry(tx, id, Timestamp(300))).unwrap_err();
+        assert!(refused.to_string().contains("it is sent"), "{refused}");
+    }
+
+    #[test]
+    fn what_a_dead_process_was_sending_is_put_back_with_its_attempts() {
+        let day = TestLedger::new();
+        raise_two(&day);
+        claim(&day, 10, 11);
+        assert_eq!(day.ledger.write_blocking(release_sending).unwrap(), 3);
+        let again = claim(&day, 10, 11);
+        assert_eq!(again.iter().map(|due| due.attempts).collect::<Vec<_>>(), [2, 2, 2]);
+    }
+}
