@@ -45,6 +45,20 @@ impl ClientOrderId {
         ours.is_some_and(|rest| rest.starts_with('-'))
     }
 
+    /// The id of a later attempt of the same leg: a broker never takes an id twice, not even that of an
+    /// order that came to nothing.
+    ///
+    /// ```
+    /// use daybook_core::{order::ClientOrderId, time::Timestamp};
+    /// let first = ClientOrderId::derive("1f3a9c2e", "risk-monitor", Timestamp(60_000), 2, 0);
+    /// assert_eq!(first.with_revision(1), ClientOrderId::derive("1f3a9c2e", "risk-monitor", Timestamp(60_000), 2, 1));
+    /// ```
+    #[must_use]
+    pub fn with_revision(&self, revision: u32) -> Self {
+        let leg = self.0.rsplit_once('-').map_or(self.0.as_str(), |(leg, _)| leg);
+        Self(format!("{leg}-{revision}"))
+    }
+
     /// The id's characters.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -229,6 +229,18 @@ impl Order {
         self.quantity.minus(self.filled).unwrap_or_default()
     }
 
+    /// What the shares that may still fill cost at the order's own price; nothing for an order that has
+    /// none. Saturates.
+    #[must_use]
+    pub fn notional(&self) -> Money {
+        let price = match self.order_type {
+            OrderType::Limit { limit } | OrderType::StopLimit { limit, .. } => limit,
+            OrderType::Stop { stop } => stop,
+            OrderType::Market | OrderType::TrailingStop { .. } => return Money::ZERO,
+        };
+        price.times(self.remaining()).unwrap_or(Money::MAX)
+    }
+
     /// Whether the order carries the same terms as `ticket`.
     #[must_use]
     pub fn has_terms_of(&self, ticket: &OrderTicket) -> bool {

@@ -20,7 +20,7 @@ pub(super) const CATCH_UP_MAX: u32 = 100;
 const WINDOW_MAX: Span = Span::days(31);
 
 /// What a job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobKind {
     /// Compares the ledger with the broker and repairs the difference.
@@ -44,6 +44,19 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Reconcile,
+        Self::PremarketScan,
+        Self::Analysis,
+        Self::RiskMonitor,
+        Self::MarketCloseFlatten,
+        Self::DailySummary,
+        Self::Housekeeping,
+        Self::Command,
+        Self::Operator,
+    ];
+
     /// Its word in job files, such as `market-close-flatten`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -142,10 +155,10 @@ impl JobKind {
                 CatchUp::Latest,
                 Window::until(Limit::After(Span::minutes(15))).or_until(Limit::UntilNextSlot),
             ),
-            // What a person asked for is done in the order in which it was asked.
+            // What a person asked for is done in the order in which it was asked; a failure is theirs to see.
             Self::Operator => (
                 Span::minutes(1),
-                Retries::Times(3),
+                Retries::Times(0),
                 Overlap::QueueOne,
                 CatchUp::None,
                 Window::until(Limit::After(Span::hours(1))),
@@ -261,6 +274,12 @@ impl JobFile {
 }
 
 impl JobDefinition {
+    /// Whether it also runs when the process starts.
+    #[must_use]
+    pub fn runs_at_boot(&self) -> bool {
+        self.enabled && self.kind == JobKind::Reconcile
+    }
+
     /// The built-in job of [`JobKind::Operator`], by the name of its kind.
     #[must_use]
     pub fn operator() -> Self {

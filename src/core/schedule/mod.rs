@@ -41,5 +41,17 @@ pub enum Pace {
     Slow,
 }
 
+impl Pace {
+    /// `fast`, `normal` or `slow`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Normal => "normal",
+            Self::Slow => "slow",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;
