@@ -7,4 +7,5 @@ pub mod adapters;
 pub mod config;
 pub mod digest;
 pub mod ledger;
+pub mod logging;
 pub mod ports;

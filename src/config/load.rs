@@ -6,14 +6,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use daybook_core::schedule::JobDefinition;
 use serde_json::Value as Json;
-use sha2::{Digest, Sha256};
 
+use super::jobs::load_jobs;
 use super::node::{Node, Step, Value, path_steps, path_text};
 use super::problem::{ConfigError, Origin, Problem, VARIABLE_PREFIX};
 use super::read::read;
 use super::reference::{Environment, interpolate, resolve_secrets};
-use super::settings::{SECRETS, Settings};
+use super::settings::{JobsFolder, SECRETS, Settings, SettingsVersion};
 
 /// The file that is read if none is named, where it is there.
 pub const DEFAULT_FILE: &str = "config/daybook.yaml";
@@ -66,11 +67,13 @@ impl Sources {
 pub struct Configuration {
     /// The settings.
     pub settings: Settings,
+    /// The jobs, in the order of their names.
+    pub jobs: Vec<JobDefinition>,
     /// The file they were read from; `None` where the built-in defaults stand alone.
     pub file: Option<PathBuf>,
+    /// What the ledger keeps of the settings.
+    pub version: SettingsVersion,
     origins: BTreeMap<String, Origin>,
-    canonical: String,
-    version: String,
 }
 
 impl Configuration {
@@ -85,7 +88,7 @@ impl Configuration {
     #[must_use]
     pub fn rows(&self) -> Vec<(String, String, Origin)> {
         let mut values = BTreeMap::new();
-        leaves(&canonical_json(&self.settings), &mut String::new(), &mut |key, value| {
+        leaves(&json(&self.settings), &mut String::new(), &mut |key, value| {
             let shown = match value {
                 Json::String(text) => text.clone(),
                 Json::Null => String::new(),
@@ -97,18 +100,6 @@ impl Configuration {
             values.insert((*key).to_owned(), "(secret)".to_owned());
         }
         values.into_iter().map(|(key, value)| (key.clone(), value, self.origin(&key))).collect()
-    }
-
-    /// The whole configuration as JSON in one spelling, without secrets: what the ledger keeps.
-    #[must_use]
-    pub fn canonical(&self) -> &str {
-        &self.canonical
-    }
-
-    /// What tells two configurations apart: the SHA-256 of [`Self::canonical`], in hexadecimal.
-    #[must_use]
-    pub fn version(&self) -> &str {
-        &self.version
     }
 }
 
@@ -137,20 +128,37 @@ pub fn load(sources: &Sources) -> Result<Configuration, ConfigError> {
     problems.extend(faults);
     let settings = settings.unwrap_or_default();
     let senseless = settings.problems().into_iter().map(|(key, message)| {
-        let origin = root.origin_near(&path_steps(&key)).clone();
+        let path = path_steps(&key);
+        let section_stands = path.first().is_some_and(|section| root.at(std::slice::from_ref(section)).is_some());
+        let origin = if section_stands { root.origin_near(&path).clone() } else { Origin::Default };
         Problem { origin, key, message }
     });
     // A value that was taken out left its default, which may not go with the others of its section.
     let section = |key: &str| key.split('.').next().unwrap_or_default().to_owned();
     let unread: Vec<String> = problems.iter().map(|problem| section(&problem.key)).collect();
     problems.extend(senseless.filter(|problem| !unread.contains(&section(&problem.key))));
+    problems.sort_by_key(|problem| problem.origin.place());
+    let jobs = match load_jobs(jobs_folder(&settings, &root), environment) {
+        Err(ConfigError::Invalid { problems: more }) => {
+            problems.extend(more);
+            Vec::new()
+        }
+        other => other?,
+    };
     if !problems.is_empty() {
         return Err(ConfigError::Invalid { problems });
     }
+    let version = settings.version().map_err(|error| {
+        invalid(Problem { origin: Origin::Default, key: String::new(), message: format!("cannot be kept: {error}") })
+    })?;
+    Ok(Configuration { settings, jobs, file, version, origins: origins(&mut root) })
+}
 
-    let canonical = canonical_json(&settings).to_string();
-    let version = Sha256::digest(canonical.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Configuration { settings, file, origins: origins(&mut root), canonical, version })
+/// The folder with the job files; the one that nobody named may be absent.
+fn jobs_folder<'a>(settings: &'a Settings, root: &Node) -> Option<&'a Path> {
+    let JobsFolder(folder) = &settings.jobs_dir;
+    let named = root.at(&path_steps("jobs_dir")).is_some();
+    (named || folder.exists()).then_some(folder)
 }
 
 /// Reads the file there is; without one, an empty tree.
@@ -233,13 +241,13 @@ fn overlay_environment(root: &mut Node, environment: &Environment) -> Vec<Proble
 /// The paths of all keys.
 pub(super) fn known_keys() -> Vec<String> {
     let mut keys: Vec<String> = SECRETS.iter().map(|key| (*key).to_owned()).collect();
-    leaves(&canonical_json(&Settings::default()), &mut String::new(), &mut |key, _| keys.push(key.to_owned()));
+    leaves(&json(&Settings::default()), &mut String::new(), &mut |key, _| keys.push(key.to_owned()));
     keys
 }
 
-/// The settings as JSON, keys in alphabetical order, without secrets.
-fn canonical_json(settings: &Settings) -> Json {
-    // Strings, numbers, lists and maps with string keys: nothing that JSON cannot hold.
+/// The settings as JSON, without secrets.
+fn json(settings: &Settings) -> Json {
+    // Settings that were loaded hold text that was UTF-8, numbers, lists and maps: JSON holds them all.
     serde_json::to_value(settings).unwrap_or_default()
 }
 

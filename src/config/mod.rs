@@ -8,8 +8,11 @@
 //! A secret never stands in the file ([`reference`] says what does), is not serialized, and has no
 //! `Display`: neither a log, nor the ledger, nor `trade config show` can print it.
 
+mod init;
+mod jobs;
 mod load;
 mod node;
+mod parameters;
 mod problem;
 mod read;
 mod reference;
@@ -17,11 +20,13 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use init::{DOCUMENTED, Written, init};
 pub use load::{Configuration, DEFAULT_FILE, Sources, load};
+pub use parameters::{AnalysisParameters, HousekeepingParameters, ScanParameters};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::Environment;
 pub use settings::{
-    AccountSettings, BackupSettings, ExchangeCalendar, FeedKind, FileMarketSettings, JobsFolder, LedgerSettings,
-    LogFormat, LoggingSettings, MarketSettings, NotificationSettings, RestartSettings, SchedulerSettings, Settings,
-    SimulatedMarketSettings,
+    AccountSettings, AnalysisSettings, BackupSettings, Concurrency, ExchangeCalendar, ExecutionSettings, FeedKind,
+    FileMarketSettings, JobsFolder, LedgerSettings, LogFormat, LoggingSettings, MarketSettings, NotificationSettings,
+    RestartSettings, SchedulerSettings, Settings, SettingsVersion,
 };

@@ -128,7 +128,7 @@ impl Node {
         })?;
         let mut root = match raw {
             Some(raw) => raw.value.into_node(raw.referenced, raw.defined, source, &place),
-            None => Self::empty(),
+            None => Self { value: Value::Null, origin: Origin::File { file: Arc::clone(file), line: 1, column: 1 } },
         };
         if matches!(root.value, Value::Null) {
             root.value = Value::Map(Vec::new());
@@ -205,33 +205,26 @@ impl Node {
         }
     }
 
-    /// Puts a value at a path of keys, with the mappings that lead to it.
+    /// Puts a value at a path of keys, in the place of the one that is there, with the mappings that
+    /// lead to it.
     ///
     /// A value on the way that is no mapping stays as it is: reading reports it.
     pub(super) fn set(&mut self, path: &[Step], node: Self) {
-        let layer = path.iter().rev().fold(node, |node, step| match step {
-            Step::Key(key) => {
-                let (key, key_origin, origin) = (key.clone(), node.origin.clone(), node.origin.clone());
-                Self { value: Value::Map(vec![Entry { key, key_origin, node }]), origin }
-            }
-            Step::Item(_) => node,
-        });
-        self.overlay(layer);
-    }
-
-    /// Lays a layer over this one: its mappings are merged, its other values win.
-    pub(super) fn overlay(&mut self, layer: Self) {
-        match (&mut self.value, layer.value) {
-            (Value::Map(entries), Value::Map(upper)) => {
-                for entry in upper {
-                    match entries.iter_mut().find(|lower| lower.key == entry.key) {
-                        Some(lower) => lower.node.overlay(entry.node),
-                        None => entries.push(entry),
-                    }
-                }
-            }
-            (Value::Scalar { .. } | Value::List(_), Value::Map(_)) => {}
-            (_, value) => *self = Self { value, origin: layer.origin },
+        let Some((step, rest)) = path.split_first() else {
+            *self = node;
+            return;
+        };
+        if matches!(self.value, Value::Null) {
+            self.value = Value::Map(Vec::new());
+        }
+        if self.child(step).is_none()
+            && let (Value::Map(entries), Step::Key(key)) = (&mut self.value, step)
+        {
+            let (key, key_origin, origin) = (key.clone(), node.origin.clone(), node.origin.clone());
+            entries.push(Entry { key, key_origin, node: Self { value: Value::Null, origin } });
+        }
+        if let Some(child) = self.child_mut(step) {
+            child.set(rest, node);
         }
     }
 
@@ -459,14 +452,15 @@ mod tests {
     }
 
     #[test]
-    fn layers_merge_their_mappings_and_the_upper_value_wins() {
-        let mut lower = parse("a: {b: 1, c: 2}\nd: [1, 2]\ne: 5\n").unwrap();
-        lower.overlay(parse("a: {c: 3}\nd: [4]\nf: 6\n").unwrap());
-        lower.set(&path_steps("a.g"), Node::text("7", Origin::CommandLine { option: "--g".into() }));
+    fn a_value_is_set_in_the_place_of_another_with_the_mappings_that_lead_to_it() {
+        let mut root = parse("a: {b: 1, c: {x: 2}}\nd: 5\n").unwrap();
+        let option = Origin::CommandLine { option: "--o".into() };
+        for (key, text) in [("a.b", "7"), ("a.c", "8"), ("e.f", "9"), ("d.no.mapping", "10")] {
+            root.set(&path_steps(key), Node::text(text, option.clone()));
+        }
         assert_eq!(
-            shown(&lower),
-            "{a@1:1={b@1:5=1@1:8 c@1:11=3@1:8 g@option --g=7@option --g} d@3:1=[4@2:5]@2:4 e@3:1=5@3:4 f@3:1=6@3:4}"
-                .replace("d@3:1", "d@2:1")
+            shown(&root),
+            "{a@1:1={b@1:5=7@option --o c@1:11=8@option --o} d@2:1=5@2:4 e@option --o={f@option --o=9@option --o}}"
         );
     }
 }

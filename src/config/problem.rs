@@ -33,6 +33,18 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// The order in which problems are told: those of the file by their places, then the others.
+    pub(super) const fn place(&self) -> (u8, u64, u64) {
+        match self {
+            Self::File { line, column, .. } => (0, *line, *column),
+            Self::Environment { .. } => (1, 0, 0),
+            Self::CommandLine { .. } => (2, 0, 0),
+            Self::Default => (3, 0, 0),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -77,6 +89,14 @@ pub enum ConfigError {
     /// A file or folder that cannot be read.
     #[error("{}: cannot be read; check that it is a file and that this user may read it", path.display())]
     Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file that cannot be written.
+    #[error("{}: cannot be written; check the folder, its permissions and the space left", path.display())]
+    Unwritable {
         /// The file.
         path: PathBuf,
         /// The system's reason.

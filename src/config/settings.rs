@@ -3,12 +3,19 @@
 use std::path::PathBuf;
 
 use daybook_core::alert::AlertLevel;
+use daybook_core::analysis::{RegimeSettings, ScanSettings};
 use daybook_core::calendar::Calendar;
+use daybook_core::exchange::ExchangeSettings;
 use daybook_core::risk::RiskSettings;
+use daybook_core::strategy::StrategySettings;
 use daybook_core::time::Span;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use crate::adapters::feeds::files::BarsFeedSettings;
+use crate::adapters::feeds::simulated::SimulatedMarketSettings;
 
 /// The keys whose values are secrets: they are given by reference, and leave neither the process nor
 /// this type. Each is a [`SecretString`] that is not serialized.
@@ -24,8 +31,16 @@ pub struct Settings {
     pub exchange_calendar: ExchangeCalendar,
     /// Where bars and quotes come from.
     pub market: MarketSettings,
+    /// Which symbols the scan lets through, and what it ranks them by.
+    pub scan: ScanSettings,
+    /// How the market is looked at.
+    pub analysis: AnalysisSettings,
+    /// What proposes trades.
+    pub strategies: StrategySettings,
     /// What may be lost, and by what.
     pub risk: RiskSettings,
+    /// Who holds the account, and on which terms.
+    pub execution: ExecutionSettings,
     /// Who is told, and how.
     pub notifications: NotificationSettings,
     /// The file that holds everything.
@@ -36,6 +51,15 @@ pub struct Settings {
     pub logging: LoggingSettings,
     /// The folder with the job files.
     pub jobs_dir: JobsFolder,
+}
+
+/// Settings as the ledger keeps them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsVersion {
+    /// The SHA-256 of the body, in hexadecimal.
+    pub hash: String,
+    /// The settings as JSON in one spelling, without secrets.
+    pub body: String,
 }
 
 /// Whose money it is.
@@ -74,16 +98,6 @@ pub enum FeedKind {
     Files,
 }
 
-/// The simulated market.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SimulatedMarketSettings {
-    /// The same seed makes the same market.
-    pub seed: u64,
-    /// How many symbols it has.
-    pub symbols: u32,
-}
-
 /// Bars from files.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -92,7 +106,32 @@ pub struct FileMarketSettings {
     pub bars: Vec<PathBuf>,
     /// Whether rows that make no sense are left out instead of refused.
     pub skip_bad: bool,
+    /// How quotes are derived from the bars.
+    pub quotes: BarsFeedSettings,
 }
+
+/// How the market is looked at.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AnalysisSettings {
+    /// How many symbols are looked at at the same time.
+    pub concurrency: Concurrency,
+    /// When the market counts as volatile or quiet.
+    pub regime: RegimeSettings,
+}
+
+/// Who holds the account, and on which terms.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExecutionSettings {
+    /// The paper broker.
+    pub paper: ExchangeSettings,
+}
+
+/// A number of things done at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Concurrency(pub u32);
 
 /// Who is told, and how.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -118,8 +157,8 @@ pub struct LedgerSettings {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BackupSettings {
-    /// Where they are.
-    pub folder: PathBuf,
+    /// Where they are; `None`: in `backups` beside the ledger.
+    pub folder: Option<PathBuf>,
     /// How many are kept, the newest.
     pub keep: u32,
 }
@@ -194,12 +233,6 @@ impl Default for ExchangeCalendar {
     }
 }
 
-impl Default for SimulatedMarketSettings {
-    fn default() -> Self {
-        Self { seed: 1, symbols: 500 }
-    }
-}
-
 impl Default for NotificationSettings {
     fn default() -> Self {
         Self { folder: "data/mail".into(), min_level: AlertLevel::Info }
@@ -214,7 +247,7 @@ impl Default for LedgerSettings {
 
 impl Default for BackupSettings {
     fn default() -> Self {
-        Self { folder: "data/backups".into(), keep: 14 }
+        Self { folder: None, keep: 14 }
     }
 }
 
@@ -248,11 +281,17 @@ impl Default for JobsFolder {
     }
 }
 
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self(8)
+    }
+}
+
 /// The longest name of an account, in characters: it stands in mail subjects and order ids.
 const ACCOUNT_NAME_MAX: usize = 32;
 
-/// Most symbols of the simulated market.
-const SIMULATED_SYMBOLS_MAX: u32 = 10_000;
+/// Most symbols that are looked at at the same time.
+const CONCURRENCY_MAX: u32 = 256;
 
 impl Settings {
     /// The exchange's calendar; its name has been checked, an unknown one is `XNYS`.
@@ -261,24 +300,51 @@ impl Settings {
         Calendar::named(&self.exchange_calendar.0).unwrap_or_else(Calendar::xnys)
     }
 
+    /// Where the ledger's copies are.
+    #[must_use]
+    pub fn backup_folder(&self) -> PathBuf {
+        let beside = || self.ledger.path.with_file_name("backups");
+        self.ledger.backup.folder.clone().unwrap_or_else(beside)
+    }
+
+    /// The settings as the ledger keeps them, and the hash by which a run names them.
+    ///
+    /// # Errors
+    /// If a value has no JSON form, which a path that is not UTF-8 has not.
+    pub fn version(&self) -> Result<SettingsVersion, serde_json::Error> {
+        // By way of a `Value`, whose keys are in alphabetical order: the same settings, the same bytes.
+        let body = serde_json::to_value(self)?.to_string();
+        let hash = Sha256::digest(body.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(SettingsVersion { hash, body })
+    }
+
+    /// The settings of a version that the ledger keeps; secrets are absent.
+    ///
+    /// # Errors
+    /// If it is of a program that had other keys.
+    pub fn from_version(body: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(body)
+    }
+
     /// Everything that is wrong with the values: the key's path, and what is wrong and expected.
     pub(super) fn problems(&self) -> Vec<(String, String)> {
-        let sections: [(&str, Vec<(&'static str, String)>); 7] = [
-            ("account", self.account.problems()),
-            ("market", self.market.problems()),
-            ("risk", self.risk.problems()),
-            ("ledger", self.ledger.problems()),
-            ("scheduler", self.scheduler.problems()),
-            ("logging", self.logging.problems()),
-            ("", self.exchange_calendar.problems()),
-        ];
-        let path =
-            |section: &str, key: &str| if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
-        sections
-            .into_iter()
-            .flat_map(|(section, problems)| {
-                problems.into_iter().map(move |(key, message)| (path(section, key), message))
-            })
+        let of = |section: &'static str, problems: Problems| {
+            problems.into_iter().map(move |(key, message)| (format!("{section}.{key}"), message))
+        };
+        of("account", self.account.problems())
+            .chain(self.exchange_calendar.problem().map(|message| ("exchange_calendar".to_owned(), message)))
+            .chain(of("market", self.market.problems()))
+            .chain(of("market.simulated", self.market.simulated.problems()))
+            .chain(of("market.files.quotes", self.market.files.quotes.problems()))
+            .chain(of("scan", self.scan.problems()))
+            .chain(of("analysis", self.analysis.problems()))
+            .chain(of("analysis.regime", self.analysis.regime.problems()))
+            .chain(self.strategies.problems().into_iter().map(|(key, message)| (format!("strategies.{key}"), message)))
+            .chain(of("risk", self.risk.problems()))
+            .chain(of("execution.paper", self.execution.paper.problems()))
+            .chain(of("ledger", self.ledger.problems()))
+            .chain(of("scheduler", self.scheduler.problems()))
+            .chain(of("logging", self.logging.problems()))
             .collect()
     }
 }
@@ -296,11 +362,8 @@ impl AccountSettings {
 }
 
 impl ExchangeCalendar {
-    fn problems(&self) -> Problems {
-        if Calendar::named(&self.0).is_some() {
-            return Vec::new();
-        }
-        vec![("exchange_calendar", format!("unknown calendar \"{}\"; expected XNYS or 24/7", self.0))]
+    fn problem(&self) -> Option<String> {
+        Calendar::named(&self.0).is_none().then(|| format!("unknown calendar \"{}\"; expected XNYS or 24/7", self.0))
     }
 }
 
@@ -311,11 +374,17 @@ impl MarketSettings {
             let message = "is empty, and market.feed is files; expected at least one file, such as [data/bars.csv]";
             problems.push(("files.bars", message.to_owned()));
         }
-        if !(1..=SIMULATED_SYMBOLS_MAX).contains(&self.simulated.symbols) {
-            let message = format!("is {}; expected 1 to {SIMULATED_SYMBOLS_MAX}", self.simulated.symbols);
-            problems.push(("simulated.symbols", message));
-        }
         problems
+    }
+}
+
+impl AnalysisSettings {
+    fn problems(&self) -> Problems {
+        let Concurrency(concurrency) = self.concurrency;
+        if (1..=CONCURRENCY_MAX).contains(&concurrency) {
+            return Vec::new();
+        }
+        vec![("concurrency", format!("is {concurrency}; expected 1 to {CONCURRENCY_MAX}"))]
     }
 }
 

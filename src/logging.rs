@@ -1,0 +1,114 @@
+//! What the process says about itself: to standard error, for people or as JSON.
+//!
+//! Standard output belongs to what a command prints. Secrets cannot be logged: their type has no
+//! `Display`, and its `Debug` says only that there is one.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::{LogFormat, LoggingSettings};
+
+/// Begins to log, for the rest of the process. `RUST_LOG`, where it is set and reads, wins over the settings.
+///
+/// # Errors
+/// If the process logs already.
+pub fn init(settings: &LoggingSettings) -> Result<(), TryInitError> {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let from_environment =
+        std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty()).and_then(|text| text.parse().ok());
+    let targets = from_environment.or_else(|| settings.targets()).unwrap_or_default();
+    tracing_subscriber::registry().with(layer(settings.format, targets, colour, std::io::stderr)).try_init()
+}
+
+fn layer<W>(format: LogFormat, targets: Targets, colour: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Pretty => layer.with_ansi(colour).with_target(false).with_filter(targets).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).with_filter(targets).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::config::{Environment, Sources, load};
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, level: &str, colour: bool, log: impl FnOnce()) -> String {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let settings = LoggingSettings { format, level: level.to_owned() };
+        let layer = layer(format, settings.targets().unwrap(), colour, move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+        let bytes = captured.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn json_is_an_object_a_line_with_the_fields_at_its_top() {
+        let text = logged(LogFormat::Json, "info", true, || {
+            tracing::info!(run_id = 7, symbol = "AAPL", "order.submitted");
+            tracing::debug!("not said at info");
+        });
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!(line["message"], "order.submitted");
+        assert_eq!(line["run_id"], 7);
+        assert_eq!(line["level"], "INFO");
+    }
+
+    #[test]
+    fn lines_for_people_are_coloured_on_a_terminal_only() {
+        let say = || tracing::warn!(symbol = "AAPL", "risk.refused");
+        assert!(!logged(LogFormat::Pretty, "info", false, say).contains('\u{1b}'));
+        assert!(logged(LogFormat::Pretty, "info", true, say).contains('\u{1b}'));
+        assert!(logged(LogFormat::Pretty, "info", false, say).contains("WARN risk.refused symbol=\"AAPL\""));
+    }
+
+    #[test]
+    fn levels_are_set_by_module() {
+        let say = || {
+            tracing::info!(target: "daybook::engine", "kept");
+            tracing::info!(target: "other", "dropped");
+        };
+        let text = logged(LogFormat::Pretty, "warn,daybook=info", false, say);
+        assert!(text.contains("kept") && !text.contains("dropped"), "{text}");
+    }
+
+    #[test]
+    fn a_logged_configuration_shows_no_secret() {
+        let variables: Environment =
+            [("DAYBOOK__SCHEDULER__HEARTBEAT_URL", "https://ping.example/hunter2")].into_iter().collect();
+        let configuration = load(&Sources::new(None, variables)).unwrap();
+        for format in [LogFormat::Pretty, LogFormat::Json] {
+            let text = logged(format, "info", false, || {
+                tracing::info!(?configuration, settings = ?configuration.settings, "config.loaded");
+            });
+            assert!(text.contains("config.loaded") && text.contains("heartbeat_url"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+}
