@@ -2,5 +2,6 @@
 //! implementations of one port.
 
 pub mod brokers;
+pub mod channels;
 pub mod clocks;
 pub mod feeds;

@@ -395,7 +395,7 @@ fn trade(position: &Position) -> Result<Option<DayTrade>, MoneyError> {
 }
 
 fn open_position(position: &Position) -> Option<OpenPosition> {
-    position.closed_at.is_none().then(|| OpenPosition {
+    position.closed_at.is_none().then_some(OpenPosition {
         symbol: position.symbol,
         direction: position.direction,
         quantity: position.quantity,

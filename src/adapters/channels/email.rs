@@ -1,0 +1,233 @@
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lettre::message::Mailbox;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::transport::smtp::response::Response;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use secrecy::ExposeSecret;
+
+use super::letter::{LetterError, Letterhead};
+use super::settings::{EmailSettings, Security, mailbox};
+use crate::ports::{Channel, ChannelError, Message};
+
+/// Deliveries to one receiver that are remembered, so that another receiver's failure does not repeat
+/// them while the process lives.
+const ACCEPTED_KEPT_MAX: usize = 256;
+
+/// Replies that refuse one receiver, not the sender (RFC 5321, 4.2.3): no such mailbox, refused by
+/// policy, not local, mailbox full for good, name not allowed, relaying or content refused.
+const RECEIVER_REFUSED: [u16; 5] = [550, 551, 552, 553, 554];
+
+/// Sends messages through a mail server.
+///
+/// TLS is never optional: a server that should offer it and does not is an error, with nothing said in
+/// the clear. Delivery is at least once: where the server's last word is lost, the same letter is sent
+/// again under the same id, and says so.
+pub struct EmailChannel {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    letterhead: Letterhead,
+    timeout: Duration,
+    /// Messages' keys with the receivers whose server has taken them.
+    accepted: Mutex<VecDeque<(String, Mailbox)>>,
+}
+
+impl std::fmt::Debug for EmailChannel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The transport holds the password.
+        f.debug_struct("EmailChannel").field("letterhead", &self.letterhead).finish_non_exhaustive()
+    }
+}
+
+/// Settings that make no channel.
+#[derive(Debug, thiserror::Error)]
+pub enum EmailError {
+    /// A key's value is not usable.
+    #[error("{key} {problem}")]
+    Settings {
+        /// The key.
+        key: &'static str,
+        /// What is wrong and what is expected.
+        problem: String,
+    },
+    /// The file of the private authority cannot be read.
+    #[error("root_ca: {} cannot be read", path.display())]
+    RootCa {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// TLS cannot be set up: no trusted authorities, or a certificate that is none.
+    #[error("TLS cannot be set up for {host}; install the package ca-certificates, or name a PEM file as root_ca")]
+    Tls {
+        /// The server.
+        host: String,
+        /// What went wrong.
+        source: lettre::transport::smtp::Error,
+    },
+}
+
+/// What a failed attempt means for the message, the receivers after this one, and the next attempt.
+enum Failure {
+    /// This receiver will never take it; the others may.
+    ReceiverRefused(String),
+    /// This receiver may take it later; the others may now.
+    ReceiverBusy(String),
+    /// The server cannot be used now.
+    Transient(String),
+    /// The server cannot be used as it is configured.
+    Permanent(String),
+}
+
+impl EmailChannel {
+    /// Its name in the ledger.
+    pub const NAME: &'static str = "email";
+
+    /// Makes a channel; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`EmailError`] names the setting that is not usable.
+    pub fn new(settings: &EmailSettings) -> Result<Self, EmailError> {
+        if let Some((key, problem)) = settings.problems().into_iter().next() {
+            return Err(EmailError::Settings { key, problem });
+        }
+        let parsed = |key, text: &str| mailbox(text).map_err(|problem| EmailError::Settings { key, problem });
+        let letterhead = Letterhead {
+            from: parsed("from", &settings.from)?,
+            to: settings.to.iter().map(|to| parsed("to", to)).collect::<Result<_, _>>()?,
+        };
+        let tls = match settings.security {
+            Security::Starttls => Tls::Required(tls_parameters(settings)?),
+            Security::ImplicitTls => Tls::Wrapper(tls_parameters(settings)?),
+            Security::None => Tls::None,
+        };
+        let timeout = settings.timeout.as_duration();
+        // "Dangerous" is its default of no TLS, which the line after it replaces.
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.host)
+            .tls(tls)
+            .port(settings.port())
+            .timeout(Some(timeout));
+        if let (Some(name), Some(password)) = (&settings.username, &settings.password) {
+            builder = builder
+                .credentials(Credentials::new(name.clone(), password.expose_secret().to_owned()))
+                .authentication(vec![Mechanism::Plain, Mechanism::Login]);
+        }
+        Ok(Self { transport: builder.build(), letterhead, timeout, accepted: Mutex::new(VecDeque::new()) })
+    }
+
+    /// What the letters are written on; the file channel writes the same.
+    #[must_use]
+    pub const fn letterhead(&self) -> &Letterhead {
+        &self.letterhead
+    }
+
+    async fn deliver_to(&self, receiver: &Mailbox, message: &Message) -> Result<String, Failure> {
+        let letter = self
+            .letterhead
+            .letter_to(std::slice::from_ref(receiver), message)
+            .map_err(|error: LetterError| Failure::Permanent(chain(&error)))?;
+        match tokio::time::timeout(self.timeout, self.transport.send(letter)).await {
+            Ok(Ok(response)) => Ok(receipt(&response)),
+            Ok(Err(error)) => Err(classed(&error)),
+            Err(_) => Err(Failure::Transient(format!(
+                "no answer within {} s; the server may have taken the mail",
+                self.timeout.as_secs()
+            ))),
+        }
+    }
+
+    fn has_accepted(&self, message: &Message, receiver: &Mailbox) -> bool {
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.iter().any(|(key, mailbox)| key == &message.key && mailbox == receiver)
+    }
+
+    fn remember(&self, message: &Message, receiver: &Mailbox) {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepted.len() >= ACCEPTED_KEPT_MAX {
+            accepted.pop_front();
+        }
+        accepted.push_back((message.key.clone(), receiver.clone()));
+    }
+}
+
+fn tls_parameters(settings: &EmailSettings) -> Result<TlsParameters, EmailError> {
+    let failed = |source| EmailError::Tls { host: settings.host.clone(), source };
+    let mut builder = TlsParameters::builder(settings.host.clone());
+    if let Some(path) = &settings.root_ca {
+        let pem = std::fs::read(path).map_err(|source| EmailError::RootCa { path: path.clone(), source })?;
+        builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(failed)?);
+    }
+    builder.build().map_err(failed)
+}
+
+fn classed(error: &lettre::transport::smtp::Error) -> Failure {
+    let reason = error.to_string();
+    match error.status().map(u16::from) {
+        Some(code) if RECEIVER_REFUSED.contains(&code) => Failure::ReceiverRefused(reason),
+        Some(450..=452) => Failure::ReceiverBusy(reason),
+        Some(_) if error.is_permanent() => Failure::Permanent(reason),
+        // The client's own refusals: no STARTTLS, no way to sign in that both sides know.
+        None if error.is_client() => Failure::Permanent(reason),
+        Some(_) | None => Failure::Transient(reason),
+    }
+}
+
+fn receipt(response: &Response) -> String {
+    format!("{} {}", response.code(), response.first_line().unwrap_or_default())
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(&format!(": {inner}"));
+        source = inner.source();
+    }
+    text
+}
+
+#[async_trait]
+impl Channel for EmailChannel {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    /// Each receiver gets a letter of their own: one that is refused does not keep it from the others.
+    /// A receiver who is refused for good is named in the receipt, unless all are.
+    async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
+        let channel = || Self::NAME.to_owned();
+        let transient = |reason| ChannelError::Transient { channel: channel(), reason, after: None };
+        let (mut receipts, mut refused, mut busy) = (Vec::new(), Vec::new(), Vec::new());
+        for receiver in self.letterhead.to.iter().filter(|receiver| !self.has_accepted(message, receiver)) {
+            match self.deliver_to(receiver, message).await {
+                Ok(receipt) => {
+                    self.remember(message, receiver);
+                    receipts.push(receipt);
+                }
+                Err(Failure::ReceiverRefused(reason)) => {
+                    refused.push(format!("{} was refused: {reason}", receiver.email))
+                }
+                Err(Failure::ReceiverBusy(reason)) => busy.push(format!("{}: {reason}", receiver.email)),
+                Err(Failure::Transient(reason)) => return Err(transient(reason)),
+                Err(Failure::Permanent(reason)) => return Err(ChannelError::Permanent { channel: channel(), reason }),
+            }
+        }
+        if !busy.is_empty() {
+            return Err(transient(busy.join("; ")));
+        }
+        let all_refused = refused.len() == self.letterhead.to.len();
+        if all_refused {
+            return Err(ChannelError::Permanent { channel: channel(), reason: refused.join("; ") });
+        }
+        receipts.extend(refused);
+        Ok(receipts.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests;
