@@ -241,6 +241,12 @@ impl Order {
         price.times(self.remaining()).unwrap_or(Money::MAX)
     }
 
+    /// Whether the order, or the parent that it is a leg of, was sent from the ledger `ledger_id`.
+    #[must_use]
+    pub fn is_of(&self, ledger_id: &str) -> bool {
+        self.parent.as_ref().unwrap_or(&self.client_order_id).belongs_to(ledger_id)
+    }
+
     /// Whether the order carries the same terms as `ticket`.
     #[must_use]
     pub fn has_terms_of(&self, ticket: &OrderTicket) -> bool {

@@ -35,7 +35,7 @@ pub struct FlattenFacts {
 /// on its way already is not decided again.
 #[must_use]
 pub fn flatten(facts: &FlattenFacts) -> Decision {
-    let at_broker = by_symbol(&facts.broker_positions, &facts.open_orders);
+    let at_broker = by_symbol(&facts.broker_positions, &facts.open_orders, &facts.origin.ledger_id);
     let mut plan = Plan::default();
     if facts.session.phase_at(facts.as_of) != MarketPhase::Trading {
         plan.decision.summary = format!("the session of {} is over: nothing can be closed", facts.session.date);
@@ -76,7 +76,8 @@ pub fn flatten(facts: &FlattenFacts) -> Decision {
         if is_held_by_us || is_in_flight(&facts.in_flight, *symbol, Purpose::CancelEntry) {
             continue;
         }
-        for order in resting.entries.iter().filter(|order| order.client_order_id.belongs_to(&facts.origin.ledger_id)) {
+        let ours = resting.entries.iter().filter(|order| order.is_of(&facts.origin.ledger_id));
+        for order in ours.chain(&resting.orphans) {
             cancels += 1;
             plan.cancel(*symbol, &order.broker_order_id, "market close");
         }

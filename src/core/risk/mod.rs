@@ -20,9 +20,12 @@ mod halt;
 mod look;
 mod monitor;
 pub(crate) mod plan;
+mod protection;
 pub(crate) mod resting;
 mod review;
 mod settings;
+#[cfg(test)]
+pub(crate) mod testing;
 mod verdict;
 
 pub use approved::{ApprovalError, Approved, approve_entry, approve_exit, approve_protection};

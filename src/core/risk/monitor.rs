@@ -3,23 +3,19 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::day::{assess_day, warning_threshold};
-use super::entry::stop_at_most_from;
 use super::plan::Plan;
+use super::protection::{Protection, protection};
 use super::resting::{InFlight, Resting, by_symbol, is_in_flight, stop_price};
 use super::{DayAssessment, DayLevel, Halt, HaltKind, Look, RiskSettings, SeenMark, TrailingSettings};
 use crate::alert::AlertLevel;
 use crate::calendar::{MarketPhase, Session};
 use crate::decision::{Decision, Mark};
 use crate::market::Symbol;
-use crate::money::{Money, MoneyError, Price, Quantity};
+use crate::money::{Money, Price};
 use crate::order::{BrokerPosition, Order, Origin, Purpose};
 use crate::portfolio::{Position, PositionEvent, PositionState};
 use crate::strategy::{Direction, Reason};
 use crate::time::{Span, Timestamp};
-
-/// How long a stop that was decided may wait to be sent: two monitor periods. Later the position is
-/// another one, and the next run has decided again.
-const STOP_VALID_FOR: Span = Span::minutes(2);
 
 /// What the risk monitor knows. Everything is read again for each run; nothing is remembered between them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,25 +81,29 @@ pub struct ClosedTrade {
 ///    too long, or whose price stood beyond its stop in two looks.
 /// 4. Every share held has a stop behind it, or gets one, or the position is left.
 /// 5. A stop follows a position that earns.
+/// 6. Exits of ours that no position is left for are taken back.
 ///
 /// Orders are sent in trading hours only, except for stops, which rest.
 #[must_use]
 pub fn monitor(facts: &MonitorFacts, settings: &RiskSettings) -> Decision {
     let day = assess_day(facts, settings);
-    let at_broker = by_symbol(&facts.broker_positions, &facts.open_orders);
+    let at_broker = by_symbol(&facts.broker_positions, &facts.open_orders, &facts.origin.ledger_id);
     let mut run = Run { facts, settings, day: &day, plan: Plan::default() };
 
     let is_stopping = run.latch_day_loss();
     run.latch_drawdown();
     run.latch_stale_marks();
     run.safe_mode();
-    let is_exposed = at_broker.values().any(|resting| !resting.held.is_zero() || !resting.entries.is_empty());
+    let is_exposed = at_broker.values().any(Resting::is_exposed);
     if is_stopping {
         run.close_everything(&at_broker, is_exposed);
     } else {
         let nothing = Resting::default();
         for (position, seen) in facts.positions.iter().zip(&day.marks) {
             run.watch(position, seen, at_broker.get(&position.symbol).unwrap_or(&nothing));
+        }
+        for (symbol, resting) in &at_broker {
+            run.cancel_orphans(*symbol, resting);
         }
     }
 
@@ -268,6 +268,7 @@ impl Run<'_> {
         for (symbol, resting) in at_broker {
             if resting.held.is_zero() {
                 self.cancel_entries(*symbol, resting, "emergency stop");
+                self.cancel_orphans(*symbol, resting);
             } else {
                 held += 1;
                 self.leave(*symbol, resting, "emergency stop");
@@ -289,8 +290,15 @@ impl Run<'_> {
         if is_in_flight(&self.facts.in_flight, symbol, Purpose::CancelEntry) {
             return;
         }
-        for order in &resting.entries {
-            self.plan.cancel(symbol, &order.broker_order_id, reason);
+        self.plan.cancel_all(symbol, &resting.entries, reason);
+    }
+
+    /// Takes back exits of ours that no position is left for: they would open one. While the ledger still
+    /// has the position, or has it already, a fill is under way and they may be its stops.
+    fn cancel_orphans(&mut self, symbol: Symbol, resting: &Resting<'_>) {
+        let is_changing = resting.held.is_zero() && self.facts.positions.iter().any(|held| held.symbol == symbol);
+        if !is_changing && !is_in_flight(&self.facts.in_flight, symbol, Purpose::CancelEntry) {
+            self.plan.cancel_all(symbol, &resting.orphans, "no position is left for it");
         }
     }
 
@@ -313,13 +321,14 @@ impl Run<'_> {
         if !is_ours {
             return; // a fill is under way, or the views differ: that is reconcile's to say
         }
-        if let Some(reason) = self.exit_reason(position, seen) {
+        // Outside trading hours nothing can be sold, but a stop can rest for the open.
+        if let Some(reason) = self.exit_reason(position, seen).filter(|_| self.trades_now()) {
             self.exit(position, resting, &reason);
             return;
         }
         let is_protected = self.protect(position, seen, resting);
         let Some(mark) = seen.trusted.filter(|_| seen.doubted.is_none()) else { return };
-        if is_better(mark.price, position.best_price, position.direction) {
+        if position.direction.favours(mark.price, position.best_price) {
             self.plan.change(position.symbol, PositionEvent::NewBest { price: mark.price });
         }
         if !is_protected {
@@ -370,63 +379,16 @@ impl Run<'_> {
     /// Sees to it that every share has one stop behind it; whether that is so already.
     fn protect(&mut self, position: &Position, seen: &SeenMark, resting: &Resting<'_>) -> bool {
         let symbol = position.symbol;
-        if resting.overprotected().is_positive() {
-            self.cancel_excess_stops(symbol, resting);
-            return false;
+        let price = seen.trusted.map(|mark| mark.price);
+        match protection(position, price, resting, &self.facts.in_flight, self.settings) {
+            Protection::Sound => return true,
+            Protection::UnderWay => {}
+            Protection::Excess(stops) => self.plan.cancel_all(symbol, &stops, "more stopped than held"),
+            Protection::Waiting => self.cancel_entries(symbol, resting, "filled in part, its stop waits"),
+            Protection::Missing { held, stop } => self.plan.place_stop(symbol, held, stop, self.facts.as_of),
+            Protection::Impossible => self.exit(position, resting, "unprotected"),
         }
-        let missing = resting.unprotected();
-        if missing.is_zero() {
-            return true;
-        }
-        let is_under_way = resting.closing
-            || is_in_flight(&self.facts.in_flight, symbol, Purpose::Exit)
-            || is_in_flight(&self.facts.in_flight, symbol, Purpose::Protect);
-        if is_under_way {
-            return false;
-        }
-        if !resting.entries.is_empty() {
-            // The bracket's stop waits for the rest of the entry: without the rest it, or ours, can stand.
-            self.cancel_entries(symbol, resting, "filled in part, its stop waits");
-            return false;
-        }
-        let Ok(stop) = self.stop_for(position) else {
-            self.exit(position, resting, "unprotected");
-            return false;
-        };
-        let is_crossed = seen.trusted.is_some_and(|mark| !is_better(mark.price, stop, position.direction));
-        if is_crossed || resting.unreserved() < missing {
-            self.exit(position, resting, "unprotected");
-            return false;
-        }
-        let held = if resting.held.is_negative() { missing.negated() } else { missing };
-        let valid_until = self.facts.as_of.after(STOP_VALID_FOR.as_duration());
-        self.plan.protect(symbol, held, stop, "no stop rested", valid_until);
-        let subject = format!("{symbol}: {missing} shares had no stop at the broker; one is set at {stop}");
-        self.plan.tell_of(symbol, AlertLevel::Warning, "position.protected", subject);
         false
-    }
-
-    /// Takes back stops that stand alone, the latest first, until no more is stopped than is held.
-    fn cancel_excess_stops(&mut self, symbol: Symbol, resting: &Resting<'_>) {
-        if is_in_flight(&self.facts.in_flight, symbol, Purpose::CancelEntry) {
-            return;
-        }
-        let mut excess = resting.overprotected();
-        let mut alone: Vec<&&Order> = resting.stops.iter().filter(|order| order.parent.is_none()).collect();
-        alone.sort_by(|a, b| {
-            b.submitted_at.cmp(&a.submitted_at).then_with(|| b.broker_order_id.cmp(&a.broker_order_id))
-        });
-        for order in alone {
-            if order.remaining() > excess {
-                break; // without it too little would be stopped
-            }
-            excess = Quantity(excess.0 - order.remaining().0); // not below zero: just compared
-            self.plan.cancel(symbol, &order.broker_order_id, "more stopped than held");
-        }
-    }
-
-    fn stop_for(&self, position: &Position) -> Result<Price, MoneyError> {
-        position.stop.map_or_else(|| stop_at_most_from(position.entry_price, position.direction, self.settings), Ok)
     }
 
     /// Moves the stop of a position that earns.
@@ -446,7 +408,7 @@ impl Run<'_> {
             self.plan.change(position.symbol, PositionEvent::AdjustEnded);
             return;
         }
-        let is_possible = is_better(mark, stop, position.direction)
+        let is_possible = position.direction.favours(mark, stop)
             && self.trades_now()
             && !is_in_flight(&self.facts.in_flight, position.symbol, Purpose::Adjust);
         if is_possible {
@@ -455,20 +417,11 @@ impl Run<'_> {
     }
 
     fn move_stops(&mut self, symbol: Symbol, stop: Price, resting: &Resting<'_>) {
-        let valid_until = self.facts.as_of.after(STOP_VALID_FOR.as_duration());
         for order in &resting.stops {
             if stop_price(order).is_some_and(|resting| resting != stop) {
-                self.plan.move_stop(symbol, &order.broker_order_id, stop, "stop follows", valid_until);
+                self.plan.move_stop(symbol, &order.broker_order_id, stop, self.facts.as_of);
             }
         }
-    }
-}
-
-/// Whether `price` is further in the position's favour than `than`.
-fn is_better(price: Price, than: Price, direction: Direction) -> bool {
-    match direction {
-        Direction::Long => price > than,
-        Direction::Short => price < than,
     }
 }
 
@@ -499,7 +452,7 @@ fn trailed_stop(position: &Position, mark: Price, settings: &TrailingSettings) -
     };
     let moved = gain(stop)?.minus(gain(current)?).ok()?;
     let is_worth_it = moved >= risked.multiplied(settings.step).ok()?;
-    (is_worth_it && is_better(mark, stop, position.direction)).then_some(stop)
+    (is_worth_it && position.direction.favours(mark, stop)).then_some(stop)
 }
 
 #[cfg(test)]

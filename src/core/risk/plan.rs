@@ -4,11 +4,15 @@ use crate::alert::{Alert, AlertLevel};
 use crate::decision::Decision;
 use crate::market::Symbol;
 use crate::money::{Price, Quantity};
-use crate::order::{Action, Intent, Origin, Purpose};
+use crate::order::{Action, Intent, Order, Origin, Purpose};
 use crate::portfolio::{PositionChange, PositionEvent};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 use super::protection_ticket;
+
+/// How long a stop that was decided may wait to be sent: two monitor periods. Later the position is
+/// another one, and the next run has decided again.
+const STOP_VALID_FOR: Span = Span::minutes(2);
 
 /// A decision under construction.
 #[derive(Debug, Default)]
@@ -41,16 +45,12 @@ impl Plan {
         self.want(Purpose::Exit, Deed::Close { symbol }, reason, Some(valid_until));
     }
 
-    /// Puts a stop behind `held` shares (negative: short).
-    pub(crate) fn protect(
-        &mut self,
-        symbol: Symbol,
-        held: Quantity,
-        stop: Price,
-        reason: &str,
-        valid_until: Timestamp,
-    ) {
-        self.want(Purpose::Protect, Deed::Protect { symbol, held, stop }, reason, Some(valid_until));
+    /// Puts a stop behind `held` shares (negative: short), and tells a person that there was none.
+    pub(crate) fn place_stop(&mut self, symbol: Symbol, held: Quantity, stop: Price, now: Timestamp) {
+        let valid_until = now.after(STOP_VALID_FOR.as_duration());
+        self.want(Purpose::Protect, Deed::Protect { symbol, held, stop }, "no stop rested", Some(valid_until));
+        let subject = format!("{symbol}: {} shares had no stop at the broker; one is set at {stop}", held.abs());
+        self.tell_of(symbol, AlertLevel::Warning, "position.protected", subject);
     }
 
     /// Takes back an order that could open a position.
@@ -59,17 +59,17 @@ impl Plan {
         self.want(Purpose::CancelEntry, deed, reason, None);
     }
 
+    /// Takes back several orders of a symbol.
+    pub(crate) fn cancel_all(&mut self, symbol: Symbol, orders: &[&Order], reason: &str) {
+        for order in orders {
+            self.cancel(symbol, &order.broker_order_id, reason);
+        }
+    }
+
     /// Moves a resting stop.
-    pub(crate) fn move_stop(
-        &mut self,
-        symbol: Symbol,
-        broker_order_id: &str,
-        stop: Price,
-        reason: &str,
-        valid_until: Timestamp,
-    ) {
+    pub(crate) fn move_stop(&mut self, symbol: Symbol, broker_order_id: &str, stop: Price, now: Timestamp) {
         let deed = Deed::MoveStop { symbol, broker_order_id: broker_order_id.to_owned(), stop };
-        self.want(Purpose::Adjust, deed, reason, Some(valid_until));
+        self.want(Purpose::Adjust, deed, "stop follows", Some(now.after(STOP_VALID_FOR.as_duration())));
     }
 
     /// Notes a change in a position's life.

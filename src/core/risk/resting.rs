@@ -32,6 +32,9 @@ pub(crate) struct Resting<'a> {
     pub(crate) closing: bool,
     /// Orders that could open a position or add to it.
     pub(crate) entries: Vec<&'a Order>,
+    /// Working exits of ours that no position is left for. Entries of ours are brackets, so a simple
+    /// order of ours that would add is one of these.
+    pub(crate) orphans: Vec<&'a Order>,
 }
 
 impl Resting<'_> {
@@ -52,14 +55,28 @@ impl Resting<'_> {
         Quantity(self.held.0.saturating_abs().saturating_sub(reserved.0).max(0))
     }
 
-    fn sort_in<'a>(resting: &mut Resting<'a>, order: &'a Order) {
+    /// Whether the broker holds shares, or an order that could buy or sell short.
+    pub(crate) fn is_exposed(&self) -> bool {
+        !self.held.is_zero() || !self.entries.is_empty() || !self.orphans.is_empty()
+    }
+
+    fn sort_in<'a>(resting: &mut Resting<'a>, order: &'a Order, ledger_id: &str) {
         let leaves = match order.side {
             Side::Sell => resting.held.is_positive(),
             Side::Buy => resting.held.is_negative(),
         };
         if !leaves {
-            if order.role == OrderRole::Parent && order.status != OrderStatus::PendingCancel {
-                resting.entries.push(order);
+            let is_bracket = matches!(order.class, OrderClass::Bracket { .. });
+            let is_ours = order.is_of(ledger_id);
+            match order.role {
+                OrderRole::Parent if order.status == OrderStatus::PendingCancel => {}
+                OrderRole::Parent if is_bracket || !is_ours => resting.entries.push(order),
+                // A leg that is held waits for its parent's fill, and dies with it.
+                OrderRole::Parent | OrderRole::TakeProfit | OrderRole::StopLoss => {
+                    if is_ours && works(order.status) {
+                        resting.orphans.push(order);
+                    }
+                }
             }
             return;
         }
@@ -103,14 +120,19 @@ pub(crate) const fn stop_price(order: &Order) -> Option<Price> {
     }
 }
 
-/// Sorts positions and open orders by symbol. Orders that are terminal are left out.
-pub(crate) fn by_symbol<'a>(positions: &[BrokerPosition], orders: &'a [Order]) -> BTreeMap<Symbol, Resting<'a>> {
+/// Sorts positions and open orders by symbol, orders of the ledger `ledger_id` from strangers'. Orders
+/// that are terminal are left out.
+pub(crate) fn by_symbol<'a>(
+    positions: &[BrokerPosition],
+    orders: &'a [Order],
+    ledger_id: &str,
+) -> BTreeMap<Symbol, Resting<'a>> {
     let mut symbols: BTreeMap<Symbol, Resting<'a>> = BTreeMap::new();
     for position in positions.iter().filter(|position| !position.quantity.is_zero()) {
         symbols.entry(position.symbol).or_default().held = position.quantity;
     }
     for order in orders.iter().filter(|order| !order.status.is_terminal()) {
-        Resting::sort_in(symbols.entry(order.symbol).or_default(), order);
+        Resting::sort_in(symbols.entry(order.symbol).or_default(), order, ledger_id);
     }
     symbols
 }

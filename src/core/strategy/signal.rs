@@ -25,6 +25,15 @@ impl Direction {
         }
     }
 
+    /// Whether `price` is better than `than` for a position of this direction.
+    #[must_use]
+    pub fn favours(self, price: Price, than: Price) -> bool {
+        match self {
+            Self::Long => price > than,
+            Self::Short => price < than,
+        }
+    }
+
     /// `long` or `short`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
