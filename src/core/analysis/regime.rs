@@ -24,7 +24,7 @@ pub struct RegimeSettings {
 
 impl Default for RegimeSettings {
     fn default() -> Self {
-        Self { volatile_above: Bps(6_000), quiet_below: Bps(1_500), hysteresis: Bps(1_000), bars: 12, bars_min: 4 }
+        Self { volatile_above: Bps(3_000), quiet_below: Bps(1_000), hysteresis: Bps(1_000), bars: 12, bars_min: 4 }
     }
 }
 
@@ -34,7 +34,7 @@ impl RegimeSettings {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.quiet_below <= Bps::ZERO {
-            problems.push(("quiet_below", format!("is {}: expected more than 0%, such as 15%", self.quiet_below)));
+            problems.push(("quiet_below", format!("is {}: expected more than 0%, such as 10%", self.quiet_below)));
         }
         if self.volatile_above <= self.quiet_below {
             let (volatile, quiet) = (self.volatile_above, self.quiet_below);

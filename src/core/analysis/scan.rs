@@ -33,7 +33,7 @@ pub struct ScanSettings {
     pub dollar_volume_min: Money,
     /// The least distance from the close before, up or down.
     pub gap_min: Bps,
-    /// The least volume, as a share of what is usual.
+    /// The least volume, as a share of what is usual; a symbol whose usual volume is unknown passes.
     pub relative_volume_min: Bps,
     /// The least range of the day so far, as a share of the average true range.
     pub range_min: Bps,
@@ -52,9 +52,9 @@ impl Default for ScanSettings {
         Self {
             top: 10,
             price_min: Price::from_cents(5_00),
-            price_max: Price::from_cents(1_000_00),
+            price_max: Price::from_cents(100_000),
             dollar_volume_min: Money::whole(10_000_000),
-            gap_min: Bps(30),
+            gap_min: Bps(10),
             relative_volume_min: Bps(5_000),
             range_min: Bps(500),
             gap_weight: 3,
@@ -223,7 +223,7 @@ pub struct Rejections {
     pub dollar_volume: u32,
     /// Too near the close before.
     pub gap: u32,
-    /// Too little volume, or none to compare with.
+    /// Too little volume.
     pub relative_volume: u32,
     /// Too little movement today.
     pub range: u32,
@@ -279,7 +279,7 @@ fn filter<'a>(symbol: &ScanFeatures, settings: &ScanSettings, rejected: &'a mut 
         Some(&mut rejected.dollar_volume)
     } else if symbol.gap.0.saturating_abs() < settings.gap_min.0 {
         Some(&mut rejected.gap)
-    } else if symbol.relative_volume.unwrap_or(Bps::ZERO) < settings.relative_volume_min {
+    } else if symbol.relative_volume.is_some_and(|ratio| ratio < settings.relative_volume_min) {
         Some(&mut rejected.relative_volume)
     } else if symbol.range_in_atr() < settings.range_min {
         Some(&mut rejected.range)
@@ -376,14 +376,16 @@ mod tests {
     fn each_filter_counts_what_it_turns_away() {
         let cheap = ScanFeatures { last: Price::from_cents(4_99), ..features("A") };
         let thin = ScanFeatures { dollar_volume: Money::whole(9_999_999), ..features("B") };
-        let still = ScanFeatures { gap: Bps(-29), ..features("C") };
-        let unknown = ScanFeatures { relative_volume: None, ..features("D") };
+        let still = ScanFeatures { gap: Bps(-9), ..features("C") };
+        let idle = ScanFeatures { relative_volume: Some(Bps(4_999)), ..features("D") };
         let narrow = ScanFeatures { range: Price::from_cents(4), ..features("E") };
-        let down = ScanFeatures { gap: Bps(-30), ..features("F") };
-        let result = scan(&[cheap, thin, still, unknown, narrow, down], &ScanSettings::default());
+        let unknown = ScanFeatures { relative_volume: None, ..features("G") };
+        let down = ScanFeatures { gap: Bps(-10), ..features("F") };
+        let result = scan(&[cheap, thin, still, idle, narrow, down, unknown], &ScanSettings::default());
         let each = Rejections { price: 1, dollar_volume: 1, gap: 1, relative_volume: 1, range: 1 };
-        assert_eq!((result.rejected, result.passed, result.rejected.total()), (each, 1, 5));
-        assert_eq!(result.candidates.first().map(|c| c.symbol.to_string()).as_deref(), Some("F"));
+        assert_eq!((result.rejected, result.passed, result.rejected.total()), (each, 2, 5));
+        let kept: Vec<String> = result.candidates.iter().map(|c| c.symbol.to_string()).collect();
+        assert_eq!(kept, ["F", "G"]);
     }
 
     #[test]

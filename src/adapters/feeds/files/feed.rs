@@ -157,11 +157,11 @@ mod tests {
     fn feed() -> BarsFeed {
         let bars = vec![
             bar("2013-10-04T13:29:00Z", 99_00),
-            bar("2013-10-04T13:30:00Z", 100_00),
-            bar("2013-10-04T19:59:00Z", 101_00),
-            bar("2013-10-04T20:00:00Z", 109_00),
-            bar("2013-10-07T13:30:00Z", 102_00),
-            bar("2013-10-07T13:33:00Z", 103_00),
+            bar("2013-10-04T13:30:00Z", 10_000),
+            bar("2013-10-04T19:59:00Z", 10_100),
+            bar("2013-10-04T20:00:00Z", 10_900),
+            bar("2013-10-07T13:30:00Z", 10_200),
+            bar("2013-10-07T13:33:00Z", 10_300),
         ];
         BarsFeed::new(Arc::new(Series::from([(spy(), bars)])), Calendar::xnys(), BarsFeedSettings::default())
     }
@@ -186,9 +186,9 @@ mod tests {
         let monday = SessionDate::of(2013, 10, 7).unwrap();
         let bars = feed.daily_bars(spy(), 20, monday).await.unwrap();
         let prices: Vec<(Price, Price, Quantity)> = bars.iter().map(|b| (b.open, b.high, b.volume)).collect();
-        assert_eq!(prices, [(Price::from_cents(100_00), Price::from_cents(101_00), Quantity::whole(600))]);
+        assert_eq!(prices, [(Price::from_cents(10_000), Price::from_cents(10_100), Quantity::whole(600))]);
         assert_eq!(feed.daily_bars(spy(), 20, monday.plus_days(1)).await.unwrap().len(), 2);
-        assert_eq!(feed.daily_bars(spy(), 1, monday.plus_days(1)).await.unwrap()[0].close, Price::from_cents(103_00));
+        assert_eq!(feed.daily_bars(spy(), 1, monday.plus_days(1)).await.unwrap()[0].close, Price::from_cents(10_300));
     }
 
     #[tokio::test]
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(feed.quote(spy(), at("2013-10-04T13:29:59Z")).await, Ok(None));
         let quote = feed.quote(spy(), at("2013-10-07T13:33:30Z")).await.unwrap().unwrap();
         assert_eq!(quote.at, at("2013-10-07T13:31:00Z"));
-        assert_eq!((quote.bid, quote.ask), (Price::from_cents(101_97), Price::from_cents(102_03)));
+        assert_eq!((quote.bid, quote.ask), (Price::from_cents(10_197), Price::from_cents(10_203)));
     }
 
     #[tokio::test]

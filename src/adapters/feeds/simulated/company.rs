@@ -81,7 +81,7 @@ pub(super) fn company(place: u32) -> Option<Company> {
         place,
         sector: u32::try_from(draws.bits(2) % SECTORS.len() as u64).ok()?,
         beta: (1.0 + 0.35 * draws.normal(3)).clamp(0.3, 2.0),
-        own_deviation: 0.009 + 0.018 * smallness * smallness + 0.006 * draws.uniform(4),
+        own_deviation: 0.006 + 0.016 * smallness * smallness + 0.005 * draws.uniform(4),
         base,
         shares: dollars / exp(base),
         spread: 0.0001 + 0.0025 * smallness * smallness * smallness,

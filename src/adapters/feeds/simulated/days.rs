@@ -26,8 +26,8 @@ const OVERNIGHT_JUMPS: f64 = 0.016;
 const INTRADAY_JUMPS: f64 = 0.010;
 
 /// Standard deviation of an ordinary day of the market, and of a sector beyond the market.
-const MARKET_DEVIATION: f64 = 0.006_5;
-const SECTOR_DEVIATION: f64 = 0.004_5;
+const MARKET_DEVIATION: f64 = 0.005_5;
+const SECTOR_DEVIATION: f64 = 0.004;
 
 /// What moves on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,17 +131,17 @@ impl Walk {
     }
 
     /// How far a day's deviation lies from an ordinary one, as a logarithm: spells of weeks, spells of
-    /// days, and the day itself. A sector and a company take on half of the market's.
+    /// days, and the day itself. A sector and a company take on most of the market's.
     fn heat(self, day: i32) -> f64 {
         let spell = |purpose, days| self.stream(0, purpose).smooth(day, days);
         let of_the_day = self.stream(day, Purpose::DayVolatility).normal(0);
         match self.series {
             Series::Market => {
-                0.55 * spell(Purpose::SlowSpell, 24) + 0.35 * spell(Purpose::FastSpell, 5) + 0.20 * of_the_day
+                0.60 * spell(Purpose::SlowSpell, 24) + 0.40 * spell(Purpose::FastSpell, 5) + 0.20 * of_the_day
             }
             Series::Sector(_) | Series::Company(_) => {
                 let market = Self::market(self.seed).heat(day);
-                0.5 * market + 0.35 * spell(Purpose::FastSpell, 12) + 0.25 * of_the_day
+                0.75 * market + 0.30 * spell(Purpose::FastSpell, 12) + 0.25 * of_the_day
             }
         }
     }

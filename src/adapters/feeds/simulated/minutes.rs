@@ -10,7 +10,7 @@ use daybook_core::time::Timestamp;
 use super::SimulatedMarket;
 use super::company::Company;
 use super::days::{self, Move, Walk};
-use super::draw::{Purpose, exp, share};
+use super::draw::{Purpose, exp, share, whole};
 
 /// Shares of a day's regular volume that trade before the open and after the close.
 const PRE_MARKET_VOLUME: f64 = 0.02;
@@ -60,7 +60,7 @@ impl Part {
             Self::Regular => company.spread,
             Self::PreMarket | Self::PostMarket => 3.0 * company.spread,
         };
-        ((cents as f64 * widened).round() as i64).max(1)
+        whole(cents as f64 * widened).max(1)
     }
 }
 
@@ -163,12 +163,11 @@ impl SimulatedMarket {
             let lanes = draws.bits(address + minute as u64);
             let [trades, above, below, size] = [0, 16, 32, 48].map(|shift| share((lanes >> shift & 0xffff) << 16));
             let is_auction = part == Part::Regular && (minute == 0 || minute == last);
-            let chance = step.shares / (step.shares + half_traded);
-            if trades >= chance && !is_auction {
+            if trades * (step.shares + half_traded) >= step.shares && !is_auction {
                 continue;
             }
-            // (0.5 + u)² has mean 13/12.
-            let shares = step.shares / chance * (0.5 + size) * (0.5 + size) * (12.0 / 13.0);
+            // What is expected in a minute that trades; (0.5 + u)² has mean 13/12.
+            let shares = (step.shares + half_traded) * (0.5 + size) * (0.5 + size) * (12.0 / 13.0);
             let (low, high) = extremes(open, price, step.deviation, [below, above], part.spread(company, open));
             bars.push(Bar {
                 start: Timestamp(start.0 + 60_000 * minute as i64),
@@ -176,7 +175,7 @@ impl SimulatedMarket {
                 high: Price::from_cents(high),
                 low: Price::from_cents(low),
                 close: Price::from_cents(price),
-                volume: Quantity::whole((shares.round() as i64).max(1)),
+                volume: Quantity::whole(whole(shares).max(1)),
             });
         }
         bars
@@ -353,7 +352,7 @@ pub(super) fn overnight_minute(place: f64, minutes: usize) -> usize {
 
 /// A logarithm of a price as cents, at least one.
 fn cents(level: f64) -> i64 {
-    ((exp(level) * 100.0).round() as i64).max(1)
+    whole(exp(level) * 100.0).max(1)
 }
 
 /// Low and high of a minute: beyond open and close by part of its deviation, and at least a spread

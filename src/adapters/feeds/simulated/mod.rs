@@ -5,11 +5,11 @@
 //! replay, a restart and a test that asks in another order all see the same market. That is what the
 //! pieces are for:
 //!
-//! - [`draw`]: random numbers by address, not in sequence;
-//! - [`days`]: closes as a random walk pinned at the ends of 128-day blocks, for the market, the sectors and each company;
-//! - [`minutes`]: a session's minutes as a bridge from its open to its close;
-//! - [`quotes`]: a path through the minute's four prices;
-//! - [`news`]: the jumps of [`days`], told.
+//! - `draw`: random numbers by address, not in sequence;
+//! - `days`: closes as a random walk pinned at the ends of 128-day blocks, for the market, the sectors and each company;
+//! - `minutes`: a session's minutes as a bridge from its open to its close;
+//! - `quotes`: a path through the minute's four prices;
+//! - `news`: the jumps of `days`, told.
 //!
 //! A company moves with the market (by its beta), with its sector and by itself. Days are calm or wild
 //! in spells, mornings are livelier than noons, some days trend and some go nowhere. Levels return to
