@@ -1,5 +1,8 @@
 //! Tests of the whole: one binary, so that it is linked once.
 
+mod broker_contract;
 mod dependencies;
 mod layers;
+mod paper_broker;
 mod repository;
+mod support;

@@ -1,0 +1,3 @@
+//! What tests share: a market that does as it is told.
+
+pub mod market;
