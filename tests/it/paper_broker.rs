@@ -21,9 +21,9 @@ fn entry(name: &str) -> Approved<OrderTicket> {
         symbol: "AAPL".parse().unwrap(),
         side: Side::Buy,
         quantity: Quantity::whole(10),
-        order_type: OrderType::Limit { limit: cents(100_00) },
+        order_type: OrderType::Limit { limit: cents(10_000) },
         time_in_force: TimeInForce::Day,
-        class: OrderClass::Bracket { take_profit: cents(102_00), stop_loss: cents(99_00) },
+        class: OrderClass::Bracket { take_profit: cents(10_200), stop_loss: cents(9_900) },
     };
     let verdict = Verdict { quantity: Some(ticket.quantity), refused_by: None, checks: Vec::new() };
     approve_entry(ticket, &verdict).unwrap()
@@ -31,7 +31,7 @@ fn entry(name: &str) -> Approved<OrderTicket> {
 
 async fn venue() -> PaperVenue {
     let venue = PaperVenue::open(ExchangeSettings::default(), new_york(MONDAY, "10:00")).await;
-    venue.market().minute("AAPL", new_york(MONDAY, "09:59"), [100_00; 4]);
+    venue.market().minute("AAPL", new_york(MONDAY, "09:59"), [10_000; 4]);
     venue
 }
 
@@ -61,8 +61,8 @@ async fn a_kill_at_any_instant_loses_nothing_that_was_answered() {
     let venue = venue().await;
     let folder = tempfile::tempdir().unwrap();
     let market = venue.market();
-    market.minute("AAPL", new_york(MONDAY, "10:00"), [100_00, 100_50, 99_50, 100_20]);
-    market.minute("AAPL", new_york(MONDAY, "10:01"), [100_20, 100_50, 98_50, 100_20]);
+    market.minute("AAPL", new_york(MONDAY, "10:00"), [10_000, 10_050, 9_950, 10_020]);
+    market.minute("AAPL", new_york(MONDAY, "10:01"), [10_020, 10_050, 9_850, 10_020]);
     for (wall, step) in
         [("10:00", "submit"), ("10:01", "fill"), ("10:01:30", "submit"), ("10:02", "stop"), ("16:00", "")]
     {
@@ -93,7 +93,7 @@ async fn two_processes_see_one_account() {
 async fn a_market_that_cannot_be_read_changes_nothing() {
     let venue = venue().await;
     venue.broker().submit(&entry("a")).await.unwrap();
-    venue.market().minute("AAPL", new_york(MONDAY, "10:00"), [100_00; 4]);
+    venue.market().minute("AAPL", new_york(MONDAY, "10:00"), [10_000; 4]);
     venue.wait_until(new_york(MONDAY, "10:01")).await;
     venue.market().goes_down(Some(FeedError::Retryable { feed: "scripted".into(), reason: "it is down".into() }));
     let refused = venue.broker().positions().await;

@@ -8,16 +8,16 @@ pub async fn the_account_adds_up<V: Venue>() {
     assert_eq!((fresh.cash, fresh.equity, fresh.last_equity), (Money::whole(100_000), fresh.cash, fresh.cash));
     assert!(fresh.buying_power == fresh.equity && !fresh.blocked);
 
-    send(&venue, &bracket("a", 100, limit(100_00), 90_00, 120_00)).await.unwrap();
+    send(&venue, &bracket("a", 100, limit(10_000), 9_000, 12_000)).await.unwrap();
     let waiting = venue.broker().account().await.unwrap();
     assert_eq!(waiting.buying_power, Money::whole(89_999), "the open order is set aside, with its commission");
 
-    venue.market().minute("AAPL", at("10:00"), [100_00, 101_00, 100_00, 101_00]);
+    venue.market().minute("AAPL", at("10:00"), [10_000, 10_100, 10_000, 10_100]);
     venue.wait_until(at("10:01")).await;
     let entered = venue.broker().account().await.unwrap();
     assert_eq!((entered.cash, entered.equity), (Money::whole(89_999), Money::whole(100_099)));
 
-    venue.market().price("AAPL", at("10:01:30"), 102_00);
+    venue.market().price("AAPL", at("10:01:30"), 10_200);
     venue.wait_until(at("10:01:30")).await;
     let quoted = venue.broker().account().await.unwrap();
     assert_eq!(quoted.equity, Money::whole(100_199), "a later quote marks the position");

@@ -3,13 +3,13 @@ use super::*;
 pub async fn an_order_is_found_under_its_id_with_its_legs<V: Venue>() {
     let venue: V = monday(exact(), "10:00").await;
     assert_eq!(venue.broker().orders_by_client_id(&id("a")).await.unwrap(), [], "it was never sent");
-    let sent = bracket("a", 10, limit(99_00), 98_00, 102_00);
+    let sent = bracket("a", 10, limit(9_900), 9_800, 10_200);
     let answered = send(&venue, &sent).await.unwrap();
-    send(&venue, &bracket("b", 10, limit(99_00), 98_00, 102_00)).await.unwrap();
+    send(&venue, &bracket("b", 10, limit(9_900), 9_800, 10_200)).await.unwrap();
     let found = venue.broker().orders_by_client_id(&id("a")).await.unwrap();
     assert_eq!(found, answered);
     assert!(found[0].has_terms_of(&sent) && found[0].parent.is_none());
-    assert_eq!((found[1].order_type, found[2].order_type), (limit(102_00), stop(98_00)));
+    assert_eq!((found[1].order_type, found[2].order_type), (limit(10_200), stop(9_800)));
     let leg = venue.broker().orders_by_client_id(&found[2].client_order_id).await.unwrap();
     assert_eq!(leg, found[2..]);
     let open = venue.broker().open_orders().await.unwrap();
@@ -18,7 +18,7 @@ pub async fn an_order_is_found_under_its_id_with_its_legs<V: Venue>() {
 
 pub async fn orders_are_found_by_the_brokers_id<V: Venue>() {
     let venue: V = monday(exact(), "10:00").await;
-    let orders = send(&venue, &bracket("a", 10, limit(99_00), 98_00, 102_00)).await.unwrap();
+    let orders = send(&venue, &bracket("a", 10, limit(9_900), 9_800, 10_200)).await.unwrap();
     venue.broker().cancel(&orders[0].broker_order_id).await.unwrap();
     let ids = [orders[2].broker_order_id.clone(), "unknown".to_owned(), orders[0].broker_order_id.clone()];
     let found = venue.broker().orders(&ids).await.unwrap();
@@ -29,12 +29,12 @@ pub async fn orders_are_found_by_the_brokers_id<V: Venue>() {
 pub async fn fills_come_in_pages<V: Venue>() {
     let tenth = ExchangeSettings { participation: Bps(1_000), ..exact() };
     let venue: V = monday(tenth, "10:00").await;
-    send(&venue, &bracket("a", 130, limit(100_00), 99_00, 102_00)).await.unwrap();
+    send(&venue, &bracket("a", 130, limit(10_000), 9_900, 10_200)).await.unwrap();
     let empty = venue.broker().fills(None).await.unwrap();
     assert_eq!((empty.fills.len(), empty.more), (0, false));
     for n in 0..130 {
         let start = at("10:00").after(MINUTE * n);
-        venue.market().minute_of("AAPL", start, [100_00; 4], Quantity::whole(10));
+        venue.market().minute_of("AAPL", start, [10_000; 4], Quantity::whole(10));
     }
     venue.wait_until(at("13:00")).await;
     let first = venue.broker().fills(Some(&empty.cursor)).await.unwrap();
@@ -53,14 +53,14 @@ pub async fn fills_come_in_pages<V: Venue>() {
 
 pub async fn an_id_is_used_once<V: Venue>() {
     let mut venue: V = monday(exact(), "10:00").await;
-    let sent = bracket("a", 10, limit(99_00), 98_00, 102_00);
+    let sent = bracket("a", 10, limit(9_900), 9_800, 10_200);
     let orders = send(&venue, &sent).await.unwrap();
     let refused = |error| matches!(error, BrokerError::Duplicate { client_order_id, .. } if client_order_id == id("a"));
     assert!(refused(send(&venue, &sent).await.unwrap_err()), "it works");
     venue.broker().cancel(&orders[0].broker_order_id).await.unwrap();
     assert!(refused(send(&venue, &sent).await.unwrap_err()), "it was canceled");
     venue.restart().await;
-    let other = bracket("a", 5, limit(97_00), 96_00, 98_00);
+    let other = bracket("a", 5, limit(9_700), 9_600, 9_800);
     assert!(refused(send(&venue, &other).await.unwrap_err()), "it has other terms, and the broker was down");
     assert_eq!(venue.broker().orders_by_client_id(&id("a")).await.unwrap().len(), 3);
 }

@@ -146,7 +146,7 @@ fn at(wall: &str) -> Timestamp {
 /// A venue on that Monday, with AAPL at 100.00 before it.
 async fn monday<V: Venue>(settings: ExchangeSettings, wall: &str) -> V {
     let venue = V::open(settings, at(wall)).await;
-    venue.market().minute("AAPL", at("09:00"), [100_00; 4]);
+    venue.market().minute("AAPL", at("09:00"), [10_000; 4]);
     venue
 }
 
@@ -206,8 +206,8 @@ async fn send<V: Venue>(venue: &V, ticket: &OrderTicket) -> Result<Vec<Order>, B
 async fn holds<V: Venue>(venue: &V, shares: i64, wall: &str) {
     let start = at(wall).before(MINUTE);
     venue.wait_until(start).await;
-    let orders = send(venue, &bracket("opening", shares, limit(100_00), 1_00, 1_000_00)).await.unwrap();
-    venue.market().minute("AAPL", start, [100_00; 4]);
+    let orders = send(venue, &bracket("opening", shares, limit(10_000), 100, 100_000)).await.unwrap();
+    venue.market().minute("AAPL", start, [10_000; 4]);
     venue.wait_until(at(wall)).await;
     venue.broker().cancel(&orders[1].broker_order_id).await.unwrap();
     assert_eq!(held(venue).await, shares);

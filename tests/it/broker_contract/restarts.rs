@@ -5,32 +5,32 @@ use daybook_core::order::Trail;
 
 pub async fn a_bracket_protects_while_nobody_looks<V: Venue>() {
     let mut venue: V = monday(exact(), "10:00").await;
-    send(&venue, &bracket("a", 10, limit(100_00), 99_00, 102_00)).await.unwrap();
-    venue.market().flat("AAPL", at("10:00"), 20, 100_00);
-    venue.market().minute("AAPL", at("10:20"), [100_00, 100_00, 98_50, 98_60]);
-    venue.market().flat("AAPL", at("10:21"), 39, 105_00);
+    send(&venue, &bracket("a", 10, limit(10_000), 9_900, 10_200)).await.unwrap();
+    venue.market().flat("AAPL", at("10:00"), 20, 10_000);
+    venue.market().minute("AAPL", at("10:20"), [10_000, 10_000, 9_850, 9_860]);
+    venue.market().flat("AAPL", at("10:21"), 39, 10_500);
     venue.wait_until(at("11:00")).await;
     venue.restart().await;
     assert_eq!(states(&venue, "a").await, [(Parent, Filled), (TakeProfit, Canceled), (StopLoss, Filled)]);
     let exit = fills(&venue).await[1].clone();
-    assert_eq!((exit.price, held(&venue).await), (cents(99_00), 0));
+    assert_eq!((exit.price, held(&venue).await), (cents(9_900), 0));
     assert!(at("10:20") <= exit.at && exit.at < at("10:21"), "it traded when its price came, at {}", exit.at);
 }
 
 pub async fn working_orders_outlive_the_process<V: Venue>() {
     let mut venue: V = monday(exact(), "09:58").await;
     holds(&venue, 20, "10:00").await;
-    send(&venue, &sell("trail", 10, OrderType::TrailingStop { trail: Trail::Amount(cents(1_00)) })).await.unwrap();
-    send(&venue, &pair("pair", 10, 90_00, 110_00)).await.unwrap();
-    send(&venue, &bracket("entry", 10, limit(95_00), 94_00, 96_00)).await.unwrap();
-    venue.market().minute("AAPL", at("10:00"), [100_00, 104_00, 100_00, 103_50]);
+    send(&venue, &sell("trail", 10, OrderType::TrailingStop { trail: Trail::Amount(cents(100)) })).await.unwrap();
+    send(&venue, &pair("pair", 10, 9_000, 11_000)).await.unwrap();
+    send(&venue, &bracket("entry", 10, limit(9_500), 9_400, 9_600)).await.unwrap();
+    venue.market().minute("AAPL", at("10:00"), [10_000, 10_400, 10_000, 10_350]);
     venue.wait_until(at("10:01")).await;
     let before = (venue.broker().open_orders().await.unwrap(), venue.broker().account().await.unwrap());
     venue.restart().await;
     assert_eq!((venue.broker().open_orders().await.unwrap(), venue.broker().account().await.unwrap()), before);
-    venue.market().minute("AAPL", at("10:01"), [103_50, 103_50, 103_00, 103_20]);
+    venue.market().minute("AAPL", at("10:01"), [10_350, 10_350, 10_300, 10_320]);
     venue.wait_until(at("10:02")).await;
-    assert_eq!(told(&venue).await[1..], [(Side::Sell, 10, cents(103_00))], "the trail remembers 104.00");
+    assert_eq!(told(&venue).await[1..], [(Side::Sell, 10, cents(10_300))], "the trail remembers 104.00");
     assert_eq!(venue.broker().open_orders().await.unwrap().len(), 5);
 }
 
@@ -39,7 +39,7 @@ pub async fn how_often_it_is_asked_does_not_matter<V: Venue>() {
         let third = ExchangeSettings { participation: Bps(3_333), slippage: Bps(5), ..exact() };
         let mut venue: V = monday(third, "09:59").await;
         // A walk that wanders through stops, targets and limits.
-        let mut price = 100_00;
+        let mut price = 10_000;
         for n in 0..200_i64 {
             let close = price + (n * 7_919 % 61 - 30) * 2;
             let (high, low) = (price.max(close) + n % 13, price.min(close) - n % 11);
@@ -59,11 +59,11 @@ pub async fn how_often_it_is_asked_does_not_matter<V: Venue>() {
                 }
             }
             let mark = venue.market();
-            mark.price("AAPL", now, 100_00);
+            mark.price("AAPL", now, 10_000);
             // Refused or not, it must be the same every time.
-            let entry = bracket(&format!("entry-{n}"), 25, OrderType::Market, 99_60, 100_50);
+            let entry = bracket(&format!("entry-{n}"), 25, OrderType::Market, 9_960, 10_050);
             let _ = send(&venue, &entry).await;
-            let _ = send(&venue, &bracket(&format!("dip-{n}"), 25, limit(99_70), 99_30, 100_10)).await;
+            let _ = send(&venue, &bracket(&format!("dip-{n}"), 25, limit(9_970), 9_930, 10_010)).await;
         }
         venue.wait_until(at("16:30")).await;
         let orders = venue.broker().orders_by_client_id(&id("entry-3")).await.unwrap();

@@ -34,7 +34,7 @@ struct Tape {
     news: Vec<NewsItem>,
 }
 
-/// A price from cents: `cents(99_50)` is 99.50.
+/// A price from cents: `cents(9_950)` is 99.50.
 pub const fn cents(cents: i64) -> Price {
     Price::from_cents(cents)
 }
@@ -161,16 +161,16 @@ impl MarketFeed for ScriptedMarket {
 async fn the_script_is_told_no_moment_before_it_can_be_known() {
     let market = ScriptedMarket::default();
     let (symbol, at) = ("AAPL".parse().unwrap(), |wall| new_york("2026-11-16", wall));
-    market.price("AAPL", at("10:00:10"), 100_00);
-    market.price("AAPL", at("10:00:50"), 99_00);
-    market.day("AAPL", SessionDate::of(2026, 11, 13).unwrap(), [98_00, 101_00, 97_00, 100_00]);
+    market.price("AAPL", at("10:00:10"), 10_000);
+    market.price("AAPL", at("10:00:50"), 9_900);
+    market.day("AAPL", SessionDate::of(2026, 11, 13).unwrap(), [9_800, 10_100, 9_700, 10_000]);
     market.headline("AAPL", at("10:00:20"), "Apple is a fruit");
 
     assert_eq!(market.minute_bars(symbol, at("10:00"), at("10:00:59")).await.unwrap(), []);
     let minute = market.minute_bars(symbol, at("10:00"), at("10:01")).await.unwrap()[0];
-    assert_eq!((minute.open, minute.low, minute.volume), (cents(100_00), cents(99_00), Quantity::whole(2)));
+    assert_eq!((minute.open, minute.low, minute.volume), (cents(10_000), cents(9_900), Quantity::whole(2)));
     assert_eq!(market.quote(symbol, at("10:00:09")).await.unwrap(), None);
-    assert_eq!(market.quote(symbol, at("10:00:49")).await.unwrap().unwrap().bid, cents(100_00));
+    assert_eq!(market.quote(symbol, at("10:00:49")).await.unwrap().unwrap().bid, cents(10_000));
     assert_eq!(market.news(symbol, at("10:00:20"), at("10:01")).await.unwrap(), []);
     assert_eq!(market.news(symbol, at("10:00"), at("10:01")).await.unwrap().len(), 1);
     let today = SessionDate::of(2026, 11, 16).unwrap();
