@@ -1,12 +1,14 @@
 //! Settings: typed, documented, checked as a whole.
 //!
 //! Four layers, the weakest first: built-in defaults, one file (`config/daybook.yaml`), the environment
-//! (`DAYBOOK__RISK__MAX_DAILY_LOSS`), options of the command line. Each is a [tree](node) whose values
-//! know where they stand; they are laid over one another, and the result is [read](mod@read) into
-//! [`Settings`]. So every mistake is told with its place, and all mistakes are told at once.
+//! (`DAYBOOK__RISK__MAX_DAILY_LOSS`), options of the command line. The file is a tree whose values know
+//! where they stand (`node`), the stronger layers are set in it, and it is read into [`Settings`] by a
+//! reader that goes on after a mistake (`read`): all mistakes are told at once, each with its place.
 //!
-//! A secret never stands in the file ([`reference`] says what does), is not serialized, and has no
+//! A secret never stands in the file (`reference` says what does), is not serialized, and has no
 //! `Display`: neither a log, nor the ledger, nor `trade config show` can print it.
+//!
+//! Jobs are files too, read the same way: [`Configuration::jobs`].
 
 mod init;
 mod jobs;

@@ -65,8 +65,9 @@ impl Clock for SystemClock {
                 tokio::time::sleep((remaining - LAST_STRETCH).min(LOOK_AGAIN)).await;
                 continue;
             }
-            let stretch = tokio::task::spawn_blocking(move || std::thread::sleep(remaining));
-            if stretch.await.is_err() {
+            // Looked at again in the thread, which takes a while to begin.
+            let sleep = move || std::thread::sleep(target.saturating_sub(Self::since_epoch()));
+            if tokio::task::spawn_blocking(sleep).await.is_err() {
                 // The runtime is shutting down and starts no thread any more.
                 tokio::time::sleep(remaining).await;
             }
