@@ -201,8 +201,8 @@ pub(super) fn read_text(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-/// Lays `DAYBOOK__SECTION__KEY` over the tree. A value that begins with `[` or `{` is YAML, an empty one
-/// is nothing, and any other is taken as it stands.
+/// Lays `DAYBOOK__SECTION__KEY` over the tree. A value that begins with `[` or `{` is YAML, any other is
+/// taken as it stands.
 fn overlay_environment(root: &mut Node, environment: &Environment) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (variable, value) in environment.with_prefix(VARIABLE_PREFIX) {
@@ -220,9 +220,7 @@ fn overlay_environment(root: &mut Node, environment: &Environment) -> Vec<Proble
             continue;
         };
         let is_secret = SECRETS.contains(&key.as_str());
-        let node = if text.is_empty() {
-            Node { value: Value::Null, origin: origin.clone() }
-        } else if text.starts_with(['[', '{']) && !is_secret {
+        let node = if text.starts_with(['[', '{']) && !is_secret {
             match Node::parse(text, &Arc::from(Path::new(variable))) {
                 Ok(node) => node.with_origin(&origin),
                 Err(told) => {

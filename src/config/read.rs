@@ -184,6 +184,7 @@ impl Reader<'_> {
     fn found(&self) -> String {
         match &self.node.value {
             Value::Null => "nothing".to_owned(),
+            Value::Scalar { text, quoted: false } if text.is_empty() => "nothing".to_owned(),
             Value::Scalar { text, quoted: true } => format!("\"{}\"", shortened(text)),
             Value::Scalar { text, quoted: false } => shortened(text),
             Value::List(_) => "a list".to_owned(),
@@ -286,8 +287,10 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.node.value {
+        match &self.node.value {
             Value::Null => visitor.visit_none(),
+            // A variable that is set to nothing.
+            Value::Scalar { text, quoted: false } if text.is_empty() => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }

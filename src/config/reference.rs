@@ -153,6 +153,7 @@ pub(super) fn resolve_secrets(root: &mut Node, environment: &Environment, secret
 fn resolve(reference: &Node, environment: &Environment) -> Result<Option<String>, String> {
     match &reference.value {
         Value::Null => Ok(None),
+        Value::Scalar { text, .. } if text.is_empty() => Ok(None),
         Value::Scalar { text, .. } => {
             let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|name| is_name(name));
             match (name, &reference.origin) {

@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use crate::adapters::channels::EmailSettings;
 use crate::adapters::feeds::files::BarsFeedSettings;
 use crate::adapters::feeds::simulated::SimulatedMarketSettings;
 
 /// The keys whose values are secrets: they are given by reference, and leave neither the process nor
 /// this type. Each is a [`SecretString`] that is not serialized.
-pub(super) const SECRETS: [&str; 1] = ["scheduler.heartbeat_url"];
+pub(super) const SECRETS: [&str; 2] = ["notifications.email.password", "scheduler.heartbeat_url"];
 
 /// Everything that can be set. Read it with [`super::load`]; the default is what `config/daybook.yaml` shows.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -141,6 +142,8 @@ pub struct NotificationSettings {
     pub folder: PathBuf,
     /// The least level of alert that is sent to a person; all alerts are in the ledger.
     pub min_level: AlertLevel,
+    /// The mail server, and who is told through it.
+    pub email: EmailSettings,
 }
 
 /// The ledger.
@@ -235,7 +238,7 @@ impl Default for ExchangeCalendar {
 
 impl Default for NotificationSettings {
     fn default() -> Self {
-        Self { folder: "data/mail".into(), min_level: AlertLevel::Info }
+        Self { folder: "data/mail".into(), min_level: AlertLevel::Info, email: EmailSettings::default() }
     }
 }
 
@@ -342,6 +345,7 @@ impl Settings {
             .chain(self.strategies.problems().into_iter().map(|(key, message)| (format!("strategies.{key}"), message)))
             .chain(of("risk", self.risk.problems()))
             .chain(of("execution.paper", self.execution.paper.problems()))
+            .chain(of("notifications.email", self.notifications.email.problems()))
             .chain(of("ledger", self.ledger.problems()))
             .chain(of("scheduler", self.scheduler.problems()))
             .chain(of("logging", self.logging.problems()))

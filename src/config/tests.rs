@@ -201,6 +201,28 @@ fn a_secret_that_stands_in_the_file_or_is_not_there_is_refused_without_repeating
 }
 
 #[test]
+fn the_password_of_the_mail_server_is_a_secret() {
+    let case = Case::new(
+        "notifications:\n  email:\n    host: smtp.example.com\n    username: me\n    password: ${SMTP_PASSWORD}\n    \
+         from: Daybook <daybook@example.com>\n    to: [me@example.com]\n",
+    )
+    .with_environment(&[("SMTP_PASSWORD", "hunter2 # ${not} a reference")]);
+    let configuration = case.load();
+    let password = configuration.settings.notifications.email.password.as_ref().map(ExposeSecret::expose_secret);
+    assert_eq!(password, Some("hunter2 # ${not} a reference"));
+    assert!(!format!("{configuration:?}{:?}", configuration.rows()).contains("hunter2"));
+    assert!(!configuration.version.body.contains("password"));
+    assert_eq!(
+        Case::new("notifications: {email: {host: smtp.example.com, username: me, to: [me]}}").problems(),
+        [
+            "daybook.yaml:1:24: notifications.email.password: is missing, and username is set; expected a reference such as ${SMTP_PASSWORD}",
+            "daybook.yaml:1:24: notifications.email.from: is \"\"; expected an address, such as Daybook <daybook@example.com>",
+            "daybook.yaml:1:67: notifications.email.to: is \"me\"; expected an address, such as Daybook <daybook@example.com>",
+        ]
+    );
+}
+
+#[test]
 fn the_version_follows_the_content_alone() {
     let plain = Case::new("risk: {max_positions: 4}\naccount: {name: a}").load();
     let spelled = Case::new("# a comment\r\naccount:\r\n  name: \"a\"\r\nrisk: {\"max_positions\": 4}\r\n").load();

@@ -21,7 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("digest", &["ports"]),
     ("outbox", &["ports", "ledger", "digest"]),
     ("engine", &["ports", "config", "ledger", "outbox"]),
-    ("jobs", &["ports", "ledger", "engine", "outbox", "digest"]),
+    // A job's parameters are part of its file.
+    ("jobs", &["ports", "config", "ledger", "engine", "outbox", "digest"]),
     // Wiring: the places that name concrete adapters.
     ("wiring", &["ports", "adapters", "config", "ledger", "outbox", "engine", "jobs"]),
     ("terminal", &["engine", "ledger"]),
