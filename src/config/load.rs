@@ -10,11 +10,11 @@ use daybook_core::schedule::JobDefinition;
 use serde_json::Value as Json;
 
 use super::jobs::load_jobs;
-use super::node::{Node, Step, Value, path_steps, path_text};
+use super::node::{Node, Step, path_steps, path_text};
 use super::problem::{ConfigError, Origin, Problem, VARIABLE_PREFIX};
 use super::read::read;
 use super::reference::{Environment, interpolate, resolve_secrets};
-use super::settings::{JobsFolder, SECRETS, Settings, SettingsVersion};
+use super::settings::{SECRETS, Settings, SettingsVersion};
 
 /// The file that is read if none is named, where it is there.
 pub const DEFAULT_FILE: &str = "config/daybook.yaml";
@@ -137,8 +137,12 @@ pub fn load(sources: &Sources) -> Result<Configuration, ConfigError> {
     let section = |key: &str| key.split('.').next().unwrap_or_default().to_owned();
     let unread: Vec<String> = problems.iter().map(|problem| section(&problem.key)).collect();
     problems.extend(senseless.filter(|problem| !unread.contains(&section(&problem.key))));
+    let jobs_folder = jobs_folder(&settings, &root).unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     problems.sort_by_key(|problem| problem.origin.place());
-    let jobs = match load_jobs(jobs_folder(&settings, &root), environment) {
+    let jobs = match load_jobs(jobs_folder, environment) {
         Err(ConfigError::Invalid { problems: more }) => {
             problems.extend(more);
             Vec::new()
@@ -154,11 +158,19 @@ pub fn load(sources: &Sources) -> Result<Configuration, ConfigError> {
     Ok(Configuration { settings, jobs, file, version, origins: origins(&mut root) })
 }
 
-/// The folder with the job files; the one that nobody named may be absent.
-fn jobs_folder<'a>(settings: &'a Settings, root: &Node) -> Option<&'a Path> {
-    let JobsFolder(folder) = &settings.jobs_dir;
-    let named = root.at(&path_steps("jobs_dir")).is_some();
-    (named || folder.exists()).then_some(folder)
+/// The folder with the job files. One that was named must be there; without it the built-in jobs stand alone.
+fn jobs_folder<'a>(settings: &'a Settings, root: &Node) -> Result<Option<&'a Path>, Problem> {
+    let folder = settings.jobs_dir.as_path();
+    if folder.is_dir() {
+        return Ok(Some(folder));
+    }
+    match root.at(&path_steps("jobs_dir")) {
+        None => Ok(None),
+        Some(named) => {
+            let message = format!("there is no folder \"{}\"; make it, or remove the key", folder.display());
+            Err(Problem { origin: named.origin.clone(), key: "jobs_dir".to_owned(), message })
+        }
+    }
 }
 
 /// Reads the file there is; without one, an empty tree.

@@ -28,7 +28,7 @@ pub use parameters::{AnalysisParameters, HousekeepingParameters, ScanParameters}
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::Environment;
 pub use settings::{
-    AccountSettings, AnalysisSettings, BackupSettings, Concurrency, ExchangeCalendar, ExecutionSettings, FeedKind,
-    FileMarketSettings, JobsFolder, LedgerSettings, LogFormat, LoggingSettings, MarketSettings, NotificationSettings,
-    RestartSettings, SchedulerSettings, Settings, SettingsVersion,
+    AccountSettings, AnalysisSettings, BackupSettings, ExecutionSettings, FeedKind, FileMarketSettings, LedgerSettings,
+    LogFormat, LoggingSettings, MarketSettings, NotificationSettings, RestartSettings, SchedulerSettings, Settings,
+    SettingsVersion,
 };

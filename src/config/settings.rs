@@ -23,13 +23,13 @@ use crate::adapters::feeds::simulated::SimulatedMarketSettings;
 pub(super) const SECRETS: [&str; 2] = ["notifications.email.password", "scheduler.heartbeat_url"];
 
 /// Everything that can be set. Read it with [`super::load`]; the default is what `config/daybook.yaml` shows.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Whose money it is.
     pub account: AccountSettings,
-    /// When the market trades.
-    pub exchange_calendar: ExchangeCalendar,
+    /// The calendar of the exchange: `XNYS` or `24/7`.
+    pub exchange_calendar: String,
     /// Where bars and quotes come from.
     pub market: MarketSettings,
     /// Which symbols the scan lets through, and what it ranks them by.
@@ -51,7 +51,7 @@ pub struct Settings {
     /// What the process says about itself.
     pub logging: LoggingSettings,
     /// The folder with the job files.
-    pub jobs_dir: JobsFolder,
+    pub jobs_dir: PathBuf,
 }
 
 /// Settings as the ledger keeps them.
@@ -70,11 +70,6 @@ pub struct AccountSettings {
     /// The account's name in the ledger, in mails and in order ids.
     pub name: String,
 }
-
-/// The name of an exchange's calendar: `XNYS` or `24/7`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ExchangeCalendar(String);
 
 /// Where bars and quotes come from.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -112,11 +107,11 @@ pub struct FileMarketSettings {
 }
 
 /// How the market is looked at.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AnalysisSettings {
     /// How many symbols are looked at at the same time.
-    pub concurrency: Concurrency,
+    pub concurrency: u32,
     /// When the market counts as volatile or quiet.
     pub regime: RegimeSettings,
 }
@@ -128,11 +123,6 @@ pub struct ExecutionSettings {
     /// The paper broker.
     pub paper: ExchangeSettings,
 }
-
-/// A number of things done at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Concurrency(pub u32);
 
 /// Who is told, and how.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -219,20 +209,29 @@ pub enum LogFormat {
     Json,
 }
 
-/// The folder with the job files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct JobsFolder(pub PathBuf);
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            account: AccountSettings::default(),
+            exchange_calendar: "XNYS".to_owned(),
+            market: MarketSettings::default(),
+            scan: ScanSettings::default(),
+            analysis: AnalysisSettings::default(),
+            strategies: StrategySettings::default(),
+            risk: RiskSettings::default(),
+            execution: ExecutionSettings::default(),
+            notifications: NotificationSettings::default(),
+            ledger: LedgerSettings::default(),
+            scheduler: SchedulerSettings::default(),
+            logging: LoggingSettings::default(),
+            jobs_dir: "jobs".into(),
+        }
+    }
+}
 
 impl Default for AccountSettings {
     fn default() -> Self {
         Self { name: "paper".to_owned() }
-    }
-}
-
-impl Default for ExchangeCalendar {
-    fn default() -> Self {
-        Self("XNYS".to_owned())
     }
 }
 
@@ -278,15 +277,9 @@ impl Default for LoggingSettings {
     }
 }
 
-impl Default for JobsFolder {
+impl Default for AnalysisSettings {
     fn default() -> Self {
-        Self("jobs".into())
-    }
-}
-
-impl Default for Concurrency {
-    fn default() -> Self {
-        Self(8)
+        Self { concurrency: 8, regime: RegimeSettings::default() }
     }
 }
 
@@ -300,7 +293,7 @@ impl Settings {
     /// The exchange's calendar; its name has been checked, an unknown one is `XNYS`.
     #[must_use]
     pub fn calendar(&self) -> Calendar {
-        Calendar::named(&self.exchange_calendar.0).unwrap_or_else(Calendar::xnys)
+        Calendar::named(&self.exchange_calendar).unwrap_or_else(Calendar::xnys)
     }
 
     /// Where the ledger's copies are.
@@ -334,8 +327,11 @@ impl Settings {
         let of = |section: &'static str, problems: Problems| {
             problems.into_iter().map(move |(key, message)| (format!("{section}.{key}"), message))
         };
+        let unknown_calendar = Calendar::named(&self.exchange_calendar)
+            .is_none()
+            .then(|| format!("unknown calendar \"{}\"; expected XNYS or 24/7", self.exchange_calendar));
         of("account", self.account.problems())
-            .chain(self.exchange_calendar.problem().map(|message| ("exchange_calendar".to_owned(), message)))
+            .chain(unknown_calendar.map(|message| ("exchange_calendar".to_owned(), message)))
             .chain(of("market", self.market.problems()))
             .chain(of("market.simulated", self.market.simulated.problems()))
             .chain(of("market.files.quotes", self.market.files.quotes.problems()))
@@ -365,12 +361,6 @@ impl AccountSettings {
     }
 }
 
-impl ExchangeCalendar {
-    fn problem(&self) -> Option<String> {
-        Calendar::named(&self.0).is_none().then(|| format!("unknown calendar \"{}\"; expected XNYS or 24/7", self.0))
-    }
-}
-
 impl MarketSettings {
     fn problems(&self) -> Problems {
         let mut problems = Vec::new();
@@ -384,11 +374,10 @@ impl MarketSettings {
 
 impl AnalysisSettings {
     fn problems(&self) -> Problems {
-        let Concurrency(concurrency) = self.concurrency;
-        if (1..=CONCURRENCY_MAX).contains(&concurrency) {
+        if (1..=CONCURRENCY_MAX).contains(&self.concurrency) {
             return Vec::new();
         }
-        vec![("concurrency", format!("is {concurrency}; expected 1 to {CONCURRENCY_MAX}"))]
+        vec![("concurrency", format!("is {}; expected 1 to {CONCURRENCY_MAX}", self.concurrency))]
     }
 }
 
