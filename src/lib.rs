@@ -8,4 +8,5 @@ pub mod config;
 pub mod digest;
 pub mod ledger;
 pub mod logging;
+pub mod outbox;
 pub mod ports;

@@ -36,6 +36,7 @@ const SQL_INSERT_DAY: &str = "
         realised_e8 = excluded.realised_e8, unrealised_e8 = excluded.unrealised_e8, fees_e8 = excluded.fees_e8,
         pnl_e8 = excluded.pnl_e8, max_drawdown_e8 = excluded.max_drawdown_e8, report = excluded.report";
 const SQL_DAY: &str = "SELECT report FROM day_report WHERE session = ?1";
+const SQL_DAY_OF_RUN: &str = "SELECT report FROM day_report JOIN run USING (session) WHERE run.run_id = ?1";
 const SQL_DAYS: &str = "SELECT report FROM day_report WHERE session >= ?1 AND session <= ?2 ORDER BY session";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<EquityPoint> {
@@ -150,6 +151,14 @@ pub(super) fn insert_day(
 /// If the ledger cannot be read.
 pub fn day(conn: &Connection, session: SessionDate) -> Result<Option<DayReport>, LedgerError> {
     Ok(conn.prepare_cached(SQL_DAY)?.query_row([Text(session)], |row| Ok(row.get::<_, Json<_>>(0)?.0)).optional()?)
+}
+
+/// The figures of the session that a run belongs to, as they stand now.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn day_of_run(conn: &Connection, run_id: i64) -> Result<Option<DayReport>, LedgerError> {
+    Ok(conn.prepare_cached(SQL_DAY_OF_RUN)?.query_row([run_id], |row| Ok(row.get::<_, Json<_>>(0)?.0)).optional()?)
 }
 
 /// The figures of the sessions from `first` to `last`, both included, in order.

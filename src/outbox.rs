@@ -1,0 +1,298 @@
+//! The outbox's worker: takes what is due from the ledger, writes the message, hands it to its channel
+//! and records what came of it.
+//!
+//! Nothing here delays trading. On the system's clock [`Outbox::run`] is a task of its own; each channel
+//! delivers one message after another, and none waits for another channel. On a simulated clock the
+//! driver calls [`Outbox::deliver_due`] in its turn, and the waits between attempts follow from the
+//! delivery alone, so that the same days give the same rows.
+//!
+//! Delivery is at least once. A message keeps its key through every attempt, and says from the second
+//! on that it may be a repetition.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daybook_core::report::DAY_ENDED;
+use daybook_core::time::Timestamp;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::digest::{alert_message, day_message};
+use crate::ledger::alert::{self, Delivery};
+use crate::ledger::{Ledger, LedgerError, equity};
+use crate::ports::{Channel, ChannelError, Clock, Message};
+
+/// Deliveries that are claimed at once.
+const BATCH_MAX: u32 = 16;
+/// Deliveries that are under way before no more are claimed.
+const UNDER_WAY_MAX: usize = 64;
+/// Batches of one call of [`Outbox::deliver_due`].
+const ROUNDS_MAX: u32 = 64;
+/// Attempts before a delivery is given up: with the waits below, about five hours. A mail server that is
+/// away for longer is a person's business, and the folder has every mail.
+const ATTEMPTS_MAX: u32 = 50;
+/// The wait's bound after the first attempt; it doubles with each.
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// The longest bound.
+const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
+/// An attempt that takes longer is given up, whatever its channel's own limits are.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// The longest sleep between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// What the deliveries under way may still take when the process is told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a call of [`Outbox::deliver_due`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeliverySummary {
+    /// Messages that their channel took.
+    pub sent: u32,
+    /// Attempts that failed and are made again.
+    pub failed: u32,
+    /// Deliveries that were given up.
+    pub dead: u32,
+    /// When the next one is due; `None` if nothing waits.
+    pub next_at: Option<Timestamp>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Sent,
+    Failed,
+    Dead,
+}
+
+/// Sends what stands in the ledger's outbox. A clone is the same worker.
+#[derive(Clone)]
+pub struct Outbox {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+    /// By name. The lock is held for an attempt: a channel delivers one message after another.
+    channels: BTreeMap<String, Mutex<Arc<dyn Channel>>>,
+    wake: Notify,
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("channels", &self.shared.channels.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Outbox {
+    /// A worker for `channels`, each under its own name.
+    #[must_use]
+    pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, channels: Vec<Arc<dyn Channel>>) -> Self {
+        let channels = channels.into_iter().map(|channel| (channel.name().to_owned(), Mutex::new(channel))).collect();
+        Self { shared: Arc::new(Shared { ledger, clock, channels, wake: Notify::new() }) }
+    }
+
+    /// The names of the channels: those for which a delivery is committed with each alert.
+    #[must_use]
+    pub fn channel_names(&self) -> Vec<String> {
+        self.shared.channels.keys().cloned().collect()
+    }
+
+    /// Has [`run`](Self::run) look at once: something was committed.
+    pub fn nudge(&self) {
+        self.shared.wake.notify_one();
+    }
+
+    /// Delivers everything that is due at `now`, and returns when every attempt has ended.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read or written. What a channel says is an outcome, not an error.
+    pub async fn deliver_due(&self, now: Timestamp) -> Result<DeliverySummary, LedgerError> {
+        let mut summary = DeliverySummary::default();
+        for round in 1.. {
+            let mut tasks = JoinSet::new();
+            self.start_due(&mut tasks, now).await?;
+            if tasks.is_empty() {
+                break;
+            }
+            while let Some(ended) = tasks.join_next().await {
+                for outcome in settled(ended)? {
+                    match outcome {
+                        Outcome::Sent => summary.sent += 1,
+                        Outcome::Failed => summary.failed += 1,
+                        Outcome::Dead => summary.dead += 1,
+                    }
+                }
+            }
+            if round == ROUNDS_MAX {
+                tracing::warn!(rounds = ROUNDS_MAX, "outbox.crowded: the rest waits for the next turn");
+                break;
+            }
+        }
+        summary.next_at = self.shared.ledger.read(alert::next_due_at)?;
+        Ok(summary)
+    }
+
+    /// Delivers what becomes due, until `stop`.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read or written; the caller starts it again.
+    pub async fn run(&self, stop: CancellationToken) -> Result<(), LedgerError> {
+        let mut tasks = JoinSet::new();
+        loop {
+            let now = self.shared.clock.wall();
+            let crowded = tasks.len() >= UNDER_WAY_MAX;
+            let mut look_at = now.after(LOOK_EVERY);
+            if !crowded {
+                self.start_due(&mut tasks, now).await?;
+                look_at = self.shared.ledger.read(alert::next_due_at)?.map_or(look_at, |due| due.min(look_at));
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => drop(settled(ended)?),
+                () = self.shared.wake.notified(), if !crowded => {}
+                () = self.shared.clock.sleep_until(look_at), if !crowded => {}
+            }
+        }
+        let drain = async {
+            while let Some(ended) = tasks.join_next().await {
+                settled(ended)?;
+            }
+            Ok(())
+        };
+        // What does not end in time stays `sending` in the ledger, and is sent again after the next start.
+        tokio::time::timeout(DRAIN, drain).await.unwrap_or(Ok(()))
+    }
+
+    /// Claims a batch of what is due, and starts a task for each of its channels.
+    async fn start_due(&self, tasks: &mut Tasks, now: Timestamp) -> Result<(), LedgerError> {
+        if self.shared.ledger.read(alert::next_due_at)?.is_none_or(|due| due > now) {
+            return Ok(()); // a look costs no write
+        }
+        let due = self.shared.ledger.write(move |tx| alert::claim_due(tx, BATCH_MAX, now)).await?;
+        let mut by_channel: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
+        for delivery in due {
+            by_channel.entry(delivery.channel.clone()).or_default().push(delivery);
+        }
+        for deliveries in by_channel.into_values() {
+            let shared = Arc::clone(&self.shared);
+            tasks.spawn(async move {
+                let mut outcomes = Vec::with_capacity(deliveries.len());
+                for delivery in deliveries {
+                    outcomes.push(shared.attempt(delivery).await?);
+                }
+                Ok(outcomes)
+            });
+        }
+        Ok(())
+    }
+}
+
+type Tasks = JoinSet<Result<Vec<Outcome>, LedgerError>>;
+
+/// What a task came to. One that panicked has left its deliveries `sending`: the next start releases them.
+fn settled(ended: Result<Result<Vec<Outcome>, LedgerError>, JoinError>) -> Result<Vec<Outcome>, LedgerError> {
+    ended.unwrap_or_else(|error| {
+        tracing::error!(%error, "outbox.panicked: its messages are sent after the next start");
+        Ok(Vec::new())
+    })
+}
+
+impl Shared {
+    /// Makes one attempt and records its end.
+    async fn attempt(&self, delivery: Delivery) -> Result<Outcome, LedgerError> {
+        let (id, attempt) = (delivery.delivery_id, delivery.attempts);
+        let Some(channel) = self.channels.get(&delivery.channel) else {
+            let error = format!("no channel \"{}\" is configured", delivery.channel);
+            return self.give_up(&delivery, error).await;
+        };
+        let message = self.message(&delivery).await?;
+        let answer = {
+            let channel = channel.lock().await;
+            tokio::time::timeout(ATTEMPT_TIMEOUT, channel.deliver(&message)).await
+        };
+        let error = match answer {
+            Ok(Ok(receipt)) => {
+                let now = self.clock.wall();
+                tracing::info!(delivery_id = id, channel = delivery.channel, attempt, "delivery.sent");
+                self.ledger.write(move |tx| alert::mark_sent(tx, id, &receipt, now)).await?;
+                return Ok(Outcome::Sent);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => ChannelError::Transient {
+                channel: delivery.channel.clone(),
+                reason: format!("no end after {} s; it may have been delivered", ATTEMPT_TIMEOUT.as_secs()),
+                after: None,
+            },
+        };
+        match error {
+            ChannelError::Permanent { .. } => self.give_up(&delivery, error.to_string()).await,
+            ChannelError::Transient { .. } if attempt >= ATTEMPTS_MAX => {
+                self.give_up(&delivery, format!("{error} (after {attempt} attempts)")).await
+            }
+            ChannelError::Transient { after, .. } => {
+                let error = error.to_string();
+                tracing::warn!(delivery_id = id, channel = delivery.channel, attempt, error, "delivery.failed");
+                let wait = backoff(id, attempt).max(after.unwrap_or_default());
+                let not_before = self.clock.wall().after(wait);
+                self.ledger.write(move |tx| alert::mark_failed(tx, id, &error, not_before)).await?;
+                Ok(Outcome::Failed)
+            }
+        }
+    }
+
+    async fn give_up(&self, delivery: &Delivery, error: String) -> Result<Outcome, LedgerError> {
+        let id = delivery.delivery_id;
+        tracing::error!(
+            delivery_id = id,
+            channel = delivery.channel,
+            attempt = delivery.attempts,
+            error,
+            "delivery.dead: `trade notify retry` tries it again"
+        );
+        self.ledger.write(move |tx| alert::mark_dead(tx, id, &error)).await?;
+        Ok(Outcome::Dead)
+    }
+
+    /// Writes the message: a day's alert becomes the whole digest, drawn from the report as it is stored.
+    async fn message(&self, delivery: &Delivery) -> Result<Message, LedgerError> {
+        let stored = &delivery.alert;
+        let short =
+            || alert_message(stored.alert_id, &stored.alert, stored.at, &delivery.message_id, delivery.attempts);
+        let Some(run_id) = stored.run_id.filter(|_| stored.alert.event == DAY_ENDED) else { return Ok(short()) };
+        let Some(day) = self.ledger.read(|conn| equity::day_of_run(conn, run_id))? else { return Ok(short()) };
+        let (key, attempt) = (delivery.message_id.clone(), delivery.attempts);
+        // Drawing takes a while; other tasks of this thread must not wait for it.
+        match tokio::task::spawn_blocking(move || day_message(&day, &key, attempt)).await {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(error)) => {
+                tracing::error!(%error, run_id, "digest.failed: its alert is sent alone");
+                Ok(short())
+            }
+            Err(error) => {
+                tracing::error!(%error, run_id, "digest.failed: its alert is sent alone");
+                Ok(short())
+            }
+        }
+    }
+}
+
+/// The wait after a failed attempt: full jitter, from a second up to a bound that doubles from
+/// [`BACKOFF_FIRST`] to [`BACKOFF_MAX`]. The jitter follows from the delivery, so that a simulated day repeats.
+fn backoff(delivery_id: i64, attempt: u32) -> Duration {
+    let bound = BACKOFF_FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(BACKOFF_MAX);
+    let draw = u32::try_from(mixed(delivery_id.cast_unsigned() ^ (u64::from(attempt) << 40)) >> 48).unwrap_or(0);
+    BACKOFF_FIRST + (bound - BACKOFF_FIRST) * draw / u32::from(u16::MAX)
+}
+
+/// Spreads a number over all 64 bits (the finalizer of SplitMix64, Steele, Lea and Flood 2014).
+const fn mixed(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ (bits >> 31)
+}
+
+#[cfg(test)]
+mod tests;

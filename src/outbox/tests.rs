@@ -1,0 +1,231 @@
+use std::sync::Mutex as StdMutex;
+
+use async_trait::async_trait;
+use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::decision::Decision;
+
+use super::*;
+use crate::digest::samples;
+use crate::ledger::alert::DeliveryState;
+use crate::ledger::testing::TestLedger;
+
+const NOON: Timestamp = Timestamp(1_794_848_400_000);
+
+/// A clock that shows what it is set to; nothing here sleeps on it.
+struct SetClock(StdMutex<Timestamp>);
+
+#[async_trait]
+impl Clock for SetClock {
+    fn wall(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+    fn wall_us(&self) -> i64 {
+        self.wall().0 * 1_000
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+    async fn sleep_until(&self, _: Timestamp) {
+        std::future::pending().await
+    }
+}
+
+/// A channel that answers as it was told, and keeps what it got.
+struct Scripted {
+    name: &'static str,
+    answers: StdMutex<Vec<Result<String, ChannelError>>>,
+    got: StdMutex<Vec<Message>>,
+}
+
+impl Scripted {
+    /// Gives the answers in turn, and then takes everything.
+    fn new(name: &'static str, mut answers: Vec<Result<String, ChannelError>>) -> Arc<Self> {
+        answers.reverse();
+        Arc::new(Self { name, answers: StdMutex::new(answers), got: StdMutex::default() })
+    }
+
+    fn subjects(&self) -> Vec<String> {
+        self.got.lock().unwrap().iter().map(|message| message.subject.clone()).collect()
+    }
+}
+
+#[async_trait]
+impl Channel for Scripted {
+    fn name(&self) -> &str {
+        self.name
+    }
+    async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
+        self.got.lock().unwrap().push(message.clone());
+        self.answers.lock().unwrap().pop().unwrap_or_else(|| Ok("taken".to_owned()))
+    }
+}
+
+fn busy() -> Result<String, ChannelError> {
+    Err(ChannelError::Transient { channel: "email".to_owned(), reason: "451 busy".to_owned(), after: None })
+}
+
+struct Day {
+    books: TestLedger,
+    clock: Arc<SetClock>,
+    outbox: Outbox,
+}
+
+impl Day {
+    fn with(channels: Vec<Arc<Scripted>>) -> Self {
+        let books = TestLedger::new();
+        let clock = Arc::new(SetClock(StdMutex::new(NOON)));
+        let channels = channels.into_iter().map(|channel| channel as Arc<dyn Channel>).collect();
+        let outbox = Outbox::new(books.ledger.clone(), clock.clone(), channels);
+        Self { books, clock, outbox }
+    }
+
+    fn raise(&self, alert: Alert) {
+        let channels = self.outbox.channel_names();
+        self.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &alert, &channels, NOON)).unwrap();
+    }
+
+    async fn deliver_at(&self, now: Timestamp) -> DeliverySummary {
+        *self.clock.0.lock().unwrap() = now;
+        self.outbox.deliver_due(now).await.unwrap()
+    }
+
+    fn delivery(&self, id: i64) -> Delivery {
+        self.books.ledger.read(|conn| alert::get(conn, id)).unwrap()
+    }
+}
+
+fn note(subject: &str) -> Alert {
+    Alert::new(AlertLevel::Info, "position.closed", subject)
+}
+
+#[tokio::test]
+async fn what_is_due_goes_to_every_channel_and_the_receipt_is_kept() {
+    let (email, file) = (Scripted::new("email", vec![]), Scripted::new("file", vec![]));
+    let day = Day::with(vec![email.clone(), file.clone()]);
+    day.raise(note("AAPL closed"));
+    let summary = day.deliver_at(NOON).await;
+    assert_eq!(summary, DeliverySummary { sent: 2, ..DeliverySummary::default() });
+    assert_eq!(email.subjects(), ["Daybook info: AAPL closed"]);
+    assert_eq!(email.subjects(), file.subjects());
+    let delivery = day.delivery(1);
+    assert_eq!((delivery.state, delivery.receipt.as_deref()), (DeliveryState::Sent, Some("taken")));
+    assert_eq!(day.deliver_at(NOON).await, DeliverySummary::default());
+}
+
+#[tokio::test]
+async fn a_failed_attempt_is_made_again_later_under_the_same_key() {
+    let email = Scripted::new("email", vec![busy()]);
+    let day = Day::with(vec![email.clone()]);
+    day.raise(note("AAPL closed"));
+    let first = day.deliver_at(NOON).await;
+    let again_at = first.next_at.unwrap();
+    assert_eq!((first.failed, again_at), (1, NOON.after(Duration::from_secs(1))));
+    assert_eq!(day.deliver_at(NOON).await.failed, 0, "not before its time");
+    assert_eq!(day.deliver_at(again_at).await.sent, 1);
+    let got = email.got.lock().unwrap();
+    assert_eq!((got[0].attempt, got[1].attempt), (1, 2));
+    assert_eq!(got[0].key, got[1].key);
+}
+
+#[tokio::test]
+async fn a_service_that_names_its_own_wait_gets_it() {
+    let after = Some(Duration::from_secs(90));
+    let answer = ChannelError::Transient { channel: "email".to_owned(), reason: "429".to_owned(), after };
+    let day = Day::with(vec![Scripted::new("email", vec![Err(answer)])]);
+    day.raise(note("AAPL closed"));
+    assert_eq!(day.deliver_at(NOON).await.next_at, Some(NOON.after(Duration::from_secs(90))));
+}
+
+#[tokio::test]
+async fn a_permanent_refusal_and_an_unknown_channel_are_given_up_at_once() {
+    let refusal = ChannelError::Permanent { channel: "email".to_owned(), reason: "535 bad credentials".to_owned() };
+    let day = Day::with(vec![Scripted::new("email", vec![Err(refusal)])]);
+    day.raise(note("AAPL closed"));
+    day.books
+        .ledger
+        .write_blocking(|tx| alert::raise(tx, None, &note("MSFT closed"), &["pager".to_owned()], NOON))
+        .unwrap();
+    assert_eq!(day.deliver_at(NOON).await.dead, 2);
+    assert_eq!(day.delivery(1).last_error.as_deref(), Some("email: 535 bad credentials"));
+    assert_eq!(day.delivery(2).last_error.as_deref(), Some("no channel \"pager\" is configured"));
+}
+
+#[tokio::test]
+async fn attempts_are_bounded() {
+    let answers = (0..ATTEMPTS_MAX).map(|_| busy()).collect();
+    let day = Day::with(vec![Scripted::new("email", answers)]);
+    day.raise(note("AAPL closed"));
+    let (mut now, mut attempts) = (NOON, 0);
+    loop {
+        attempts += 1;
+        let summary = day.deliver_at(now).await;
+        let Some(next_at) = summary.next_at else {
+            assert_eq!(summary.dead, 1);
+            break;
+        };
+        now = next_at;
+    }
+    assert_eq!(attempts, ATTEMPTS_MAX);
+    let hours = now.since(NOON).as_secs() / 3_600;
+    assert!((3..8).contains(&hours), "given up after {hours} hours");
+}
+
+#[tokio::test]
+async fn a_channel_that_is_down_keeps_nothing_from_the_others() {
+    let file = Scripted::new("file", vec![]);
+    let day = Day::with(vec![Scripted::new("email", (0..40).map(|_| busy()).collect()), file.clone()]);
+    for number in 0..40 {
+        day.raise(note(&format!("note {number}")));
+    }
+    let summary = day.deliver_at(NOON).await;
+    assert_eq!((summary.sent, summary.failed), (40, 40));
+    let in_order: Vec<String> = (0..40).map(|number| format!("Daybook info: note {number}")).collect();
+    assert_eq!(file.subjects(), in_order);
+}
+
+#[tokio::test]
+async fn the_alert_of_an_ended_day_becomes_its_digest() {
+    let email = Scripted::new("email", vec![]);
+    let day = Day::with(vec![email.clone()]);
+    let report = samples::rich_day();
+    let run = day.books.run("daily-summary", 405);
+    let decision = Decision { alerts: vec![report.alert()], day: Some(report), ..Decision::default() };
+    day.books.decide(&run, &decision);
+    day.deliver_at(run.slot).await;
+    let got = email.got.lock().unwrap();
+    assert_eq!((got[0].name.as_str(), got[0].pictures.len()), ("2026-11-16-daily", 1));
+    assert!(got[0].text.contains("TRADES") && got[0].html.is_some());
+}
+
+#[tokio::test]
+async fn the_worker_delivers_when_it_is_nudged_and_ends_when_it_is_told_to() {
+    let email = Scripted::new("email", vec![]);
+    let day = Day::with(vec![email.clone()]);
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn({
+        let (outbox, stop) = (day.outbox.clone(), stop.clone());
+        async move { outbox.run(stop).await }
+    });
+    tokio::task::yield_now().await;
+    day.raise(note("AAPL closed"));
+    day.outbox.nudge();
+    while day.delivery(1).state != DeliveryState::Sent {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    worker.await.unwrap().unwrap();
+    assert_eq!(email.subjects().len(), 1);
+}
+
+#[test]
+fn waits_grow_to_their_bound_and_follow_from_the_delivery() {
+    for id in [1, 7, 4_711] {
+        for attempt in 1..=ATTEMPTS_MAX {
+            let wait = backoff(id, attempt);
+            let bound = Duration::from_secs(1 << (attempt - 1).min(20)).min(BACKOFF_MAX);
+            assert!(wait >= BACKOFF_FIRST && wait <= bound.max(BACKOFF_FIRST), "{wait:?} after attempt {attempt}");
+            assert_eq!(wait, backoff(id, attempt));
+        }
+    }
+    assert_ne!(backoff(1, 10), backoff(2, 10));
+}
