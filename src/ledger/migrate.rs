@@ -11,12 +11,13 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::LedgerError;
 
 /// Every migration, in order: its name and its SQL.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     ("V1__ledger", include_str!("../../migrations/V1__ledger.sql")),
     ("V2__job", include_str!("../../migrations/V2__job.sql")),
     ("V3__market", include_str!("../../migrations/V3__market.sql")),
     ("V4__trading", include_str!("../../migrations/V4__trading.sql")),
     ("V5__alert", include_str!("../../migrations/V5__alert.sql")),
+    ("V6__views", include_str!("../../migrations/V6__views.sql")),
 ];
 
 /// The newest schema version that this program knows.
@@ -86,6 +87,42 @@ mod tests {
         migrate_to(&mut conn, &path, KNOWN_VERSION).unwrap();
         assert_eq!(schema_version(&conn).unwrap(), KNOWN_VERSION);
         migrate_to(&mut conn, &path, KNOWN_VERSION).unwrap();
+    }
+
+    #[test]
+    fn each_migration_keeps_the_rows_that_are_there() {
+        const RUN: &str = "
+            INSERT INTO run (run_id, job, kind, slot_at_ms, session, trigger, state, not_before_ms, due_at_ms)
+            VALUES (1, 'analysis', 'analysis', 1, '2026-11-16', 'schedule', 'due', 1, 1)";
+        const BAR: &str = "INSERT INTO bar VALUES ('AAPL', 60000, 10, 12, 9, 11, 5, 'test')";
+        const EQUITY: &str = "INSERT INTO equity VALUES (1, '2026-11-16', 1794839400000, 100, 90, 0, 10, 0, 0)";
+        const ALERT: &str = "
+            INSERT INTO alert (run_id, at_ms, level, event, subject, body) VALUES (1, 1, 'info', 'day.ended', 's', 'b')";
+        let rows_of_version = [
+            ("meta", "INSERT INTO meta VALUES ('ledger_id', '0123abcd')"),
+            ("run", RUN),
+            ("bar", BAR),
+            ("equity", EQUITY),
+            ("alert", ALERT),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("day.db");
+        let mut conn = Connection::open(&path).unwrap();
+        let mut filled: Vec<&str> = Vec::new();
+        for version in 1..=KNOWN_VERSION {
+            migrate_to(&mut conn, &path, version).unwrap();
+            assert_eq!(schema_version(&conn).unwrap(), version);
+            for table in &filled {
+                let rows: i64 = conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+                assert_eq!(rows, 1, "{table} after V{version}");
+            }
+            if let Some((table, insert)) = rows_of_version.get(version as usize - 1) {
+                conn.execute_batch(insert).unwrap();
+                filled.push(table);
+            }
+        }
+        let told: String = conn.query_row("SELECT subject FROM v_alert", [], |row| row.get(0)).unwrap();
+        assert_eq!(told, "s");
     }
 
     #[test]

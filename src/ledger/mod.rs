@@ -10,10 +10,12 @@
 //! made again, syncs at checkpoints only.
 
 pub mod alert;
-mod backup;
+pub mod backup;
 pub mod bar;
+pub mod check;
 mod codec;
 pub mod command;
+pub mod day;
 pub mod decision;
 pub mod equity;
 mod error;
@@ -30,8 +32,11 @@ mod open;
 pub mod order;
 pub mod phase;
 pub mod position;
+pub mod prune;
+pub mod query;
 pub mod settings;
 pub mod signal;
+pub mod why;
 mod writer;
 
 use daybook_core::time::{SessionDate, Timestamp};
@@ -58,3 +63,5 @@ fn new_york_day(date: SessionDate) -> (Timestamp, Timestamp) {
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod view_tests;

@@ -156,6 +156,15 @@ fn look(path: &Path) -> Result<Found, LedgerError> {
     Ok(Found::Sqlite)
 }
 
+/// Whether there is an SQLite file; anything else that is there is an error.
+pub(super) fn look_is_sqlite(path: &Path) -> Result<bool, LedgerError> {
+    match look(path)? {
+        Found::Sqlite => Ok(true),
+        Found::Nothing => Ok(false),
+        Found::Empty => Err(LedgerError::NotALedger { path: path.to_owned(), what: "it is empty" }),
+    }
+}
+
 /// Opens the connection that will write: the file is there, is ours, is sound and is up to date.
 pub(super) fn open_checked(
     path: &Path,
@@ -247,7 +256,7 @@ fn connect(path: &Path) -> Result<Connection, LedgerError> {
     Ok(conn)
 }
 
-fn check_is_ours(conn: &Connection, path: &Path) -> Result<(), LedgerError> {
+pub(super) fn check_is_ours(conn: &Connection, path: &Path) -> Result<(), LedgerError> {
     let not_ours = |what| LedgerError::NotALedger { path: path.to_owned(), what };
     let application_id: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(|error| {
         match error.sqlite_error_code() {

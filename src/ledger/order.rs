@@ -53,6 +53,7 @@ const SQL_OF_INTENT: &str = select_order!("WHERE intent_id = ?1 ORDER BY submitt
 const SQL_BY_CLIENT_ID: &str = select_order!(
     "WHERE client_order_id = ?1 OR parent_client_order_id = ?1 ORDER BY role <> 'parent', broker_order_id"
 );
+const SQL_ALL: &str = select_order!("WHERE account = ?1 ORDER BY submitted_at_ms, broker_order_id");
 const SQL_HISTORY: &str = "
     SELECT status, filled_e9, average_price_e8, stop_e8, reason, at_ms, recorded_at_ms FROM broker_order_event
     WHERE account = ?1 AND broker_order_id = ?2 ORDER BY broker_order_event_id";
@@ -343,6 +344,14 @@ pub fn of_intent(conn: &Connection, intent_id: i64) -> Result<Vec<StoredOrder>, 
 /// If the ledger cannot be read.
 pub fn by_client_order_id(conn: &Connection, id: &ClientOrderId) -> Result<Vec<StoredOrder>, LedgerError> {
     Ok(conn.prepare_cached(SQL_BY_CLIENT_ID)?.query_map([id.as_str()], from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// Every order of the account, in the order of their submission.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn all(conn: &Connection, account: &str) -> Result<Vec<StoredOrder>, LedgerError> {
+    Ok(conn.prepare_cached(SQL_ALL)?.query_map([account], from_row)?.collect::<Result<_, _>>()?)
 }
 
 /// Every change of an order that was seen, in order.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use daybook_core::decision::{Decision, Review};
 use daybook_core::market::Symbol;
-use daybook_core::money::{Bps, Price, Quantity};
+use daybook_core::money::{Bps, Money, Price, Quantity};
 use daybook_core::order::{
-    Action, ClientOrderId, Intent, Order, OrderClass, OrderRole, OrderStatus, OrderTicket, OrderType, Purpose, Side,
-    TimeInForce,
+    Action, ClientOrderId, Fill, Intent, Order, OrderClass, OrderRole, OrderStatus, OrderTicket, OrderType, Purpose,
+    Side, TimeInForce,
 };
 use daybook_core::risk::{Check, CheckName, Verdict};
 use daybook_core::strategy::{Direction, Reason, Signal};
@@ -175,5 +175,20 @@ pub(crate) fn order_of(ticket: &OrderTicket, broker_order_id: &str, at: i64) -> 
         reason: None,
         submitted_at: Timestamp(at),
         updated_at: Timestamp(at),
+    }
+}
+
+/// The execution of all that an order has filled, a second after it was submitted.
+pub(crate) fn fill_of(order: &Order, execution_id: &str) -> Fill {
+    Fill {
+        execution_id: execution_id.to_owned(),
+        broker_order_id: order.broker_order_id.clone(),
+        client_order_id: order.client_order_id.clone(),
+        symbol: order.symbol,
+        side: order.side,
+        quantity: order.filled,
+        price: order.average_price.unwrap_or(Price::from_cents(100_00)),
+        fee: Money(50_000_000),
+        at: Timestamp(order.submitted_at.0 + 1_000),
     }
 }
