@@ -96,6 +96,24 @@ fn a_daily_bar_is_the_aggregate_of_its_minutes_and_the_next_day_follows_on() {
     }
 }
 
+/// A recorded simulation is only as good as its market: these numbers change when any formula does, or
+/// when a machine computes otherwise.
+#[test]
+fn the_market_of_a_seed_is_fixed_to_the_last_cent() {
+    let market = market(1);
+    let mut digest = 0_u64;
+    for day in [date(1999, 12, 31), date(2026, 11, 16), date(2026, 11, 27)] {
+        for symbol in symbols(&market, 100) {
+            for bar in market.bars(symbol, &session(day)).unwrap() {
+                for number in [bar.start.0, bar.open.0, bar.high.0, bar.low.0, bar.close.0, bar.volume.0] {
+                    digest = (digest ^ number.cast_unsigned()).wrapping_mul(0x0100_0000_01b3).rotate_left(7);
+                }
+            }
+        }
+    }
+    assert_eq!(digest, 1_651_442_343_789_533_787, "the simulated market has changed");
+}
+
 #[test]
 fn prices_stay_sane_over_forty_years() {
     let market = market(4);
