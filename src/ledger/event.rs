@@ -32,6 +32,19 @@ pub enum EventLevel {
     Error,
 }
 
+impl EventLevel {
+    /// `debug`, `info`, `warning` or `error`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// Something that happened to the program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {

@@ -1,5 +1,5 @@
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::LedgerError;
@@ -47,6 +47,30 @@ impl LedgerLock {
         Ok(Self { ledger: ledger.to_owned(), _file: file })
     }
 
+    /// Who holds the lock of the ledger at `ledger`, by its own word; `None` if nobody does.
+    ///
+    /// # Errors
+    /// If there is a lock file that cannot be read.
+    pub fn holder(ledger: &Path) -> Result<Option<String>, LedgerError> {
+        let path = beside(ledger, "lock");
+        let failed = |source| LedgerError::io("reading the lock file", &path, source);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        // Shared, and let go at once: several may look at the same time.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                file.read_to_string(&mut holder).map_err(failed)?;
+                Ok(Some(holder.trim().to_owned()))
+            }
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
     /// The ledger that is locked.
     #[must_use]
     pub fn ledger(&self) -> &Path {
@@ -75,7 +99,9 @@ mod tests {
         let LedgerError::AlreadyHeld { holder, path } = &refused else { panic!("{refused}") };
         assert_eq!(*holder, format!("process {}", std::process::id()));
         assert_eq!(path, &ledger);
+        assert_eq!(LedgerLock::holder(&ledger).unwrap().as_ref(), Some(holder));
         drop(first);
+        assert_eq!(LedgerLock::holder(&ledger).unwrap(), None);
         LedgerLock::acquire(&ledger).unwrap();
     }
 

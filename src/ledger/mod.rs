@@ -23,6 +23,7 @@ pub mod event;
 pub mod fill;
 pub mod halt;
 mod handle;
+pub mod history;
 pub mod intent;
 pub mod lease;
 mod lock;
