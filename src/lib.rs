@@ -4,6 +4,7 @@
 //! Start with `src/ARCHITECTURE.md`: it shows the way of the data and what each module is for.
 
 pub mod adapters;
+pub mod cli;
 pub mod config;
 pub mod digest;
 pub mod ledger;

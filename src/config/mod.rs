@@ -25,6 +25,7 @@ mod tests;
 pub use init::{DOCUMENTED, Written, init};
 pub use load::{Configuration, DEFAULT_FILE, Sources, load};
 pub use parameters::{AnalysisParameters, HousekeepingParameters, ScanParameters};
+pub(crate) use problem::suggestion;
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::Environment;
 pub use settings::{

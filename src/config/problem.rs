@@ -116,7 +116,7 @@ fn all(problems: &[Problem]) -> String {
 }
 
 /// The word of `known` that `word` was probably meant to be.
-pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |word: &str| word.to_lowercase().replace('-', "_");
     let meant = plain(word);
     // Every third letter may be wrong: `max_daly_los` still finds `max_daily_loss`, `foo` finds nothing.

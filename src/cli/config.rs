@@ -1,0 +1,167 @@
+//! `trade config`: whether the configuration is right, what holds, and where each value comes from.
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use super::Context;
+use super::output::{Cell, Column, FormatArg, Paint, Table};
+use crate::config::{ConfigError, Configuration, DOCUMENTED, Settings};
+
+/// `trade config ...`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Checks the configuration and names everything that is wrong with it, with line and column
+    #[command(after_help = "Examples:
+  trade config check
+  trade config check --config /etc/daybook/daybook.yaml && systemctl reload daybook")]
+    Check,
+    /// Every setting in force; secrets are shown as set, without their value
+    #[command(after_help = "Examples:
+  trade config show --origin
+  DAYBOOK__RISK__MAX_DAILY_LOSS=1500 trade config show --origin | grep max_daily_loss")]
+    Show(Show),
+    /// Prints the documented configuration, line by line as `trade init` writes it
+    #[command(after_help = "Examples:
+  trade config template > config/daybook.yaml
+  trade config template --format json | jq .risk")]
+    Template(Template),
+}
+
+/// In which form the template is printed.
+#[derive(Debug, Args)]
+pub struct Template {
+    /// With its documentation as YAML, or the same defaults as JSON
+    #[arg(long, value_enum, default_value_t)]
+    format: TemplateFormat,
+}
+
+/// A form of the template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum TemplateFormat {
+    #[default]
+    Yaml,
+    Json,
+}
+
+/// How settings are shown.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Also where each value comes from: the file with line and column, a variable, an option
+    #[arg(long)]
+    origin: bool,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+impl ConfigCommand {
+    /// Prints what was asked for.
+    ///
+    /// # Errors
+    /// If there is no right configuration, or standard output cannot be written.
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Self::Check => check(context),
+            Self::Show(show) => context.output.table(&rows(&context.configuration()?, show.origin), show.format),
+            Self::Template(Template { format: TemplateFormat::Yaml }) if !context.output.is_json() => {
+                context.output.raw(DOCUMENTED.as_bytes())
+            }
+            Self::Template(_) => context.output.json(&Settings::default()),
+        }
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Serialize)]
+struct Checked {
+    ok: bool,
+    file: Option<String>,
+    version: Option<String>,
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug, Serialize)]
+struct Problem {
+    at: String,
+    key: String,
+    message: String,
+}
+
+fn check(context: &Context) -> anyhow::Result<()> {
+    match context.configuration() {
+        Ok(configuration) => context.output.document(&Checked::right(&configuration), Checked::text),
+        Err(error) => {
+            if context.output.is_json()
+                && let ConfigError::Invalid { problems } = &error
+            {
+                let problems = problems.iter().map(|problem| Problem {
+                    at: problem.origin.to_string(),
+                    key: problem.key.clone(),
+                    message: problem.message.clone(),
+                });
+                let checked = Checked { ok: false, file: None, version: None, problems: problems.collect() };
+                context.output.document(&checked, Checked::text)?;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+impl Checked {
+    fn right(configuration: &Configuration) -> Self {
+        Self {
+            ok: true,
+            file: configuration.file.as_ref().map(|file| file.display().to_string()),
+            version: Some(configuration.version.hash.clone()),
+            problems: Vec::new(),
+        }
+    }
+
+    fn text(&self, paint: Paint) -> String {
+        let file = self.file.as_deref().unwrap_or("the built-in defaults (there is no config/daybook.yaml)");
+        let version: String = self.version.iter().flat_map(|version| version.chars()).take(12).collect();
+        format!("{} {file}, version {version}\n", paint.green("ok:"))
+    }
+}
+
+fn rows(configuration: &Configuration, with_origin: bool) -> Table {
+    let mut columns = vec![Column::text("key", "KEY"), Column::text("value", "VALUE")];
+    if with_origin {
+        columns.push(Column::text("origin", "ORIGIN"));
+    }
+    let mut table = Table::new(columns, "no settings");
+    for (key, value, origin) in configuration.rows() {
+        let mut row = vec![Cell::text(key), Cell::text(value)];
+        if with_origin {
+            row.push(Cell::text(origin));
+        }
+        table.push(row);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Sources, load};
+
+    #[test]
+    fn each_value_shows_where_it_comes_from() {
+        let environment = Environment::from_iter([("DAYBOOK__RISK__MAX_POSITIONS", "3")]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("daybook.yaml");
+        std::fs::write(&file, "account:\n  name: mine\n").unwrap();
+        let sources = Sources::new(Some(file.clone()), environment).with_option("--ledger", "ledger.path", "day.db");
+        let configuration = load(&sources).unwrap();
+        let csv = String::from_utf8(rows(&configuration, true).to_csv().unwrap()).unwrap();
+        for line in [
+            format!("account.name,mine,{}:2:9", file.display()),
+            "ledger.path,day.db,option --ledger".to_owned(),
+            "risk.max_positions,3,environment variable DAYBOOK__RISK__MAX_POSITIONS".to_owned(),
+            "exchange_calendar,XNYS,built-in default".to_owned(),
+        ] {
+            assert!(csv.lines().any(|found| found == line), "{line} in {csv}");
+        }
+        let text = Checked::right(&configuration).text(Paint::PLAIN);
+        assert!(text.starts_with(&format!("ok: {}, version ", file.display())), "{text}");
+    }
+}

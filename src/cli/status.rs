@@ -1,0 +1,397 @@
+//! `trade status`: how it stands, on one screen.
+
+use std::fmt::Write as _;
+
+use daybook_core::alert::AlertLevel;
+use daybook_core::calendar::{Calendar, MarketPhase, Session};
+use daybook_core::decision::EquityPoint;
+use daybook_core::money::{Bps, Money};
+use daybook_core::phase::Phase;
+use daybook_core::report::words::{self, clock, dollars, instant, price, shares, signed_dollars};
+use daybook_core::risk::Halt;
+use daybook_core::time::{SessionDate, Timestamp};
+use serde::Serialize;
+
+use super::Context;
+use super::output::{Cell, Column, Paint, Table, pairs};
+use super::plan::Planned;
+use crate::config::Configuration;
+use crate::ledger::phase::PhaseChange;
+use crate::ledger::position::StoredPosition;
+use crate::ledger::{Ledger, LedgerError, LedgerKind, LedgerLock, alert, equity, event, halt, meta, phase, position};
+
+/// Slots shown.
+const NEXT_SHOWN: usize = 5;
+/// Faults shown.
+const FAULTS_SHOWN: usize = 5;
+/// Alerts looked through for those that are faults.
+const ALERTS_LOOKED_AT: u32 = 50;
+/// Cells of the bar that shows how much of the loss limit is used.
+const BAR_CELLS: i64 = 20;
+
+/// Everything that a person wants to know first.
+#[derive(Debug, Serialize)]
+struct Status {
+    as_of: Timestamp,
+    ledger: LedgerStatus,
+    /// Who holds the ledger's lock; absent where no scheduler runs.
+    scheduler: Option<String>,
+    phase: Option<PhaseStatus>,
+    /// The session in progress, or else the next one.
+    session: Option<SessionStatus>,
+    halts: Vec<Halt>,
+    day: Option<DayStatus>,
+    positions: Vec<StoredPosition>,
+    next_slots: Vec<NextSlot>,
+    faults: Vec<FaultLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct LedgerStatus {
+    path: String,
+    kind: LedgerKind,
+    account: String,
+}
+
+#[derive(Debug, Serialize)]
+struct PhaseStatus {
+    phase: Phase,
+    since: Timestamp,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct SessionStatus {
+    #[serde(flatten)]
+    session: Session,
+    market: MarketPhase,
+}
+
+#[derive(Debug, Serialize)]
+struct DayStatus {
+    session: SessionDate,
+    at: Timestamp,
+    pnl: Money,
+    equity: Money,
+    exposure: Money,
+    loss_limit: Money,
+    /// The part of the loss limit that is used, in basis points.
+    loss_used_bps: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct NextSlot {
+    job: String,
+    slot: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+struct FaultLine {
+    at: Timestamp,
+    level: String,
+    message: String,
+}
+
+/// Prints how it stands.
+///
+/// # Errors
+/// If the configuration or the ledger is unusable.
+pub fn run(context: &Context) -> anyhow::Result<()> {
+    let configuration = context.configuration()?;
+    let ledger = context.ledger()?;
+    let planned = Planned::of(context, &configuration)?;
+    let status = gather(&ledger, &configuration, &planned, context.now())?;
+    context.output.document(&status, Status::text)
+}
+
+fn gather(
+    ledger: &Ledger,
+    configuration: &Configuration,
+    planned: &Planned<'_>,
+    wall: Timestamp,
+) -> Result<Status, LedgerError> {
+    let calendar = configuration.settings.calendar();
+    let scheduler = LedgerLock::holder(ledger.path())?;
+    let account = ledger.meta().account.clone();
+    ledger.read(|conn| {
+        let as_of = meta::simulated_now(conn)?.unwrap_or(wall);
+        Ok(Status {
+            as_of,
+            ledger: LedgerStatus {
+                path: ledger.path().display().to_string(),
+                kind: ledger.meta().kind,
+                account: account.clone(),
+            },
+            scheduler,
+            phase: phase::current(conn)?.map(|PhaseChange { at, to, reason, .. }| PhaseStatus {
+                phase: to,
+                since: at,
+                reason,
+            }),
+            session: session_at(&calendar, as_of),
+            halts: halt::in_force(conn, as_of)?,
+            day: equity::last(conn)?.map(|point| DayStatus::of(&point, configuration.settings.risk.max_daily_loss)),
+            positions: position::open(conn, &account)?,
+            next_slots: planned
+                .slots_after(as_of)
+                .take(NEXT_SHOWN)
+                .map(|(slot, job)| NextSlot { job: job.name.clone(), slot: slot.at })
+                .collect(),
+            faults: faults(conn)?,
+        })
+    })
+}
+
+fn session_at(calendar: &Calendar, at: Timestamp) -> Option<SessionStatus> {
+    let session = calendar.session_date_at(at).and_then(|date| calendar.session(date))?;
+    Some(SessionStatus { session, market: session.phase_at(at) })
+}
+
+/// What went wrong last: events of the program and alerts that a person should have seen.
+fn faults(conn: &crate::ledger::Connection) -> Result<Vec<FaultLine>, LedgerError> {
+    let events = event::last_faults(conn, ALERTS_LOOKED_AT)?.into_iter().map(|stored| FaultLine {
+        at: stored.event.at,
+        level: stored.event.level.as_str().to_owned(),
+        message: stored.event.message,
+    });
+    let alerts = alert::last(conn, ALERTS_LOOKED_AT)?;
+    let alerts = alerts.into_iter().filter(|stored| stored.alert.level >= AlertLevel::Warning);
+    let alerts = alerts.map(|stored| FaultLine {
+        at: stored.at,
+        level: stored.alert.level.as_str().to_owned(),
+        message: stored.alert.subject,
+    });
+    let mut faults: Vec<FaultLine> = events.chain(alerts).collect();
+    faults.sort_by_key(|fault| std::cmp::Reverse(fault.at));
+    faults.truncate(FAULTS_SHOWN);
+    Ok(faults)
+}
+
+impl DayStatus {
+    fn of(point: &EquityPoint, loss_limit: Money) -> Self {
+        let pnl = point.day_pnl();
+        let lost = pnl.negated().max(Money::ZERO);
+        Self {
+            session: point.session,
+            at: point.at,
+            pnl,
+            equity: point.equity,
+            exposure: point.exposure,
+            loss_limit,
+            // A limit of zero is used up by definition.
+            loss_used_bps: lost.ratio_of(loss_limit).unwrap_or(Bps::ONE).0,
+        }
+    }
+
+    fn words(&self, paint: Paint) -> String {
+        let used = self.loss_used_bps;
+        let filled = (used * BAR_CELLS / Bps::ONE.0).clamp(0, BAR_CELLS);
+        let bar: String = (0..BAR_CELLS).map(|cell| if cell < filled { '█' } else { '░' }).collect();
+        let pnl = signed_dollars(self.pnl);
+        let painted = if self.pnl.is_negative() { paint.red(&pnl) } else { paint.green(&pnl) };
+        let allowed = words::whole_percent(Bps(used));
+        format!("{painted}  {bar}  {allowed} of the loss limit {}", dollars(self.loss_limit))
+    }
+}
+
+impl Status {
+    fn text(&self, paint: Paint) -> String {
+        let mut text = format!("{}\n", self.headline(paint));
+        let LedgerStatus { path, kind, account } = &self.ledger;
+        let kind = match kind {
+            LedgerKind::Live => "live",
+            LedgerKind::Simulation => "simulation",
+            LedgerKind::Replay => "replay",
+        };
+        let mut lines = vec![
+            ("ledger", format!("{path} ({kind}, account {account})")),
+            ("as of", instant(self.as_of)),
+            (
+                "session",
+                self.session.as_ref().map_or_else(|| "the calendar ends here".to_owned(), SessionStatus::words),
+            ),
+        ];
+        if self.halts.is_empty() {
+            lines.push(("halts", paint.green("none")));
+        }
+        for halt in &self.halts {
+            lines.push(("halt", paint.red(&halt_words(halt))));
+        }
+        match &self.day {
+            Some(day) => {
+                lines.push(("day P&L", day.words(paint)));
+                let (equity, exposure) = (dollars(day.equity), dollars(day.exposure));
+                lines.push(("equity", format!("{equity}, {exposure} of it in positions, at {}", instant(day.at))));
+            }
+            None => lines.push(("day P&L", "nothing measured yet".to_owned())),
+        }
+        text.push_str(&pairs(&lines));
+        let _ = writeln!(text, "\n{}", paint.bold("Positions")); // writing to a `String` cannot fail; so below
+        text.push_str(&position_table(&self.positions).to_text(paint, None));
+        let _ = writeln!(text, "\n{}", paint.bold("Next"));
+        for NextSlot { job, slot } in &self.next_slots {
+            let _ = writeln!(text, "  {}  {job}", instant(*slot));
+        }
+        let _ = writeln!(text, "\n{}", paint.bold("Last faults"));
+        if self.faults.is_empty() {
+            text.push_str("  none\n");
+        }
+        for FaultLine { at, level, message } in &self.faults {
+            let _ = writeln!(text, "  {}  {} {message}", instant(*at), paint.yellow(&format!("{level}:")));
+        }
+        text
+    }
+
+    fn headline(&self, paint: Paint) -> String {
+        let phase = self.phase.as_ref().map_or(Phase::Stopped, |phase| phase.phase);
+        let since = self.phase.as_ref().map_or_else(String::new, |phase| format!(" since {}", instant(phase.since)));
+        match &self.scheduler {
+            Some(holder) => {
+                let shown = match phase {
+                    Phase::Error | Phase::SafeMode => paint.red(phase.as_str()),
+                    Phase::Trading => paint.green(phase.as_str()),
+                    Phase::Stopped | Phase::PreMarket | Phase::PostMarket => paint.bold(phase.as_str()),
+                };
+                format!("{shown}{since}; the scheduler runs ({holder})")
+            }
+            None if phase == Phase::Stopped => format!("{}{since}; no scheduler runs", paint.bold("STOPPED")),
+            None => {
+                let last = format!("its last phase was {phase}{since}");
+                format!("{}: no scheduler runs; {last}", paint.red("STOPPED"))
+            }
+        }
+    }
+}
+
+impl SessionStatus {
+    fn words(&self) -> String {
+        let Session { date, kind, open, close, .. } = self.session;
+        let hours = format!("{date}, {kind}: {} to {} New York time", clock(open), clock(close));
+        match self.market {
+            MarketPhase::Closed => format!("the next is {hours}"),
+            MarketPhase::PreMarket | MarketPhase::Trading | MarketPhase::PostMarket => {
+                format!("{hours} ({})", self.market)
+            }
+        }
+    }
+}
+
+fn halt_words(halt: &Halt) -> String {
+    let until =
+        halt.until.map_or_else(|| "until a person resumes".to_owned(), |until| format!("until {}", instant(until)));
+    let numbers = if halt.numbers.is_empty() { String::new() } else { format!(" ({})", words::reasons(&halt.numbers)) };
+    format!("{}: {}{numbers}; since {}, {until}", words::halt(halt.kind), halt.reason, instant(halt.since))
+}
+
+fn position_table(positions: &[StoredPosition]) -> Table {
+    let columns = vec![
+        Column::text("symbol", "SYMBOL"),
+        Column::text("direction", "SIDE"),
+        Column::text("state", "STATE"),
+        Column::number("quantity", "QTY"),
+        Column::number("entry", "ENTRY"),
+        Column::number("stop", "STOP"),
+        Column::number("target", "TARGET"),
+        Column::text("opened", "OPENED"),
+    ];
+    let mut table = Table::new(columns, "  none");
+    for StoredPosition { position, .. } in positions {
+        let level = |level| Cell::text_if(Option::map(level, price));
+        table.push(vec![
+            Cell::text(position.symbol),
+            Cell::text(position.direction.as_str()),
+            Cell::text(position.state.as_str()),
+            Cell::text(shares(position.quantity)),
+            Cell::text(price(position.entry_price)),
+            level(position.stop),
+            level(position.target),
+            Cell::time(position.opened_at),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use daybook_core::risk::HaltKind;
+    use daybook_core::strategy::Reason;
+
+    use super::*;
+    use crate::config::{Sources, load};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn status() -> Status {
+        let as_of = at("2026-11-27T15:00:00Z");
+        Status {
+            as_of,
+            ledger: LedgerStatus {
+                path: "data/ledger.db".to_owned(),
+                kind: LedgerKind::Live,
+                account: "paper".to_owned(),
+            },
+            scheduler: Some("process 4711".to_owned()),
+            phase: Some(PhaseStatus {
+                phase: Phase::SafeMode,
+                since: at("2026-11-27T14:52:00Z"),
+                reason: "a latch is set".to_owned(),
+            }),
+            session: session_at(&Calendar::xnys(), as_of),
+            halts: vec![Halt {
+                kind: HaltKind::SafeMode,
+                reason: "3 losses in a row".to_owned(),
+                numbers: vec![Reason::new("losses", 3)],
+                since: at("2026-11-27T14:52:00Z"),
+                until: Some(at("2026-11-27T15:22:00Z")),
+            }],
+            day: Some(DayStatus::of(
+                &EquityPoint {
+                    session: "2026-11-27".parse().unwrap(),
+                    at: at("2026-11-27T14:59:00Z"),
+                    equity: Money::whole(98_766),
+                    opening_equity: Money::whole(100_000),
+                    exposure: Money::whole(9_900),
+                    realised: Money::whole(-1_200),
+                    unrealised: Money::whole(-30),
+                    fees: Money::whole(4),
+                },
+                Money::whole(2_000),
+            )),
+            positions: Vec::new(),
+            next_slots: vec![NextSlot { job: "risk-monitor".to_owned(), slot: at("2026-11-27T15:01:00Z") }],
+            faults: vec![FaultLine {
+                at: at("2026-11-27T14:52:00Z"),
+                level: "warning".to_owned(),
+                message: "safe mode: 3 losses in a row".to_owned(),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_bad_morning_on_one_screen() {
+        insta::assert_snapshot!(status().text(Paint::PLAIN));
+    }
+
+    #[test]
+    fn a_phase_without_a_scheduler_is_history() {
+        let mut status = Status { scheduler: None, ..status() };
+        let expected = "STOPPED: no scheduler runs; its last phase was SAFE_MODE since 2026-11-27 09:52:00 EST";
+        assert_eq!(status.headline(Paint::PLAIN), expected);
+        status.phase = None;
+        assert_eq!(status.headline(Paint::PLAIN), "STOPPED; no scheduler runs");
+    }
+
+    #[test]
+    fn a_fresh_ledger_has_a_status() {
+        let day = crate::ledger::testing::TestLedger::new();
+        let configuration = load(&Sources::default()).unwrap();
+        let planned = Planned::without_ledger(&configuration);
+        let status = gather(&day.ledger, &configuration, &planned, at("2026-11-26T15:00:00Z")).unwrap();
+        assert!(status.positions.is_empty() && status.halts.is_empty() && status.day.is_none());
+        assert_eq!(status.next_slots.len(), NEXT_SHOWN);
+        let session = status.session.unwrap();
+        assert_eq!((session.market, session.session.date.to_string()), (MarketPhase::Closed, "2026-11-27".to_owned()));
+    }
+}
