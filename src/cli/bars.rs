@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use daybook_core::market::{Bar, Symbol, Timeframe, aggregate};
+use daybook_core::report::words::counted;
 use daybook_core::time::{SessionDate, Timestamp};
 use serde::Serialize;
 
@@ -212,12 +213,17 @@ impl Imported {
         let different = self.different.len();
         let mut faults = Vec::new();
         if bad > 0 {
-            faults.push(format!("{bad} bad rows were left out"));
+            faults.push(if bad == 1 {
+                "1 bad row was left out".to_owned()
+            } else {
+                format!("{bad} bad rows were left out")
+            });
         }
         if different > 0 {
-            faults.push(format!("{different} bars differ from those recorded before, which stay"));
+            let bars = counted(different, "bar differs", "bars differ");
+            faults.push(format!("{bars} from what was recorded before, which stays"));
         }
-        let told = format!("{}; the other rows are imported (--skip-bad accepts that)", faults.join(", and "));
+        let told = format!("{}; the rest is imported (--skip-bad accepts that)", faults.join(", and "));
         (!skip_bad && !faults.is_empty()).then_some(CommandError::Failed(told))
     }
 
@@ -236,7 +242,8 @@ impl Imported {
             text.push_str(&format!("  {} {different}\n", paint.yellow("differs:")));
         }
         let Self { ledger, symbols, new, repeated, .. } = self;
-        text.push_str(&format!("{ledger}: {new} new bars of {symbols} symbols, {repeated} were there already\n"));
+        let symbols = counted(*symbols, "symbol", "symbols");
+        text.push_str(&format!("{ledger}: {new} new bars of {symbols}, {repeated} were there already\n"));
         text
     }
 }
@@ -398,8 +405,8 @@ mod tests {
             files: vec![file(2), file(22)],
         };
         insta::assert_snapshot!(imported.text(Paint::PLAIN));
-        let expected = "24 bad rows were left out, and 1 bars differ from those recorded before, which stay; the other \
-            rows are imported (--skip-bad accepts that)";
+        let expected = "24 bad rows were left out, and 1 bar differs from what was recorded before, which stays; the rest \
+            is imported (--skip-bad accepts that)";
         assert_eq!(imported.fault(false), Some(CommandError::Failed(expected.to_owned())));
         assert_eq!(imported.fault(true), None);
         assert_eq!(Imported { files: vec![file(0)], ..Imported::default() }.fault(false), None);

@@ -1,6 +1,7 @@
 //! Tests of the whole: one binary, so that it is linked once.
 
 mod broker_contract;
+mod cli;
 mod dependencies;
 mod layers;
 mod paper_broker;

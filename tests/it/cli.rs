@@ -1,0 +1,184 @@
+//! `trade` as a person and a script meet it: exit codes, standard output, standard error.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A folder of its own, in which `trade` runs.
+struct Desk {
+    folder: TempDir,
+}
+
+/// How a command ended, and what it said.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("trade"));
+        command.args(arguments).current_dir(self.path()).env_clear();
+        command
+    }
+
+    fn trade(&self, arguments: &[&str]) -> Said {
+        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        Said {
+            code: status.code().unwrap(),
+            out: String::from_utf8(stdout).unwrap(),
+            err: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let said = self.trade(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err))
+    }
+}
+
+const BARS: &str = "symbol,ts_utc,open,high,low,close,volume
+AIG,2013-10-07T13:30:00Z,48.90,48.95,48.80,48.85,1200
+AIG,2013-10-07T13:31:00Z,48.85,48.80,48.90,48.85,900
+AIG,2013-10-07T13:32:00Z,48.85,48.90,48.80,48.90,300
+";
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_was_meant() {
+    let desk = Desk::new();
+    let unknown = desk.trade(&["calender"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("similar subcommand exists: 'calendar'"), "{}", unknown.err);
+    let swapped = desk.trade(&["calendar", "sessions", "--from", "2026-02-01", "--to", "2026-01-01"]);
+    assert_eq!((swapped.code, swapped.out.as_str()), (2, ""));
+    assert_eq!(swapped.err, "error: --to 2026-01-01 is before --from 2026-02-01: swap them\n");
+}
+
+#[test]
+fn the_configuration_is_checked_with_line_and_column() {
+    let desk = Desk::new();
+    assert_eq!(desk.trade(&["config", "check"]).code, 0);
+    desk.write("bad.yaml", "risk:\n  max_dayly_loss: 100\n");
+    let bad = desk.trade(&["config", "check", "--config", "bad.yaml"]);
+    assert_eq!((bad.code, bad.out.as_str()), (2, ""));
+    assert!(bad.err.contains("bad.yaml:2:3:") && bad.err.contains("did you mean \"max_daily_loss\"?"), "{}", bad.err);
+    let problems = &desk.json(&["config", "check", "--config", "bad.yaml"])["problems"];
+    assert_eq!(problems[0]["at"], "bad.yaml:2:3");
+    assert_eq!(desk.trade(&["config", "check", "--config", "none.yaml"]).code, 2);
+}
+
+#[test]
+fn init_writes_a_configuration_that_is_right_and_changes_no_file() {
+    let desk = Desk::new();
+    assert_eq!(desk.trade(&["init"]).code, 0);
+    assert_eq!(desk.trade(&["config", "check", "--config", "config/daybook.yaml"]).code, 0);
+    desk.write("config/daybook.yaml", "account: {name: mine}\n");
+    let again = desk.json(&["init"]);
+    assert!(again.as_array().unwrap().iter().all(|file| file["written"] == false), "{again}");
+    assert_eq!(desk.json(&["config", "show"]).as_array().unwrap()[0]["value"], "mine");
+}
+
+#[test]
+fn bad_rows_are_named_the_others_kept_and_the_import_fails_unless_they_are_expected() {
+    let desk = Desk::new();
+    desk.write("bars.csv", BARS);
+    let import = ["bars", "import", "bars.csv", "--ledger", "day.db"];
+    let first = desk.trade(&import);
+    assert_eq!(first.code, 1);
+    assert!(first.out.contains("line 3: high 48.80 is below low 48.90"), "{}", first.out);
+    assert!(first.err.contains("1 bad row was left out"), "{}", first.err);
+    let again = desk.json(&[&import[..], &["--skip-bad"]].concat());
+    assert_eq!((&again["new"], &again["repeated"]), (&0.into(), &2.into()));
+    assert_eq!(desk.trade(&[&import[..], &["--skip-bad"]].concat()).code, 0);
+
+    let exported = desk.trade(&["bars", "export", "--ledger", "day.db"]);
+    let good: String = BARS.lines().filter(|line| !line.contains("13:31")).map(|line| format!("{line}\n")).collect();
+    assert_eq!((exported.code, exported.out), (0, good));
+    let shown = desk.json(&["bars", "show", "aig", "--ledger", "day.db"]);
+    assert_eq!(shown[1]["close"], "48.90");
+}
+
+#[test]
+fn a_wrong_file_leaves_no_ledger_behind() {
+    let desk = Desk::new();
+    desk.write("swapped.csv", "symbol,ts_utc,open,low,high,close,volume\n");
+    desk.write("bars.csv", BARS);
+    let refused = desk.trade(&["bars", "import", "bars.csv", "swapped.csv", "--ledger", "day.db"]);
+    assert_eq!((refused.code, refused.out.as_str()), (2, ""));
+    assert!(refused.err.contains("swapped.csv:1: the columns are"), "{}", refused.err);
+    assert!(!desk.path().join("day.db").exists());
+}
+
+#[test]
+fn a_missing_or_foreign_ledger_is_named_and_left_alone() {
+    let desk = Desk::new();
+    let missing = desk.trade(&["status", "--ledger", "none.db"]);
+    assert_eq!(missing.code, 2);
+    assert!(missing.err.contains("there is no ledger at none.db"), "{}", missing.err);
+    assert!(!desk.path().join("none.db").exists());
+    desk.write("notes.txt", "not a database");
+    let foreign = desk.trade(&["status", "--ledger", "notes.txt"]);
+    assert_eq!(foreign.code, 2);
+    assert!(foreign.err.contains("is not a Daybook ledger"), "{}", foreign.err);
+    assert_eq!(std::fs::read_to_string(desk.path().join("notes.txt")).unwrap(), "not a database");
+}
+
+#[test]
+fn an_unknown_job_is_answered_with_the_one_that_was_meant() {
+    let desk = Desk::new();
+    desk.write("bars.csv", BARS);
+    desk.trade(&["bars", "import", "bars.csv", "--skip-bad", "--ledger", "day.db"]);
+    let unknown = desk.trade(&["job", "history", "analisys", "--ledger", "day.db"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("did you mean \"analysis\"?"), "{}", unknown.err);
+}
+
+#[test]
+fn slots_of_a_half_day_keep_their_distance_from_its_close() {
+    let desk = Desk::new();
+    let slots = desk.json(&["calendar", "slots", "2026-11-27"]);
+    let flatten: Vec<&serde_json::Value> =
+        slots.as_array().unwrap().iter().filter(|slot| slot["job"] == "market-close-flatten").collect();
+    assert_eq!(flatten.len(), 1);
+    assert_eq!(flatten[0]["slot_utc"], "2026-11-27T17:50:00Z");
+    let holiday = desk.trade(&["calendar", "slots", "2026-11-26", "--format", "csv"]);
+    assert_eq!(holiday.code, 0);
+    assert!(holiday.err.contains("2026-11-26 is no session of XNYS (Thanksgiving Day)"), "{}", holiday.err);
+    assert!(!holiday.out.contains("analysis"), "{}", holiday.out);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let desk = Desk::new();
+    let arguments = ["calendar", "sessions", "--from", "1990-01-01", "--to", "2030-12-31", "--format", "csv"];
+    let mut child = desk.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(0), ""));
+}
+
+#[test]
+fn completions_and_the_manual_know_every_command() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = desk.trade(&["completions", shell]);
+        assert_eq!(script.code, 0);
+        assert!(script.out.contains("calendar") && script.out.contains("status"), "{shell}");
+    }
+    let pages = desk.json(&["man", "man1"]);
+    assert!(pages.as_array().unwrap().contains(&"trade-calendar-sessions.1".into()), "{pages}");
+}
