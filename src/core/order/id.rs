@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::market::Symbol;
 use crate::time::Timestamp;
 
 /// Alpaca's bound, the tightest of the brokers in use that accept free text.
@@ -36,6 +37,13 @@ impl ClientOrderId {
     #[must_use]
     pub fn derive(ledger_id: &str, job: &str, slot: Timestamp, leg: u32, revision: u32) -> Self {
         Self(format!("dbk-{ledger_id}-{job}-{}-{leg}-{revision}", slot.0))
+    }
+
+    /// The id under which a correction is booked: an execution of no order, that makes the fold of the
+    /// fills agree with the broker.
+    #[must_use]
+    pub fn correction(slot: Timestamp, symbol: Symbol) -> Self {
+        Self(format!("correction-{}-{symbol}", slot.0))
     }
 
     /// Whether an order under this id was sent from the ledger `ledger_id`: it is ours, not a stranger's.

@@ -20,7 +20,7 @@ mod halt;
 mod look;
 mod monitor;
 pub(crate) mod plan;
-mod protection;
+pub(crate) mod protection;
 pub(crate) mod resting;
 mod review;
 mod settings;

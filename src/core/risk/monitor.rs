@@ -384,8 +384,10 @@ impl Run<'_> {
             Protection::Sound => return true,
             Protection::UnderWay => {}
             Protection::Excess(stops) => self.plan.cancel_all(symbol, &stops, "more stopped than held"),
-            Protection::Waiting => self.cancel_entries(symbol, resting, "filled in part, its stop waits"),
-            Protection::Missing { held, stop } => self.plan.place_stop(symbol, held, stop, self.facts.as_of),
+            Protection::Missing { held, stop } => {
+                self.plan.place_stop(symbol, held, stop, self.facts.as_of);
+                self.cancel_entries(symbol, resting, "filled in part, its stop waits");
+            }
             Protection::Impossible => self.exit(position, resting, "unprotected"),
         }
         false

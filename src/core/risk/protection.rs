@@ -17,10 +17,8 @@ pub(crate) enum Protection<'a> {
     /// More is stopped than is held: were all stops to trigger, the position would flip. These stand
     /// alone and can be taken back, until no more is stopped than held.
     Excess(Vec<&'a Order>),
-    /// The entry has filled in part, and its own stop waits for the rest: the rest is to be taken back,
-    /// so that the broker's stop, or one of ours, can stand behind what is there.
-    Waiting,
-    /// So many shares (negative: of a short position) need a stop here.
+    /// So many shares (negative: of a short position) need a stop here. Where the entry has filled in
+    /// part, its own stop waits for the rest: the rest is to be taken back, or both stops would stand.
     Missing { held: Quantity, stop: Price },
     /// No stop can be placed: the price is beyond it, or other orders hold the shares. The position is
     /// to be left.
@@ -47,9 +45,6 @@ pub(crate) fn protection<'a>(
     }
     if resting.closing || on_its_way(Purpose::Exit) || on_its_way(Purpose::Protect) {
         return Protection::UnderWay;
-    }
-    if !resting.entries.is_empty() {
-        return Protection::Waiting;
     }
     let stop = match position.stop {
         Some(stop) => Ok(stop),
