@@ -1,1 +1,188 @@
-fn main() {}
+//! The long-lived process: it runs trading days until it is told to stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use daybook::adapters::clocks::Speed;
+use daybook::config::{self, Configuration, Environment};
+use daybook::engine::driver::Ended;
+use daybook::wiring::{self, Simulation, Wired};
+use daybook::{logging, terminal};
+use daybook_core::time::SessionDate;
+use tokio_util::sync::CancellationToken;
+
+/// Runs trading days unattended.
+///
+/// Live by default: on the system's clock, with the market and the broker of the configuration (without
+/// one: the simulated market and the paper broker), until it is told to stop. SIGTERM and SIGINT let what
+/// is at work finish, and exit 0. A process that was killed goes on where it was when it is started again.
+#[derive(Debug, Parser)]
+#[command(name = "scheduler", version, after_long_help = EXAMPLES)]
+struct Arguments {
+    /// The configuration file [default: config/daybook.yaml, if it is there]
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// The ledger [default: from the configuration; a simulation writes one of its own]
+    #[arg(long, value_name = "PATH")]
+    ledger: Option<PathBuf>,
+    /// Runs these sessions on a simulated clock: one date, or FROM..TO
+    #[arg(long, value_name = "FROM[..TO]")]
+    simulate: Option<Dates>,
+    /// Simulated seconds a second, or `max`
+    #[arg(long, value_name = "N|max", default_value = "max", requires = "simulate")]
+    speed: Speed,
+    /// The seed of the simulated market
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Minute bars to replay in place of the simulated market (CSV, also .gz and .zst)
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "simulate", conflicts_with = "seed")]
+    bars: Vec<PathBuf>,
+    /// Leaves out bad rows of the bars instead of refusing them
+    #[arg(long, requires = "bars")]
+    skip_bad: bool,
+    /// Ends when the simulated sessions are over, instead of staying
+    #[arg(long, requires = "simulate")]
+    exit_when_done: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  scheduler
+      live: the simulated market, a paper account, the ledger data/ledger.db
+  scheduler --simulate 2026-11-16..2026-11-20 --speed max --exit-when-done
+      a week in seconds
+  scheduler --simulate 2026-11-27 --speed 60
+      a half day, a minute a second
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused, 4 another scheduler holds the
+ledger, 5 broker or feed not reachable";
+
+/// One date or two.
+#[derive(Debug, Clone, Copy)]
+struct Dates {
+    from: SessionDate,
+    to: SessionDate,
+}
+
+impl std::str::FromStr for Dates {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (from, to) = text.split_once("..").unwrap_or((text, text));
+        let read = |text: &str| text.parse().map_err(|error: daybook_core::time::TimeError| error.to_string());
+        let (from, to) = (read(from)?, read(to)?);
+        if to < from {
+            return Err(format!("{to} is before {from}"));
+        }
+        Ok(Self { from, to })
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match start(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> anyhow::Result<()> {
+    let mut sources = config::Sources::new(arguments.config.clone(), Environment::of_process());
+    if let Some(seed) = arguments.seed {
+        sources = sources.with_option("--seed", "market.simulated.seed", seed.to_string());
+    }
+    let configuration = config::load(&sources)?;
+    logging::init(&configuration.settings.logging).map_err(|error| anyhow::anyhow!(error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+    let outcome = runtime.block_on(run(arguments, configuration));
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run(arguments: Arguments, configuration: Configuration) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone())?;
+    let Some(dates) = arguments.simulate else {
+        let path = arguments.ledger.unwrap_or_else(|| configuration.settings.ledger.path.clone());
+        let wired = wiring::live(&configuration, &path).await?;
+        notify_service_manager(&stop);
+        wiring::run(&wired, stop, tell_watchdog).await?;
+        return Ok(());
+    };
+    let bars = match arguments.bars.as_slice() {
+        [] => None,
+        files => Some(Arc::new(wiring::read_series(files, arguments.skip_bad)?)),
+    };
+    let simulation = Simulation { from: dates.from, to: dates.to, speed: arguments.speed, bars };
+    let path = wiring::simulation_ledger(&configuration, &simulation, arguments.ledger.as_deref())?;
+    let wired = wiring::simulated(&configuration, &path, &simulation).await?;
+    let ended = terminal::show(&wired, stop.clone()).await?;
+    if ended == Ended::Stopped {
+        eprintln!("stopped; the same command goes on from here");
+        return Ok(());
+    }
+    print_outcome(&wired, dates)?;
+    if !arguments.exit_when_done {
+        eprintln!("done; the process stays until it is told to stop (--exit-when-done ends it here)");
+        stop.cancelled().await;
+    }
+    Ok(())
+}
+
+fn print_outcome(wired: &Wired, dates: Dates) -> anyhow::Result<()> {
+    println!("{}", terminal::summary(&wired.parts.sources.ledger, dates.from, dates.to)?);
+    println!("ledger  {}", wired.parts.sources.ledger.path().display());
+    for mail in wired.digests().context("listing the mails")? {
+        println!("mail    {}", mail.display());
+    }
+    let path = wired.parts.sources.ledger.path().display();
+    println!(
+        "\nlook    trade status --ledger {path}\n        trade ledger query \"select * from v_day\" --ledger {path}"
+    );
+    Ok(())
+}
+
+/// SIGTERM and SIGINT ask for a drain; a second one ends the process at once, which is safe, too.
+fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        for asked in 0.. {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if asked > 0 {
+                std::process::exit(1);
+            }
+            tracing::info!("signal.received");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}
+
+/// Tells systemd that the loop turns.
+fn tell_watchdog() {
+    // Without systemd, or without its watchdog, nobody listens and nothing is to be done.
+    drop(sd_notify::notify(&[sd_notify::NotifyState::Watchdog]));
+}
+
+/// Tells systemd that the process is ready, and stopping; without systemd it does nothing.
+fn notify_service_manager(stop: &CancellationToken) {
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "service_manager.unreachable");
+    }
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Stopping]) {
+            tracing::warn!(%error, "service_manager.unreachable");
+        }
+    });
+}

@@ -9,6 +9,10 @@ use rusqlite::{Connection, named_params, params};
 use super::codec::Text;
 use super::{LedgerError, equity, halt, position, signal};
 
+const SQL_RUNNING: &str = "
+    SELECT (SELECT count(*) FROM broker_order WHERE role = 'parent'),
+        (SELECT count(*) FROM position WHERE closed_at_ms IS NULL),
+        (SELECT realised_e8 + unrealised_e8 - fees_e8 FROM equity ORDER BY run_id DESC LIMIT 1)";
 const SQL_RUN_FAULTS: &str = "
     SELECT coalesce(ended_at_ms, run_attempt.started_at_ms) AS at_ms, 'failed' AS kind, job, error, 1
     FROM run_attempt JOIN run USING (run_id) WHERE session = :session AND error IS NOT NULL AND state <> 'dead'
@@ -160,6 +164,31 @@ pub fn counts(conn: &Connection, account: &str, session: SessionDate) -> Result<
         .query_row(named_params! { ":session": Text(session), ":account": account }, |row| {
             Ok(DayCounts { slots: row.get(0)?, runs: row.get(1)?, orders: row.get(2)?, fills: row.get(3)? })
         })?)
+}
+
+/// What is shown of a day while it goes by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunningFigures {
+    /// Orders sent so far, legs not counted.
+    pub orders: u32,
+    /// Positions that are open.
+    pub open_positions: u32,
+    /// The day's result at the last look.
+    pub day_pnl: Money,
+}
+
+/// The figures right now.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn running_figures(conn: &Connection) -> Result<RunningFigures, LedgerError> {
+    Ok(conn.prepare_cached(SQL_RUNNING)?.query_row([], |row| {
+        Ok(RunningFigures {
+            orders: row.get(0)?,
+            open_positions: row.get(1)?,
+            day_pnl: Money(row.get::<_, Option<i64>>(2)?.unwrap_or_default()),
+        })
+    })?)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::intent::StoredIntent;
 use super::{LedgerError, alert, equity, fill, halt, intent, order, position, signal};
 
 const SQL_SET_PACE: &str = "
-    UPDATE job SET pace = ?2, pace_since_ms = ?3, updated_at_ms = ?3 WHERE name = ?1 AND pace <> ?2";
+    UPDATE job SET pace = ?1, pace_since_ms = ?2, updated_at_ms = ?2 WHERE pace <> ?1";
 const SQL_LAST: &str = "
     SELECT decision FROM run JOIN run_record USING (run_id) WHERE kind = ?1 ORDER BY slot_at_ms DESC LIMIT 1";
 
@@ -86,7 +86,7 @@ pub fn write_decision(
         equity::warn(tx, run.run_id, session, day_pnl, now)?;
     }
     if let Some(choice) = &decision.pace {
-        tx.prepare_cached(SQL_SET_PACE)?.execute(params![run.job, Word(choice.pace), now.0])?;
+        tx.prepare_cached(SQL_SET_PACE)?.execute(params![Word(choice.pace), now.0])?;
     }
     if let Some(day) = &decision.day {
         equity::insert_day(tx, run.run_id, day, now)?;

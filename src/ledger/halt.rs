@@ -21,6 +21,10 @@ const SQL_IN_FORCE: &str = "
     WHERE cleared_at_ms IS NULL AND (until_ms IS NULL OR until_ms > ?1) ORDER BY halt_id";
 const SQL_CLEAR: &str = "
     UPDATE halt SET cleared_at_ms = ?2, cleared_by = ?3, clear_reason = ?4 WHERE kind = ?1 AND cleared_at_ms IS NULL";
+const SQL_CLEAR_ALL: &str =
+    "UPDATE halt SET cleared_at_ms = ?1, cleared_by = ?2, clear_reason = ?3 WHERE cleared_at_ms IS NULL";
+const SQL_STANDING: &str =
+    "SELECT kind, reason, numbers, set_at_ms, until_ms FROM halt WHERE cleared_at_ms IS NULL ORDER BY halt_id";
 const SQL_BETWEEN: &str = "
     SELECT kind, reason, numbers, set_at_ms, until_ms,
         CASE WHEN cleared_at_ms IS NULL AND until_ms <= ?2 THEN until_ms ELSE cleared_at_ms END, cleared_by FROM halt
@@ -67,6 +71,28 @@ pub fn clear(
 ) -> Result<bool, LedgerError> {
     tx.prepare_cached(SQL_END_EXPIRED)?.execute(params![now.0, ITS_TIME])?;
     Ok(tx.prepare_cached(SQL_CLEAR)?.execute(params![Word(kind), now.0, cleared_by, reason])? > 0)
+}
+
+/// Clears every latch, because a person says so; the answer is how many.
+///
+/// # Errors
+/// If the ledger cannot be written.
+pub fn clear_all(
+    tx: &Transaction<'_>,
+    cleared_by: &str,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<usize, LedgerError> {
+    tx.prepare_cached(SQL_END_EXPIRED)?.execute(params![now.0, ITS_TIME])?;
+    Ok(tx.prepare_cached(SQL_CLEAR_ALL)?.execute(params![now.0, cleared_by, reason])?)
+}
+
+/// The latches that nobody has cleared, those whose time is over included.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn standing(conn: &Connection) -> Result<Vec<Halt>, LedgerError> {
+    Ok(conn.prepare_cached(SQL_STANDING)?.query_map([], from_row)?.collect::<Result<_, _>>()?)
 }
 
 /// The latches in force at `now`, in the order in which they were set.

@@ -35,6 +35,8 @@ pub mod phase;
 pub mod position;
 pub mod prune;
 pub mod query;
+pub mod record;
+pub mod run;
 pub mod settings;
 pub mod signal;
 pub mod why;

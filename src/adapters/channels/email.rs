@@ -36,6 +36,24 @@ pub struct EmailChannel {
     accepted: Mutex<VecDeque<(String, Mailbox)>>,
 }
 
+/// The letterhead of these settings. Without a mail server the letters in the folder go from and to this
+/// machine.
+///
+/// # Errors
+/// [`EmailError::Settings`] for an address that is none.
+pub fn letterhead(settings: &EmailSettings) -> Result<Letterhead, EmailError> {
+    let parsed = |key, text: &str| mailbox(text).map_err(|problem| EmailError::Settings { key, problem });
+    let from = if settings.from.is_empty() { "Daybook <daybook@localhost>" } else { &settings.from };
+    let to: Vec<&str> = match settings.to.as_slice() {
+        [] => vec!["owner@localhost"],
+        to => to.iter().map(String::as_str).collect(),
+    };
+    Ok(Letterhead {
+        from: parsed("from", from)?,
+        to: to.into_iter().map(|to| parsed("to", to)).collect::<Result<_, _>>()?,
+    })
+}
+
 impl std::fmt::Debug for EmailChannel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The transport holds the password.
@@ -96,11 +114,7 @@ impl EmailChannel {
         if let Some((key, problem)) = settings.problems().into_iter().next() {
             return Err(EmailError::Settings { key, problem });
         }
-        let parsed = |key, text: &str| mailbox(text).map_err(|problem| EmailError::Settings { key, problem });
-        let letterhead = Letterhead {
-            from: parsed("from", &settings.from)?,
-            to: settings.to.iter().map(|to| parsed("to", to)).collect::<Result<_, _>>()?,
-        };
+        let letterhead = letterhead(settings)?;
         let tls = match settings.security {
             Security::Starttls => Tls::Required(tls_parameters(settings)?),
             Security::ImplicitTls => Tls::Wrapper(tls_parameters(settings)?),

@@ -13,7 +13,7 @@ mod settings;
 #[cfg(test)]
 mod fake_smtp;
 
-pub use email::{EmailChannel, EmailError};
+pub use email::{EmailChannel, EmailError, letterhead};
 pub use file::FileChannel;
 pub use letter::{LetterError, Letterhead, self_contained_page};
 pub use settings::{EmailSettings, Security};

@@ -1,0 +1,80 @@
+//! Checks a whole ledger: SQLite's own checks, and every invariant that its rows must keep.
+
+use std::collections::BTreeMap;
+
+use daybook_core::audit::{ExpectedSlot, Violation, audit};
+use daybook_core::calendar::Calendar;
+use daybook_core::schedule::{Form, JobDefinition, Pace, slots};
+use daybook_core::time::{Span, Timestamp};
+use serde::Serialize;
+
+use crate::ledger::check::{self, AuditFrame, FileCheck};
+use crate::ledger::{Ledger, LedgerError, run};
+
+/// How long filled shares may lie without a stop: one period of the monitor, and half of one for what it
+/// decides to reach the broker.
+const UNPROTECTED_LIMIT: Span = Span::seconds(90);
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Audit {
+    /// Damage of the file.
+    pub file: FileCheck,
+    /// Invariants that the rows break.
+    pub violations: Vec<Violation>,
+}
+
+impl Audit {
+    /// Everything that is wrong, a line each; empty for a sound ledger.
+    #[must_use]
+    pub fn findings(&self) -> Vec<String> {
+        let file = self.file.integrity.iter().chain(&self.file.foreign_keys).cloned();
+        file.chain(self.violations.iter().map(ToString::to_string)).collect()
+    }
+}
+
+/// Checks the ledger's file and its rows.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn audit_ledger(
+    ledger: &Ledger,
+    definitions: &[JobDefinition],
+    calendar: &Calendar,
+    as_of: Timestamp,
+) -> Result<Audit, LedgerError> {
+    let meta = ledger.meta();
+    let (first, last) = (meta.created_at.date_in(calendar.zone()), as_of.date_in(calendar.zone()));
+    let sessions = calendar.sessions(first, last).filter(|session| session.pre_open <= as_of).collect();
+    ledger.read(|conn| {
+        let file = check::check_file(conn)?;
+        let slots = expected_slots(&run::accounted(conn)?, definitions, calendar);
+        let frame = AuditFrame { as_of, unprotected_limit: UNPROTECTED_LIMIT, sessions, slots };
+        let view = check::audit_view(conn, &meta.account, frame)?;
+        Ok(Audit { file, violations: audit(&view) })
+    })
+}
+
+/// The slots that the schedules name in the span that each job is accounted for. A job that follows the
+/// market's pace is left out: its slots follow from decisions, not from its file; so is one whose file has
+/// changed since.
+fn expected_slots(
+    accounted: &BTreeMap<String, run::Accounted>,
+    definitions: &[JobDefinition],
+    calendar: &Calendar,
+) -> Vec<ExpectedSlot> {
+    let mut expected = Vec::new();
+    for job in definitions.iter().filter(|job| job.enabled && !is_adaptive(job)) {
+        let Some(span) = accounted.get(&job.name) else { continue };
+        let unchanged = serde_json::to_value(job).is_ok_and(|definition| definition == span.definition);
+        if unchanged && !span.paused {
+            let due = slots(&job.schedule, calendar, Pace::default(), span.from, span.horizon);
+            expected.extend(due.into_iter().map(|slot| ExpectedSlot { job: job.name.clone(), slot: slot.at }));
+        }
+    }
+    expected
+}
+
+fn is_adaptive(job: &JobDefinition) -> bool {
+    job.schedule.forms().iter().any(|form| matches!(form, Form::Adaptive(_)))
+}

@@ -1,0 +1,172 @@
+//! The link to the account: every look at the broker is recorded before anybody decides on it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::order::{Account, BrokerPosition, Fill, Order, Side};
+use daybook_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::fill::{self, FillConflict};
+use crate::ledger::{Ledger, LedgerError, alert, order};
+use crate::ports::{Broker, BrokerError, Clock};
+
+/// Looks are repeated while fills come in between their parts, at most this often: a market that
+/// fills faster than that is looked at again by the next run.
+const LOOKS_MAX: usize = 3;
+
+/// Pages of fills taken in one look; a page holds 100 at the brokers in use.
+const PAGES_MAX: usize = 200;
+
+/// The account as the broker showed it in one look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerView {
+    /// When it was looked at.
+    pub as_of: Timestamp,
+    /// The account's figures.
+    pub account: Account,
+    /// What it holds.
+    pub positions: Vec<BrokerPosition>,
+    /// Its orders that are not terminal.
+    pub open_orders: Vec<Order>,
+}
+
+/// A look at the broker that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The broker did not answer as it should.
+    #[error("looking at the account")]
+    Broker(#[from] BrokerError),
+    /// What it answered could not be recorded.
+    #[error("recording what the broker shows")]
+    Ledger(#[from] LedgerError),
+}
+
+/// A broker and the ledger that records what it shows.
+#[derive(Clone)]
+pub struct BrokerLink {
+    broker: Arc<dyn Broker>,
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+    channels: Arc<[String]>,
+}
+
+impl BrokerLink {
+    /// Links a broker to a ledger; `channels` are told of fills and of ended orders.
+    pub fn new(broker: Arc<dyn Broker>, ledger: Ledger, clock: Arc<dyn Clock>, channels: Arc<[String]>) -> Self {
+        Self { broker, ledger, clock, channels }
+    }
+
+    /// The broker itself.
+    #[must_use]
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
+    /// Looks at the account, and records fills and orders that are new.
+    ///
+    /// Fills are read before and after the rest: an answer in which the positions know of a fill that
+    /// the ledger does not is looked at again.
+    pub async fn look(&self) -> Result<BrokerView, LinkError> {
+        self.record_fills().await?;
+        let mut looks = 1;
+        loop {
+            let view = BrokerView {
+                as_of: self.clock.wall(),
+                account: self.broker.account().await?,
+                positions: self.broker.positions().await?,
+                open_orders: self.broker.open_orders().await?,
+            };
+            let filled_meanwhile = self.record_fills().await?;
+            self.record_orders(&view.open_orders).await?;
+            if !filled_meanwhile || looks == LOOKS_MAX {
+                return Ok(view);
+            }
+            looks += 1;
+        }
+    }
+
+    /// Takes the fills after the stored cursor; each page is one commit with its cursor.
+    async fn record_fills(&self) -> Result<bool, LinkError> {
+        let mut any = false;
+        let account = self.ledger.meta().account.clone();
+        let mut cursor = self.ledger.read(|conn| fill::cursor(conn, &account))?;
+        for _ in 0..PAGES_MAX {
+            let page = self.broker.fills(cursor.as_deref()).await?;
+            if page.fills.is_empty() {
+                break;
+            }
+            any = true;
+            cursor = Some(page.cursor.clone());
+            let now = self.clock.wall();
+            let (account, channels) = (account.clone(), self.channels.clone());
+            let more = page.more;
+            self.ledger
+                .write(move |tx| {
+                    let recorded = fill::record_page(tx, &account, &page.fills, &page.cursor, now)?;
+                    for fill in &recorded.new {
+                        alert::raise(tx, None, &alert_of_fill(fill), &channels, now)?;
+                    }
+                    for conflict in &recorded.conflicts {
+                        alert::raise(tx, None, &alert_of_conflict(conflict), &channels, now)?;
+                    }
+                    Ok(())
+                })
+                .await?;
+            if !more {
+                break;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Records what changed among the open orders, and how those ended that are open no longer.
+    async fn record_orders(&self, open: &[Order]) -> Result<(), LinkError> {
+        let account = self.ledger.meta().account.clone();
+        let known: Vec<Order> =
+            self.ledger.read(|conn| order::open(conn, &account))?.into_iter().map(|stored| stored.order).collect();
+        let listed: HashSet<&str> = open.iter().map(|order| order.broker_order_id.as_str()).collect();
+        let gone: Vec<String> = known
+            .iter()
+            .map(|order| &order.broker_order_id)
+            .filter(|id| !listed.contains(id.as_str()))
+            .cloned()
+            .collect();
+        let mut changed: Vec<Order> = open.iter().filter(|order| !known.contains(order)).cloned().collect();
+        if !gone.is_empty() {
+            changed.extend(self.broker.orders(&gone).await?);
+        }
+        if !changed.is_empty() {
+            let now = self.clock.wall();
+            self.ledger.write(move |tx| order::record(tx, &account, &changed, now)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn alert_of_fill(fill: &Fill) -> Alert {
+    let Fill { symbol, quantity, price, .. } = fill;
+    let did = match fill.side {
+        Side::Buy => "bought",
+        Side::Sell => "sold",
+    };
+    Alert::new(AlertLevel::Info, "order.filled", format!("{symbol}: {did} {quantity} at {price}")).about(*symbol)
+}
+
+/// The broker shows an execution that is recorded already, with other numbers. What was recorded stays;
+/// a person must look.
+fn alert_of_conflict(conflict: &FillConflict) -> Alert {
+    let FillConflict { kept, shown } = conflict;
+    let subject = format!("{}: execution {} is not what it was", kept.symbol, kept.execution_id);
+    let body = format!(
+        "recorded: {} {} at {}\nshown now: {} {} at {}\nThe recorded one was kept.",
+        kept.side.as_str(),
+        kept.quantity,
+        kept.price,
+        shown.side.as_str(),
+        shown.quantity,
+        shown.price
+    );
+    Alert::new(AlertLevel::Critical, "fill.changed", subject).about(kept.symbol).with_body(body)
+}

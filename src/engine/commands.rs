@@ -1,0 +1,163 @@
+//! What a person asks for: commands that `trade` writes into the ledger and the holder of the lease takes.
+//!
+//! Where no scheduler runs, `trade` takes the lease itself and applies the command on the same path.
+
+use daybook_core::risk::{Halt, HaltKind};
+use daybook_core::schedule::{JobDefinition, slots};
+use daybook_core::time::{SessionDate, Timestamp};
+use rusqlite::Transaction;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Parts;
+use crate::ledger::command::{self, CommandEnd};
+use crate::ledger::run::{self, Trigger};
+use crate::ledger::{LedgerError, halt};
+
+/// The job through which a person trades: it has no schedule, and is built in.
+pub const OPERATOR: &str = "operator";
+
+/// A command's name and arguments, as they stand in the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Runs a job now, or as the slot that it was due at.
+    Run {
+        job: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        as_slot: Option<Timestamp>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SessionDate>,
+    },
+    /// Stops planning a job.
+    Pause { job: String },
+    /// Plans a paused job again, from now on.
+    Unpause { job: String },
+    /// Stops new entries.
+    Halt { reason: String },
+    /// Clears every latch.
+    Resume { reason: String },
+    /// Trades, through a run of the operator's job.
+    Trade(Trade),
+}
+
+/// What a person does at the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Trade {
+    /// Closes the position in a symbol, or every position.
+    Close { symbol: Option<daybook_core::market::Symbol> },
+    /// Cancels an order by any of its names, or every order.
+    Cancel { order: Option<String> },
+    /// Halts, cancels and closes everything, and keeps at it until the broker is flat.
+    StopEverything { reason: String },
+}
+
+/// Takes every pending command, each with its outcome, in this transaction.
+pub fn take_all(tx: &Transaction<'_>, parts: &Parts, now: Timestamp) -> Result<(), LedgerError> {
+    for pending in command::take_pending(tx, now)? {
+        let outcome = match serde_json::from_value::<Command>(pending.asked.arguments) {
+            Ok(asked) => apply(tx, parts, &asked, &pending.asked.requested_by, now)?,
+            Err(error) => Outcome::Refused(format!("not a command that this version knows: {error}")),
+        };
+        let (end, result) = match outcome {
+            Outcome::Done(answer) => (CommandEnd::Done, answer.to_string()),
+            Outcome::Refused(reason) => (CommandEnd::Refused, reason),
+        };
+        command::finish(tx, pending.command_id, end, &result, now)?;
+    }
+    Ok(())
+}
+
+/// What came of a command.
+enum Outcome {
+    /// It was carried out; the answer is JSON for the program that asked.
+    Done(serde_json::Value),
+    /// It was not, and why.
+    Refused(String),
+}
+
+fn apply(
+    tx: &Transaction<'_>,
+    parts: &Parts,
+    asked: &Command,
+    by: &str,
+    now: Timestamp,
+) -> Result<Outcome, LedgerError> {
+    match asked {
+        Command::Run { job, as_slot, session } => match parts.definition(job) {
+            Some(definition) => run_job(tx, parts, definition, *as_slot, *session, now),
+            None => Ok(Outcome::Refused(format!("there is no job {job}: `trade job list` shows them"))),
+        },
+        Command::Pause { job } => run::set_paused(tx, job, true, now).map(|changed| pausing(job, changed, "is paused")),
+        Command::Unpause { job } => {
+            run::set_paused(tx, job, false, now).map(|changed| pausing(job, changed, "is planned again"))
+        }
+        Command::Halt { reason } => {
+            let halt =
+                Halt { kind: HaltKind::Manual, reason: reason.clone(), numbers: Vec::new(), since: now, until: None };
+            halt::set(tx, &halt, None)?;
+            Ok(Outcome::Done(json!({ "message": "new entries are stopped" })))
+        }
+        Command::Resume { reason } => {
+            let cleared = halt::clear_all(tx, by, Some(reason), now)?;
+            if cleared == 0 {
+                return Ok(Outcome::Refused("nothing is halted".to_owned()));
+            }
+            Ok(Outcome::Done(json!({ "message": format!("{cleared} latches cleared: entries are open again") })))
+        }
+        Command::Trade(trade) => match parts.definition(OPERATOR) {
+            Some(definition) => {
+                let session = parts.sources.calendar.session_date_at(now);
+                let arguments = serde_json::to_value(trade)?;
+                let run_id = run::add_run(tx, definition, Trigger::Manual, session, Some(&arguments), now)?;
+                Ok(Outcome::Done(json!({ "run_id": run_id })))
+            }
+            None => Ok(Outcome::Refused("the operator's job is not built in".to_owned())),
+        },
+    }
+}
+
+fn pausing(job: &str, changed: bool, what: &str) -> Outcome {
+    if changed {
+        Outcome::Done(json!({ "message": format!("{job} {what}") }))
+    } else {
+        Outcome::Refused(format!("{job} {what} already, or there is no such job"))
+    }
+}
+
+fn run_job(
+    tx: &Transaction<'_>,
+    parts: &Parts,
+    definition: &JobDefinition,
+    as_slot: Option<Timestamp>,
+    session: Option<SessionDate>,
+    now: Timestamp,
+) -> Result<Outcome, LedgerError> {
+    let calendar = &parts.sources.calendar;
+    if let Some(date) = session
+        && calendar.session(date).is_none()
+    {
+        return Ok(Outcome::Refused(format!("{date} is no session of {}", calendar.name())));
+    }
+    let Some(at) = as_slot else {
+        let session = session.or_else(|| calendar.session_date_at(now));
+        let run_id = run::add_run(tx, definition, Trigger::Manual, session, None, now)?;
+        return Ok(Outcome::Done(json!({ "run_id": run_id })));
+    };
+    if at > now {
+        return Ok(Outcome::Refused(format!("{at} is in the future")));
+    }
+    let pace = run::pace(tx, &definition.name)?;
+    let before = Timestamp(at.0.saturating_sub(1));
+    let Some(slot) = slots(&definition.schedule, calendar, pace, before, at).into_iter().next() else {
+        return Ok(Outcome::Refused(format!(
+            "{at} is no slot of {}: `trade calendar slots DATE` shows them",
+            definition.name
+        )));
+    };
+    match run::add_as_slot(tx, definition, slot, now)? {
+        Ok(run_id) => Ok(Outcome::Done(json!({ "run_id": run_id }))),
+        Err(state) => Ok(Outcome::Refused(format!("{} of {at} is {} already", definition.name, state.as_str()))),
+    }
+}

@@ -1,0 +1,448 @@
+//! Sends what was decided, each intent once.
+//!
+//! An intent is committed as `submitting` before its order is sent. Whatever happens after that, the
+//! broker is asked for the order's name before it is sent again, so a second order cannot come of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::market::Symbol;
+use daybook_core::money::Quantity;
+use daybook_core::order::{Action, ClientOrderId, IntentEvent, IntentState, Order, OrderStatus, OrderTicket, Purpose};
+use daybook_core::risk::{
+    ApprovalError, Approved, Halt, HaltKind, approve_entry, approve_exit, approve_protection, exit_ticket,
+};
+use daybook_core::time::Timestamp;
+use rusqlite::Connection;
+
+use super::broker_link::LinkError;
+use super::job::Sources;
+use crate::ledger::intent::{self, StoredIntent};
+use crate::ledger::{LedgerError, alert, halt, order, run};
+use crate::ports::{Broker, BrokerError};
+
+/// Times an order is tried in one go while the broker says that nothing happened; the run is looked
+/// at again later.
+const TRIES_MAX: u32 = 4;
+
+/// The first wait between tries; it doubles.
+const TRY_WAIT: Duration = Duration::from_millis(250);
+
+/// Looks for a cancel to be confirmed before a close is put off to the next dispatch.
+const CANCEL_LOOKS_MAX: u32 = 20;
+
+/// Orders that a close may send one after another while the position is not flat: a partial fill
+/// of an entry can arrive between the look and the order.
+const CLOSE_ROUNDS_MAX: u32 = 3;
+
+/// When an unsettled run is dispatched again.
+const LATER: Duration = Duration::from_secs(5);
+
+/// What became of a run's intents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dispatched {
+    /// Every intent is settled.
+    All,
+    /// Some wait for the broker: dispatch again at this instant.
+    Later(Timestamp),
+}
+
+/// What became of one intent in this dispatch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Settled,
+    Waits,
+}
+
+/// Sends intents and records what the broker answers.
+#[derive(Clone)]
+pub struct Dispatcher {
+    sources: Sources,
+    channels: Arc<[String]>,
+}
+
+impl Dispatcher {
+    /// A dispatcher for the broker of `sources`.
+    pub fn new(sources: Sources, channels: Arc<[String]>) -> Self {
+        Self { sources, channels }
+    }
+
+    /// Dispatches a run's unsettled intents, those that reduce risk first.
+    pub async fn dispatch(&self, run_id: i64) -> Result<Dispatched, LinkError> {
+        let mut intents = self.sources.ledger.read(|conn| intent::of_run(conn, run_id))?;
+        intents.retain(|stored| !stored.state.is_settled());
+        intents.sort_by_key(|stored| (stored.intent.purpose, stored.intent.leg));
+        let mut waits = false;
+        for intent in &intents {
+            waits |= self.dispatch_intent(intent).await? == Progress::Waits;
+        }
+        Ok(if waits { Dispatched::Later(self.sources.clock.wall().after(LATER)) } else { Dispatched::All })
+    }
+
+    async fn dispatch_intent(&self, stored: &StoredIntent) -> Result<Progress, LinkError> {
+        match &stored.intent.action {
+            Action::Submit(ticket) => self.submit(stored, ticket).await,
+            Action::Cancel { broker_order_id, .. } => self.cancel(stored, broker_order_id).await,
+            Action::ReplaceStop { broker_order_id, stop, .. } => {
+                if self.begin(stored).await? == IntentState::Abandoned {
+                    return Ok(Progress::Settled);
+                }
+                match self.broker().replace_stop(broker_order_id, *stop).await {
+                    // Moving a stop to where it is already is what a second attempt does: harmless.
+                    Ok(order) => self.settle(stored, IntentEvent::Ended, None, vec![order]).await,
+                    Err(error) => self.after_error(stored, error).await,
+                }
+            }
+            Action::Close { symbol, client_order_id } => self.close(stored, *symbol, client_order_id).await,
+        }
+    }
+
+    fn account(&self) -> String {
+        self.sources.ledger.meta().account.clone()
+    }
+
+    fn broker(&self) -> &dyn Broker {
+        self.sources.broker.broker().as_ref()
+    }
+
+    /// Commits that the intent is about to be sent, or that it is too late for it.
+    async fn begin(&self, stored: &StoredIntent) -> Result<IntentState, LedgerError> {
+        let intent_id = stored.intent_id;
+        let now = self.sources.clock.wall();
+        self.sources
+            .ledger
+            .write(move |tx| {
+                let stored = intent::get(tx, intent_id)?;
+                match too_late(tx, &stored, now)? {
+                    Some(why) if stored.state == IntentState::Pending => {
+                        intent::apply(tx, intent_id, IntentEvent::Expired, Some(&why), now)
+                    }
+                    _ => intent::apply(tx, intent_id, IntentEvent::Sending, None, now),
+                }
+            })
+            .await
+    }
+
+    async fn settle(
+        &self,
+        stored: &StoredIntent,
+        event: IntentEvent,
+        outcome: Option<String>,
+        orders: Vec<Order>,
+    ) -> Result<Progress, LinkError> {
+        let intent_id = stored.intent_id;
+        let now = self.sources.clock.wall();
+        let alert = self.alert_of(stored, event, outcome.as_deref());
+        let channels = self.channels.clone();
+        let (account, run_id) = (self.account(), stored.run_id);
+        let state = self
+            .sources
+            .ledger
+            .write(move |tx| {
+                let state = intent::apply(tx, intent_id, event, outcome.as_deref(), now)?;
+                order::record(tx, &account, &orders, now)?;
+                if let Some(alert) = alert {
+                    alert::raise(tx, Some(run_id), &alert, &channels, now)?;
+                }
+                if event == IntentEvent::TermsDiffer {
+                    let reason = outcome.unwrap_or_else(|| "the broker holds our order under other terms".to_owned());
+                    let halt = Halt { kind: HaltKind::Conflict, reason, numbers: Vec::new(), since: now, until: None };
+                    halt::set(tx, &halt, Some(run_id))?;
+                }
+                Ok(state)
+            })
+            .await?;
+        Ok(if state.is_settled() { Progress::Settled } else { Progress::Waits })
+    }
+
+    fn alert_of(&self, stored: &StoredIntent, event: IntentEvent, outcome: Option<&str>) -> Option<Alert> {
+        let symbol = stored.intent.action.symbol();
+        let why = outcome.unwrap_or("no reason given");
+        let reason = &stored.intent.reason;
+        match event {
+            IntentEvent::Refused => Some(
+                Alert::new(
+                    AlertLevel::Warning,
+                    "order.rejected",
+                    format!("{symbol}: the broker refused ({reason}): {why}"),
+                )
+                .about(symbol),
+            ),
+            IntentEvent::TermsDiffer => Some(
+                Alert::new(
+                    AlertLevel::Critical,
+                    "order.conflicted",
+                    format!("{symbol}: the broker holds our order under other terms; entries are halted"),
+                )
+                .about(symbol)
+                .with_body(why),
+            ),
+            IntentEvent::AbsentTooLate => Some(
+                Alert::new(AlertLevel::Warning, "order.abandoned", format!("{symbol}: not sent in time ({reason})"))
+                    .about(symbol),
+            ),
+            IntentEvent::Sending
+            | IntentEvent::AnswerLost
+            | IntentEvent::Acknowledged
+            | IntentEvent::Ended
+            | IntentEvent::Expired => None,
+        }
+    }
+
+    /// What an error of the broker means for the intent. Only an unknown outcome changes its state
+    /// without settling it.
+    async fn after_error(&self, stored: &StoredIntent, error: BrokerError) -> Result<Progress, LinkError> {
+        match error {
+            BrokerError::Rejected { reason, .. } => {
+                self.settle(stored, IntentEvent::Refused, Some(reason), Vec::new()).await
+            }
+            BrokerError::Unknown { reason, .. } => {
+                self.settle(stored, IntentEvent::AnswerLost, Some(reason), Vec::new()).await
+            }
+            BrokerError::Retryable { reason, .. } => {
+                tracing::warn!(intent_id = stored.intent_id, %reason, "intent.waits");
+                Ok(Progress::Waits)
+            }
+            BrokerError::Duplicate { client_order_id, .. } => {
+                tracing::warn!(intent_id = stored.intent_id, %client_order_id, "intent.duplicate");
+                Ok(Progress::Waits)
+            }
+        }
+    }
+
+    async fn submit(&self, stored: &StoredIntent, ticket: &OrderTicket) -> Result<Progress, LinkError> {
+        if stored.state != IntentState::Pending {
+            match self.look_up(stored, ticket).await? {
+                LookUp::Found(progress) => return Ok(progress),
+                LookUp::Absent => {}
+            }
+        }
+        let approved = match self.approve(stored, ticket).await? {
+            Ok(approved) => approved,
+            Err(error) => return self.settle_unapproved(stored, &error.to_string()).await,
+        };
+        if self.begin(stored).await? == IntentState::Abandoned {
+            return Ok(Progress::Settled);
+        }
+        self.send(stored, &approved).await
+    }
+
+    /// Has risk review the order again: an entry against its stored verdict, everything else against
+    /// what the account holds now.
+    async fn approve(
+        &self,
+        stored: &StoredIntent,
+        ticket: &OrderTicket,
+    ) -> Result<Result<Approved<OrderTicket>, ApprovalError>, LinkError> {
+        let ticket = ticket.clone();
+        Ok(match (stored.intent.purpose, &stored.verdict) {
+            (Purpose::Enter, Some(verdict)) => approve_entry(ticket, verdict),
+            (Purpose::Enter, None) => Err(ApprovalError::Refused { check: None }),
+            (Purpose::Protect, _) => {
+                let held = self.held(ticket.symbol).await?;
+                approve_protection(ticket, held)
+            }
+            (Purpose::Exit | Purpose::CancelEntry | Purpose::Adjust, _) => {
+                let held = self.held(ticket.symbol).await?;
+                approve_exit(ticket, held)
+            }
+        })
+    }
+
+    /// What the account holds of a symbol now; negative for a short position.
+    async fn held(&self, symbol: Symbol) -> Result<Quantity, LinkError> {
+        let positions = self.broker().positions().await?;
+        let held = positions.iter().find(|position| position.symbol == symbol);
+        Ok(held.map_or(Quantity::ZERO, |position| position.quantity))
+    }
+
+    /// An order that risk's stored verdict does not cover is never sent; it was pending until now.
+    async fn settle_unapproved(&self, stored: &StoredIntent, why: &str) -> Result<Progress, LinkError> {
+        let event =
+            if stored.state == IntentState::Pending { IntentEvent::Expired } else { IntentEvent::AbsentTooLate };
+        self.settle(stored, event, Some(why.to_owned()), Vec::new()).await
+    }
+
+    async fn send(&self, stored: &StoredIntent, approved: &Approved<OrderTicket>) -> Result<Progress, LinkError> {
+        let mut wait = TRY_WAIT;
+        for attempt in 1..=TRIES_MAX {
+            match self.broker().submit(approved).await {
+                Ok(orders) => return self.settle(stored, IntentEvent::Acknowledged, None, orders).await,
+                Err(BrokerError::Retryable { reason, .. }) if attempt < TRIES_MAX => {
+                    tracing::warn!(intent_id = stored.intent_id, attempt, %reason, "order.retried");
+                    let clock = &self.sources.clock;
+                    clock.sleep_until(clock.wall().after(wait)).await;
+                    wait *= 2;
+                }
+                Err(BrokerError::Duplicate { .. }) => {
+                    return match self.look_up(stored, approved.get()).await? {
+                        LookUp::Found(progress) => Ok(progress),
+                        LookUp::Absent => Ok(Progress::Waits),
+                    };
+                }
+                Err(error) => return self.after_error(stored, error).await,
+            }
+        }
+        Ok(Progress::Waits)
+    }
+
+    /// Asks the broker whether it has the order, and takes over what it shows.
+    async fn look_up(&self, stored: &StoredIntent, ticket: &OrderTicket) -> Result<LookUp, LinkError> {
+        let orders = self.broker().orders_by_client_id(&ticket.client_order_id).await?;
+        let Some(parent) = orders.first() else {
+            let now = self.sources.clock.wall();
+            let Some(why) = self.sources.ledger.read(|conn| too_late(conn, stored, now))? else {
+                return Ok(LookUp::Absent);
+            };
+            // The first answer may have come before a slow accept: the second look settles it.
+            let event = match stored.state {
+                IntentState::Unknown => IntentEvent::AbsentTooLate,
+                _ => IntentEvent::AnswerLost,
+            };
+            return Ok(LookUp::Found(self.settle(stored, event, Some(why), Vec::new()).await?));
+        };
+        let same = parent.has_terms_of(ticket);
+        let event = if same { IntentEvent::Acknowledged } else { IntentEvent::TermsDiffer };
+        let outcome = (!same).then(|| {
+            let OrderTicket { side, quantity, symbol, .. } = ticket;
+            let (found_side, found) = (parent.side.as_str(), parent.quantity);
+            format!("sent {} {quantity} {symbol}, found {found_side} {found} {}", side.as_str(), parent.symbol)
+        });
+        Ok(LookUp::Found(self.settle(stored, event, outcome, orders).await?))
+    }
+
+    async fn cancel(&self, stored: &StoredIntent, broker_order_id: &str) -> Result<Progress, LinkError> {
+        if self.begin(stored).await? == IntentState::Abandoned {
+            return Ok(Progress::Settled);
+        }
+        match self.broker().cancel(broker_order_id).await {
+            Ok(()) => {
+                let orders = self.broker().orders(&[broker_order_id.to_owned()]).await?;
+                self.settle(stored, IntentEvent::Ended, None, orders).await
+            }
+            // It ended in another way before the cancel arrived: there is nothing left to cancel.
+            Err(BrokerError::Rejected { reason, .. }) => {
+                let orders = self.broker().orders(&[broker_order_id.to_owned()]).await?;
+                self.settle(stored, IntentEvent::Ended, Some(reason), orders).await
+            }
+            Err(error) => self.after_error(stored, error).await,
+        }
+    }
+
+    /// Cancels what works in the symbol, awaits that, and closes what is really there.
+    ///
+    /// The order's name carries a revision that counts the orders sent before it under this intent,
+    /// so a close that was overtaken by a late fill can be followed by another.
+    async fn close(&self, stored: &StoredIntent, symbol: Symbol, id: &ClientOrderId) -> Result<Progress, LinkError> {
+        if self.begin(stored).await? == IntentState::Abandoned {
+            return Ok(Progress::Settled);
+        }
+        for revision in 0..CLOSE_ROUNDS_MAX {
+            let id = id.with_revision(revision);
+            let sent = self.broker().orders_by_client_id(&id).await?;
+            if let Some(order) = sent.first() {
+                if !order.status.is_terminal() {
+                    return self.settle(stored, IntentEvent::Acknowledged, None, sent).await;
+                }
+                self.record(sent).await?;
+                continue;
+            }
+            if !self.cancel_all(symbol).await? {
+                return Ok(Progress::Waits);
+            }
+            let held = self.held(symbol).await?;
+            if held.is_zero() {
+                let note = (revision == 0).then(|| "nothing was left to close".to_owned());
+                return self.settle(stored, IntentEvent::Ended, note, Vec::new()).await;
+            }
+            let approved = match approve_exit(exit_ticket(symbol, held, id), held) {
+                Ok(approved) => approved,
+                Err(error) => return self.settle_unapproved(stored, &error.to_string()).await,
+            };
+            match self.broker().submit(&approved).await {
+                Ok(orders) if orders.first().is_some_and(|order| !order.status.is_terminal()) => {
+                    return self.settle(stored, IntentEvent::Acknowledged, None, orders).await;
+                }
+                Ok(orders) => self.record(orders).await?,
+                // The position changed between the look and the order: look again.
+                Err(BrokerError::Rejected { reason, .. }) if revision + 1 < CLOSE_ROUNDS_MAX => {
+                    tracing::warn!(%symbol, %reason, "close.refused");
+                }
+                Err(error) => return self.after_error(stored, error).await,
+            }
+        }
+        if self.held(symbol).await?.is_zero() {
+            return self.settle(stored, IntentEvent::Ended, None, Vec::new()).await;
+        }
+        let why = format!("{CLOSE_ROUNDS_MAX} orders did not close it; the monitor tries again");
+        self.settle(stored, IntentEvent::Refused, Some(why), Vec::new()).await
+    }
+
+    async fn record(&self, orders: Vec<Order>) -> Result<(), LedgerError> {
+        let now = self.sources.clock.wall();
+        let account = self.account();
+        self.sources.ledger.write(move |tx| order::record(tx, &account, &orders, now)).await?;
+        Ok(())
+    }
+
+    /// Our orders of a symbol that are not terminal; those of another hand in the account are left alone.
+    async fn working(&self, symbol: Symbol) -> Result<Vec<Order>, LinkError> {
+        let mut working = self.broker().open_orders().await?;
+        let ledger_id = &self.sources.ledger.meta().ledger_id;
+        working.retain(|order| {
+            order.symbol == symbol && order.parent.as_ref().unwrap_or(&order.client_order_id).belongs_to(ledger_id)
+        });
+        Ok(working)
+    }
+
+    /// Cancels our working orders of a symbol; whether the broker has confirmed them all.
+    async fn cancel_all(&self, symbol: Symbol) -> Result<bool, LinkError> {
+        let clock = &self.sources.clock;
+        for _ in 0..CANCEL_LOOKS_MAX {
+            let working = self.working(symbol).await?;
+            // A leg that is held back goes with its parent.
+            for order in working.iter().filter(|order| order.status != OrderStatus::Held) {
+                match self.broker().cancel(&order.broker_order_id).await {
+                    // Refused: it ended meanwhile, or its group is on its way out. The next look tells.
+                    Ok(()) | Err(BrokerError::Rejected { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let left = self.working(symbol).await?;
+            if left.is_empty() {
+                return Ok(true);
+            }
+            clock.sleep_until(clock.wall().after(TRY_WAIT)).await;
+        }
+        Ok(false)
+    }
+}
+
+/// What a look-up of an order's name came to.
+enum LookUp {
+    /// The intent's state follows from what was found, or from its absence.
+    Found(Progress),
+    /// The broker does not know the order, and it may still be sent.
+    Absent,
+}
+
+/// Why an intent must not be sent any more, if so: its time is over, or it would open a position while
+/// a latch holds or after the session's flatten has begun.
+fn too_late(conn: &Connection, stored: &StoredIntent, now: Timestamp) -> Result<Option<String>, LedgerError> {
+    if let Some(until) = stored.intent.valid_until.filter(|until| *until <= now) {
+        return Ok(Some(format!("it was valid until {until}")));
+    }
+    if !stored.intent.purpose.opens() {
+        return Ok(None);
+    }
+    if let Some(halt) = halt::in_force(conn, now)?.first() {
+        return Ok(Some(format!("entries are halted: {}", halt.reason)));
+    }
+    if let Some(session) = stored.session
+        && run::flatten_begun(conn, session)?
+    {
+        return Ok(Some("the session's flatten has begun".to_owned()));
+    }
+    Ok(None)
+}

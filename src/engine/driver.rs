@@ -1,0 +1,348 @@
+//! The loop that looks at what is due, and starts it.
+//!
+//! It sleeps until the next instant at which the ledger can have something to do, at most a second on
+//! the system's clock, and looks again. On a simulated clock the sleep is what moves the time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::phase::{Phase, PhaseInputs, phase};
+use daybook_core::risk::{Halt, HaltKind};
+use daybook_core::time::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::bus;
+use super::health::Health;
+use super::runner::{alert_of_ended, alert_of_lost};
+use super::{Execution, Parts, commands, runner};
+use crate::ledger::event::{self, Event, EventLevel};
+use crate::ledger::run::{self, ClaimedRun, LookInput, Trigger};
+use crate::ledger::{LedgerError, alert, command, halt, meta, phase as phase_rows};
+
+/// The longest sleep on the system's clock: timers stop while a machine is suspended.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// A difference between the wall clock and the monotonic one that is recorded as a step.
+const STEP_MIN_MS: i64 = 2_000;
+
+/// A step back that stops new entries until the clock is where it was.
+const STEP_BACK_MAX_MS: i64 = 60_000;
+
+/// What ends the loop, beside an error of the ledger, and who is told that it turns.
+#[derive(Clone)]
+pub struct Limits {
+    /// Asks for a drain: nothing new is claimed, what runs is awaited.
+    pub stop: CancellationToken,
+    /// The instant at which a simulation is over.
+    pub until: Option<Timestamp>,
+    /// How long a drain waits for runs.
+    pub drain: Duration,
+    /// Called in every turn of the loop: the service manager's watchdog wants to hear of them.
+    pub on_turn: fn(),
+}
+
+/// How the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to stop.
+    Stopped,
+    /// The simulated clock has come to its end, and nothing is left to do.
+    Finished,
+}
+
+/// Drives the engine.
+pub struct Driver {
+    parts: Arc<Parts>,
+    limits: Limits,
+    nudge: Arc<Notify>,
+    live: Arc<Mutex<Vec<i64>>>,
+    tasks: TaskTracker,
+    /// The first error of a run's task: the ledger could not take its outcome.
+    failure: Arc<Mutex<Option<LedgerError>>>,
+    health: Health,
+    clocks: Option<(Timestamp, Duration)>,
+    phase: Option<Phase>,
+    next_at: Timestamp,
+}
+
+impl Driver {
+    /// A driver that a waker may `nudge`.
+    pub fn new(parts: Arc<Parts>, limits: Limits, nudge: Arc<Notify>) -> Self {
+        Self {
+            health: Health::new(&parts),
+            parts,
+            limits,
+            nudge,
+            live: Arc::default(),
+            tasks: TaskTracker::new(),
+            failure: Arc::default(),
+            clocks: None,
+            phase: None,
+            next_at: Timestamp(i64::MIN),
+        }
+    }
+
+    /// Takes over from a former life of the process: its claimed runs wait again, its runs that decided
+    /// go on, and a reconcile with the broker comes before everything that could add to the risk.
+    pub async fn boot(&self) -> Result<(), LedgerError> {
+        let parts = self.parts.clone();
+        let now = parts.sources.clock.wall();
+        let session = parts.sources.calendar.session_date_at(now);
+        parts
+            .sources
+            .ledger
+            .clone()
+            .write(move |tx| {
+                for ended in run::recover(tx, now)? {
+                    alert::raise(tx, Some(ended.run_id), &alert_of_ended(&ended), &parts.channels, now)?;
+                }
+                alert::release_sending(tx)?;
+                run::sync_jobs(tx, &parts.definitions, now)?;
+                for job in parts.definitions.iter().filter(|job| job.runs_at_boot()) {
+                    run::add_run(tx, job, Trigger::Boot, session, None, now)?;
+                }
+                let message = format!("epoch {}", parts.epoch);
+                event::record(tx, &Event::new(now, EventLevel::Info, "scheduler.started", message))?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Runs until it is told to stop, the simulation is over, or the ledger fails.
+    pub async fn run(&mut self) -> Result<Ended, LedgerError> {
+        loop {
+            if self.limits.stop.is_cancelled() {
+                self.drain().await?;
+                return Ok(Ended::Stopped);
+            }
+            let now = self.parts.sources.clock.wall();
+            self.watch_clock(now).await?;
+            self.turn(now).await?;
+            (self.limits.on_turn)();
+            if let Some(error) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return Err(error);
+            }
+            if self.limits.until.is_some_and(|until| now >= until) {
+                self.drain().await?;
+                self.parts.bus.publish(bus::Event::Finished { at: now });
+                return Ok(Ended::Finished);
+            }
+            self.sleep().await;
+        }
+    }
+
+    /// One turn: everything that is due now.
+    async fn turn(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        if now >= self.next_at || self.has_commands()? {
+            while let Some(run) = self.look(now).await? {
+                match self.parts.execution {
+                    Execution::InTurn => runner::execute(&self.parts, run).await?,
+                    Execution::Concurrent => self.start(run),
+                }
+            }
+        }
+        if self.parts.execution == Execution::InTurn {
+            // On the system's clock the outbox has a task of its own: a slow channel delays no order.
+            let delivered = self.parts.outbox.deliver_due(now).await?;
+            if let Some(at) = delivered.next_at {
+                self.next_at = self.next_at.min(at);
+            }
+        }
+        self.health.check(&self.parts, now, self.tasks.len()).await
+    }
+
+    fn has_commands(&self) -> Result<bool, LedgerError> {
+        self.parts.sources.ledger.read(command::is_waiting)
+    }
+
+    /// Looks at what is due, in one transaction: commands, slots, ends of windows, the phase, and the
+    /// claim of one run.
+    async fn look(&mut self, now: Timestamp) -> Result<Option<ClaimedRun>, LedgerError> {
+        let parts = self.parts.clone();
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known_phase = self.phase;
+        let failed = self.health.failed(now);
+        let wall_us = self.parts.sources.clock.wall_us();
+        let now = Timestamp(wall_us.div_euclid(1_000));
+        // Between 0 and 999 by its definition.
+        let beyond_now_us = u32::try_from(wall_us.rem_euclid(1_000)).unwrap_or_default();
+        let (look, phase, halted_until) = self
+            .parts
+            .sources
+            .ledger
+            .write(move |tx| {
+                commands::take_all(tx, &parts, now)?;
+                let look = run::look(
+                    tx,
+                    &LookInput {
+                        now,
+                        beyond_now_us,
+                        jobs: &parts.definitions,
+                        calendar: &parts.sources.calendar,
+                        live: &live,
+                        epoch: parts.epoch,
+                        config_hash: &parts.config_hash,
+                    },
+                )?;
+                for ended in &look.ended {
+                    alert::raise(tx, Some(ended.run_id), &alert_of_ended(ended), &parts.channels, now)?;
+                }
+                for (job, missed) in &look.lost {
+                    alert::raise(tx, None, &alert_of_lost(job, missed), &parts.channels, now)?;
+                }
+                let halts = halt::in_force(tx, now)?;
+                let market = parts.sources.calendar.phase_at(now);
+                let phase = phase(PhaseInputs { market, halted: !halts.is_empty(), failed, stopping: false });
+                if known_phase != Some(phase) {
+                    let reason = halts.first().map_or_else(|| market.to_string(), |halt| halt.reason.clone());
+                    phase_rows::change(tx, phase, &reason, now)?;
+                }
+                if parts.execution == Execution::InTurn {
+                    meta::set_simulated_now(tx, now)?;
+                }
+                Ok((look, phase, halts.iter().filter_map(|halt| halt.until).min()))
+            })
+            .await?;
+        self.note_phase(phase, now);
+        for ended in &look.ended {
+            tracing::warn!(run_id = ended.run_id, job = %ended.job, state = ?ended.state, reason = %ended.reason, "run.ended");
+        }
+        let boundary = next_boundary(&self.parts, now);
+        self.next_at =
+            [look.next_at, halted_until, boundary].into_iter().flatten().min().unwrap_or_else(|| now.after(SLEEP_MAX));
+        if let Some(run) = &look.claimed {
+            self.next_at = self.next_at.min(now);
+            tracing::debug!(run_id = run.run_id, job = %run.job, slot = %run.slot, attempt = run.attempt, "run.claimed");
+        }
+        Ok(look.claimed)
+    }
+
+    fn note_phase(&mut self, phase: Phase, at: Timestamp) {
+        if let Some(from) = self.phase.replace(phase)
+            && from != phase
+        {
+            tracing::info!(%from, to = %phase, "phase.changed");
+            self.parts.bus.publish(bus::Event::PhaseChanged { at, from, to: phase });
+        }
+    }
+
+    /// Starts a run beside the others.
+    fn start(&self, run: ClaimedRun) {
+        let (parts, live, failure) = (self.parts.clone(), self.live.clone(), self.failure.clone());
+        let nudge = self.nudge.clone();
+        let run_id = run.run_id;
+        live.lock().unwrap_or_else(PoisonError::into_inner).push(run_id);
+        self.tasks.spawn(async move {
+            let outcome = runner::execute(&parts, run).await;
+            live.lock().unwrap_or_else(PoisonError::into_inner).retain(|live| *live != run_id);
+            if let Err(error) = outcome {
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+            parts.outbox.nudge();
+            nudge.notify_one();
+        });
+        self.next_looks_at_once();
+    }
+
+    /// A run that ends may let another of its job start.
+    fn next_looks_at_once(&self) {
+        self.nudge.notify_one();
+    }
+
+    async fn sleep(&mut self) {
+        let clock = &self.parts.sources.clock;
+        let now = clock.wall();
+        match self.parts.execution {
+            Execution::InTurn => {
+                let next = self.limits.until.map_or(self.next_at, |until| self.next_at.min(until));
+                tokio::select! {
+                    () = clock.sleep_until(next.max(now)) => {}
+                    () = self.limits.stop.cancelled() => {}
+                }
+            }
+            Execution::Concurrent => {
+                let next = self.next_at.min(now.after(SLEEP_MAX));
+                tokio::select! {
+                    () = clock.sleep_until(next) => {}
+                    () = self.nudge.notified() => {
+                        // A run may have ended, or the waker looks after a timer that was lost.
+                        self.next_at = self.next_at.min(clock.wall());
+                    }
+                    () = self.limits.stop.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    /// Compares the two clocks: a step of the wall clock is recorded, and a step back far enough stops
+    /// new entries until the clock is where it was.
+    async fn watch_clock(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        let monotonic = self.parts.sources.clock.monotonic();
+        let Some((wall_before, monotonic_before)) = self.clocks.replace((now, monotonic)) else { return Ok(()) };
+        let expected = wall_before.after(monotonic.saturating_sub(monotonic_before));
+        let step_ms = now.0 - expected.0;
+        if step_ms.abs() < STEP_MIN_MS {
+            return Ok(());
+        }
+        let message = format!("the wall clock stepped by {:.1} s", step_ms as f64 / 1000.0);
+        tracing::warn!(step_ms, "clock.stepped");
+        self.next_at = self.next_at.min(now);
+        let channels = self.parts.channels.clone();
+        self.parts
+            .sources
+            .ledger
+            .write(move |tx| {
+                event::record(tx, &Event::new(now, EventLevel::Warning, "clock.stepped", message.clone()))?;
+                if step_ms < -STEP_BACK_MAX_MS {
+                    let halt = Halt {
+                        kind: HaltKind::ClockStep,
+                        reason: message.clone(),
+                        numbers: Vec::new(),
+                        since: now,
+                        until: Some(expected),
+                    };
+                    halt::set(tx, &halt, None)?;
+                    let subject = format!("{message}: no new entries until {expected}");
+                    alert::raise(
+                        tx,
+                        None,
+                        &Alert::new(AlertLevel::Critical, "clock.stepped", subject),
+                        &channels,
+                        now,
+                    )?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Waits for what runs, sends what stands in the outbox once, and records the end.
+    async fn drain(&mut self) -> Result<(), LedgerError> {
+        self.tasks.close();
+        if tokio::time::timeout(self.limits.drain, self.tasks.wait()).await.is_err() {
+            tracing::warn!(runs = self.tasks.len(), "drain.timed_out");
+        }
+        let now = self.parts.sources.clock.wall();
+        self.parts.outbox.deliver_due(now).await?;
+        self.note_phase(Phase::Stopped, now);
+        self.parts
+            .sources
+            .ledger
+            .write(move |tx| {
+                phase_rows::change(tx, Phase::Stopped, "the scheduler stopped", now)?;
+                event::record(tx, &Event::new(now, EventLevel::Info, "scheduler.stopped", "drained"))?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// The next instant at which the exchange's phase changes.
+fn next_boundary(parts: &Parts, now: Timestamp) -> Option<Timestamp> {
+    let calendar = &parts.sources.calendar;
+    let today = calendar.session_date_at(now).and_then(|date| calendar.session(date))?;
+    [today.pre_open, today.open, today.close, today.post_close].into_iter().find(|at| *at > now)
+}

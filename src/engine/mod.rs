@@ -1,0 +1,90 @@
+//! Runs jobs: plans their slots, claims their runs, commits their decisions, sends their effects.
+//!
+//! ```text
+//! planner: what is due?  ──►  runner: gather ─► decide ─► commit  ──►  dispatcher: send, by key
+//!        ledger::run::look                          one transaction             ledger::trading
+//! ```
+//!
+//! The ledger decides what is due; the [`driver`] only looks, at the latest once a second. A run takes
+//! no hints from a former life of the process, so a restart and an ordinary minute are one path.
+
+pub mod audit;
+pub mod broker_link;
+pub mod bus;
+mod chores;
+pub mod commands;
+pub mod dispatcher;
+pub mod driver;
+mod health;
+pub mod job;
+mod runner;
+pub mod supervisor;
+pub mod verify;
+pub mod waker;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use daybook_core::schedule::{JobDefinition, JobKind};
+
+use self::bus::Bus;
+use self::dispatcher::Dispatcher;
+use self::job::{AnyJob, Sources};
+use self::supervisor::Failures;
+use crate::config::Settings;
+use crate::outbox::Outbox;
+
+/// The decisions of every kind of job.
+pub type JobTable = BTreeMap<JobKind, Arc<dyn AnyJob>>;
+
+/// How runs are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Execution {
+    /// Each in a task of its own, beside the others: on the system's clock.
+    Concurrent,
+    /// One after another, in the order in which they were claimed: on a simulated clock, where it
+    /// makes two runs of the same days the same.
+    InTurn,
+}
+
+/// Everything that the engine is made of; the binaries put it together.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where facts come from.
+    pub sources: Sources,
+    /// The settings in force.
+    pub settings: Arc<Settings>,
+    /// Their hash, which every run carries.
+    pub config_hash: Arc<str>,
+    /// The jobs in force.
+    pub definitions: Arc<[JobDefinition]>,
+    /// What each kind of job does.
+    pub jobs: Arc<JobTable>,
+    /// The ledger's identity.
+    pub ledger_id: Arc<str>,
+    /// The lease under which this process writes.
+    pub epoch: i64,
+    /// The names of the channels that are told.
+    pub channels: Arc<[String]>,
+    /// Sends what stands in the outbox.
+    pub outbox: Arc<Outbox>,
+    /// The folder for copies of the ledger.
+    pub backups: Arc<Path>,
+    /// Where it says what happens.
+    pub bus: Bus,
+    /// Which of the tasks beside the driver have failed for good.
+    pub failures: Failures,
+    /// How runs are executed.
+    pub execution: Execution,
+}
+
+impl Parts {
+    fn dispatcher(&self) -> Dispatcher {
+        Dispatcher::new(self.sources.clone(), self.channels.clone())
+    }
+
+    fn definition(&self, job: &str) -> Option<&JobDefinition> {
+        self.definitions.iter().find(|definition| definition.name == job)
+    }
+}

@@ -1,0 +1,342 @@
+//! Looks for signals among the session's candidates, has risk review them, and enters.
+//!
+//! Gathers: the bars of each candidate since the pre-market, what it is measured against, its quote; the
+//! account. One symbol that fails does not touch the others. Decides: the strategies on each symbol,
+//! [`risk::enter`](daybook_core::risk::enter()) on their signals, and
+//! [`analysis::choose_pace`](daybook_core::analysis::choose_pace()) on the market's volatility.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::analysis::{
+    RegimeSettings, choose_pace, latest_atr, realised_volatility, relative_volume, volume_through,
+};
+use daybook_core::calendar::Session;
+use daybook_core::decision::{Decision, EquityPoint, Mark};
+use daybook_core::market::{Bar, Quote, Symbol, Timeframe, aggregate};
+use daybook_core::money::{Bps, Money, Price};
+use daybook_core::order::{OrderRole, Purpose};
+use daybook_core::risk::{Commitment, RiskFacts, SymbolFacts, enter};
+use daybook_core::schedule::{JobKind, Pace};
+use daybook_core::strategy::{Evaluation, SymbolView, strategies};
+use daybook_core::time::Timestamp;
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::account;
+use crate::config::AnalysisParameters;
+use crate::engine::broker_link::BrokerView;
+use crate::engine::job::{BarSet, Job, Sources, Terms};
+use crate::ledger::fill::{self, SessionResult};
+use crate::ledger::{LedgerError, bar, equity, halt, intent, run, signal};
+
+/// Sessions that the average true range is measured over, and one more for the close before the first.
+const DAILY_BARS: usize = 15;
+const ATR_SESSIONS: usize = 14;
+
+/// The bars that volatility is measured by.
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+/// Sessions whose volume by the same time of day is the usual one.
+const USUAL_SESSIONS: usize = 5;
+
+/// The job of kind `analysis`.
+#[derive(Debug)]
+pub struct Analysis;
+
+/// What the analysis knows. The bars are rows of their own and stand here by reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnalysisFacts {
+    pace: Pace,
+    symbols: Vec<SymbolInput>,
+    /// Symbols that could not be gathered, and why.
+    failures: Vec<Failure>,
+    risk: RiskFacts,
+    #[serde(skip)]
+    bars: BarSet,
+}
+
+/// A symbol beside its bars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct SymbolInput {
+    symbol: Symbol,
+    quote: Option<Quote>,
+    previous_close: Option<Price>,
+    daily_atr: Option<Price>,
+    relative_volume: Option<Bps>,
+    entries_today: u32,
+}
+
+/// A symbol that could not be gathered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Failure {
+    symbol: Symbol,
+    reason: String,
+}
+
+#[async_trait]
+impl Job for Analysis {
+    type Facts = AnalysisFacts;
+
+    async fn gather(&self, sources: &Sources, terms: &Terms) -> anyhow::Result<AnalysisFacts> {
+        let session = terms.session()?;
+        let view = sources.broker.look().await?;
+        let (candidates, entered, pace) = sources.ledger.read(|conn| {
+            Ok((
+                signal::candidates(conn, session.date)?,
+                intent::symbols_entered(conn, session.date)?,
+                run::pace(conn, &terms.job)?,
+            ))
+        })?;
+        let symbols: Vec<Symbol> = candidates.iter().map(|candidate| candidate.symbol).collect();
+        let limit = terms.settings.analysis.concurrency;
+        let (gathered, failures) = gather_symbols(sources, session, view.as_of, &symbols, limit).await;
+        let (mut inputs, mut bars) = (Vec::new(), BarSet::new());
+        for (mut input, series) in gathered {
+            input.entries_today = u32::from(entered.contains(&input.symbol));
+            bars.insert(input.symbol, series);
+            inputs.push(input);
+        }
+        let facts = inputs.iter().map(|input| symbol_facts(input, &bars, session)).collect();
+        let held = view.positions.iter().map(|position| position.symbol);
+        let marks = account::marks(sources, held, view.as_of).await;
+        let warm_up = terms.settings.risk.warm_up_cycles;
+        let account = &sources.ledger.meta().account;
+        let risk =
+            sources.ledger.read(|conn| risk_facts(conn, account, session, &view, &marks, entered, facts, warm_up))?;
+        Ok(AnalysisFacts { pace, symbols: inputs, failures, risk, bars })
+    }
+
+    fn decide(&self, facts: &AnalysisFacts, terms: &Terms) -> anyhow::Result<Decision> {
+        let settings = &terms.settings;
+        let AnalysisParameters { strategies: chosen } = terms.parameters()?;
+        let mut strategies = strategies(&settings.strategies);
+        strategies.retain(|strategy| chosen.is_empty() || chosen.iter().any(|name| name == strategy.name()));
+        let mut signals = Vec::new();
+        let mut volatilities = Vec::new();
+        for input in &facts.symbols {
+            let bars = facts.bars.get(&input.symbol).map_or(&[][..], Vec::as_slice);
+            let view = SymbolView {
+                symbol: input.symbol,
+                session: facts.risk.session,
+                as_of: facts.risk.as_of,
+                bars,
+                quote: input.quote,
+                previous_close: input.previous_close,
+                daily_atr: input.daily_atr,
+                relative_volume: input.relative_volume,
+                entries_today: input.entries_today,
+            };
+            for strategy in &strategies {
+                if let Evaluation::Signal(signal) = strategy.evaluate(&view) {
+                    signals.push(signal);
+                }
+            }
+            volatilities.extend(volatility(&view, &settings.analysis.regime)?);
+        }
+        let count = signals.len();
+        let entries = enter(signals, &facts.risk, &settings.risk, &terms.origin(), 0).context("sizing an entry")?;
+        let pace = choose_pace(facts.pace, &volatilities, &settings.analysis.regime);
+        let refused = entries.reviews.iter().filter(|review| review.verdict.refused_by.is_some()).count();
+        Ok(Decision {
+            summary: format!(
+                "{} symbols, {count} signals, {} entries, {refused} refused, pace {}",
+                facts.symbols.len(),
+                entries.intents.len(),
+                pace.pace.as_str(),
+            ),
+            reviews: entries.reviews,
+            intents: entries.intents,
+            pace: Some(pace),
+            alerts: facts.failures.iter().map(alert_of_failure).collect(),
+            ..Decision::default()
+        })
+    }
+
+    fn bars<'a>(&self, facts: &'a AnalysisFacts) -> Option<&'a BarSet> {
+        Some(&facts.bars)
+    }
+
+    fn attach_bars(&self, facts: &mut AnalysisFacts, bars: BarSet) {
+        facts.bars = bars;
+    }
+}
+
+/// The realised volatility of a symbol's latest five-minute bars, if there are enough of them.
+fn volatility(view: &SymbolView<'_>, settings: &RegimeSettings) -> anyhow::Result<Option<f64>> {
+    let buckets = aggregate(view.regular_bars(), &view.session, Timeframe::M5)
+        .with_context(|| format!("aggregating the bars of {}", view.symbol))?;
+    let complete: Vec<Bar> =
+        buckets.iter().filter(|bucket| bucket.is_complete(view.as_of)).map(|bucket| bucket.bar).collect();
+    let enough = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    if complete.len() < enough(settings.bars_min) {
+        return Ok(None);
+    }
+    let recent = complete.len().saturating_sub(enough(settings.bars));
+    Ok(realised_volatility(&complete[recent..], FIVE_MINUTES))
+}
+
+fn alert_of_failure(failure: &Failure) -> Alert {
+    let Failure { symbol, reason } = failure;
+    Alert::new(AlertLevel::Warning, "symbol.failed", format!("{symbol} could not be analysed: {reason}")).about(*symbol)
+}
+
+/// Gathers symbols beside one another, at most `limit` at once; the answer is in the order of `symbols`.
+async fn gather_symbols(
+    sources: &Sources,
+    session: Session,
+    as_of: Timestamp,
+    symbols: &[Symbol],
+    limit: u32,
+) -> (Vec<(SymbolInput, Vec<Bar>)>, Vec<Failure>) {
+    let places = Arc::new(Semaphore::new(usize::try_from(limit.max(1)).unwrap_or(1)));
+    let mut tasks = JoinSet::new();
+    for (index, symbol) in symbols.iter().copied().enumerate() {
+        let (sources, places) = (sources.clone(), places.clone());
+        tasks.spawn(async move {
+            // The semaphore is never closed, so there is a place sooner or later.
+            let _place = places.acquire().await;
+            (index, symbol, gather_symbol(&sources, session, as_of, symbol).await)
+        });
+    }
+    let mut outcomes = Vec::with_capacity(symbols.len());
+    let mut failures = Vec::new();
+    while let Some(joined) = tasks.join_next().await {
+        match joined {
+            Ok((index, _, Ok(gathered))) => outcomes.push((index, gathered)),
+            Ok((_, symbol, Err(error))) => failures.push(Failure { symbol, reason: format!("{error:#}") }),
+            Err(panicked) => tracing::error!(%panicked, "symbol.panicked"),
+        }
+    }
+    outcomes.sort_by_key(|(index, _)| *index);
+    failures.sort_by_key(|failure| failure.symbol);
+    (outcomes.into_iter().map(|(_, gathered)| gathered).collect(), failures)
+}
+
+async fn gather_symbol(
+    sources: &Sources,
+    session: Session,
+    as_of: Timestamp,
+    symbol: Symbol,
+) -> anyhow::Result<(SymbolInput, Vec<Bar>)> {
+    // A bar that was recorded once is the fact; the feed is asked for what came after it.
+    let mut bars = sources.ledger.read(|conn| bar::range(conn, symbol, session.pre_open, as_of))?;
+    bars.retain(|bar| bar.minute_end() <= as_of);
+    let from = bars.last().map_or(session.pre_open, |bar| bar.minute_end());
+    bars.extend(sources.feed.minute_bars(symbol, from, as_of).await?);
+    let daily = sources.feed.daily_bars(symbol, DAILY_BARS, session.date).await?;
+    let input = SymbolInput {
+        symbol,
+        quote: sources.feed.quote(symbol, as_of).await?,
+        previous_close: daily.last().map(|bar| bar.close),
+        daily_atr: latest_atr(&daily, ATR_SESSIONS),
+        relative_volume: usual_volume(sources, session, as_of, symbol, &bars).await?,
+        entries_today: 0,
+    };
+    Ok((input, bars))
+}
+
+/// The session's volume so far against the mean of earlier sessions by the same time of day.
+async fn usual_volume(
+    sources: &Sources,
+    session: Session,
+    as_of: Timestamp,
+    symbol: Symbol,
+    bars: &[Bar],
+) -> anyhow::Result<Option<Bps>> {
+    let elapsed = as_of.since(session.open);
+    let mut earlier = Vec::with_capacity(USUAL_SESSIONS);
+    let mut date = session.date;
+    for _ in 0..USUAL_SESSIONS {
+        let Some(past) = sources.calendar.session_before(date) else { break };
+        let minutes = sources.feed.minute_bars(symbol, past.open, past.open.after(elapsed)).await?;
+        if !minutes.is_empty() {
+            earlier.push(volume_through(&minutes, &past, elapsed)?);
+        }
+        date = past.date;
+    }
+    Ok(relative_volume(volume_through(bars, &session, elapsed)?, &earlier))
+}
+
+fn symbol_facts(input: &SymbolInput, bars: &BarSet, session: Session) -> SymbolFacts {
+    let series = bars.get(&input.symbol).map_or(&[][..], Vec::as_slice);
+    let quoted = input.quote.and_then(|quote| {
+        let price = quote.midpoint().ok()?;
+        Some(Mark { symbol: input.symbol, price, at: quote.at })
+    });
+    let traded = series.last().map(|bar| Mark { symbol: input.symbol, price: bar.close, at: bar.minute_end() });
+    let in_session = series.iter().filter(|bar| bar.start >= session.open).count();
+    SymbolFacts { symbol: input.symbol, mark: quoted.or(traded), bars: u32::try_from(in_session).unwrap_or(u32::MAX) }
+}
+
+fn risk_facts(
+    conn: &Connection,
+    account: &str,
+    session: Session,
+    view: &BrokerView,
+    marks: &[Mark],
+    entered_today: Vec<Symbol>,
+    symbols: Vec<SymbolFacts>,
+    warm_up_cycles: u32,
+) -> Result<RiskFacts, LedgerError> {
+    let positions: Vec<Commitment> = account::open_positions(conn, account)?
+        .iter()
+        .map(|position| {
+            let price = marks.iter().find(|mark| mark.symbol == position.symbol).map(|mark| mark.price);
+            let value = price.and_then(|price| price.times(position.quantity).ok()).unwrap_or(position.cost);
+            Commitment { symbol: position.symbol, value }
+        })
+        .collect();
+    let SessionResult { realised, fees } = fill::session_result(conn, account, session.date)?;
+    let opening_equity = equity::opening(conn, session.date)?.unwrap_or(view.account.equity);
+    let exposure = Money(positions.iter().map(|held| held.value.0).fold(0, i64::saturating_add));
+    let day = view.account.equity.0.saturating_sub(opening_equity.0);
+    let equity = EquityPoint {
+        session: session.date,
+        at: view.as_of,
+        equity: view.account.equity,
+        opening_equity,
+        exposure,
+        realised,
+        unrealised: Money(day.saturating_sub(realised.0).saturating_add(fees.0)),
+        fees,
+    };
+    Ok(RiskFacts {
+        as_of: view.as_of,
+        session,
+        halts: halt::in_force(conn, view.as_of)?,
+        equity,
+        buying_power: view.account.buying_power,
+        working_entries: working_entries(conn, view, &positions)?,
+        positions,
+        entered_today,
+        symbols,
+        analysis_cycles: run::decided_count(conn, JobKind::Analysis, warm_up_cycles)?,
+    })
+}
+
+/// Orders that wait to enter, and intents to enter that the broker has not answered.
+fn working_entries(
+    conn: &Connection,
+    view: &BrokerView,
+    positions: &[Commitment],
+) -> Result<Vec<Commitment>, LedgerError> {
+    let mut entries: Vec<Commitment> = view
+        .open_orders
+        .iter()
+        .filter(|order| order.role == OrderRole::Parent && positions.iter().all(|held| held.symbol != order.symbol))
+        .map(|order| Commitment { symbol: order.symbol, value: order.notional() })
+        .collect();
+    for stored in intent::unsettled(conn)? {
+        let symbol = stored.intent.action.symbol();
+        if stored.intent.purpose == Purpose::Enter && entries.iter().all(|entry| entry.symbol != symbol) {
+            entries.push(Commitment { symbol, value: Money::ZERO });
+        }
+    }
+    Ok(entries)
+}

@@ -1,0 +1,139 @@
+//! Does at the broker what a person asked for, on the path of every other decision.
+//!
+//! Gathers: the broker's positions and orders. Decides: what is to be closed and canceled, and the latch
+//! of an emergency stop.
+
+use anyhow::bail;
+use async_trait::async_trait;
+use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::decision::Decision;
+use daybook_core::market::Symbol;
+use daybook_core::order::{Action, BrokerPosition, Intent, Order, Purpose};
+use daybook_core::portfolio::{Position, PositionChange, PositionEvent};
+use daybook_core::risk::{Halt, HaltKind};
+use daybook_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::account;
+use crate::engine::commands::Trade;
+use crate::engine::job::{Job, Sources, Terms};
+
+/// The job of kind `operator`.
+#[derive(Debug)]
+pub struct Operator;
+
+/// What the account holds and what works in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorFacts {
+    as_of: Timestamp,
+    positions: Vec<BrokerPosition>,
+    recorded: Vec<Position>,
+    open_orders: Vec<Order>,
+}
+
+#[async_trait]
+impl Job for Operator {
+    type Facts = OperatorFacts;
+
+    async fn gather(&self, sources: &Sources, _terms: &Terms) -> anyhow::Result<OperatorFacts> {
+        let view = sources.broker.look().await?;
+        let recorded = sources.ledger.read(|conn| account::open_positions(conn, &sources.ledger.meta().account))?;
+        Ok(OperatorFacts { as_of: view.as_of, positions: view.positions, recorded, open_orders: view.open_orders })
+    }
+
+    fn decide(&self, facts: &OperatorFacts, terms: &Terms) -> anyhow::Result<Decision> {
+        let mut decision = match terms.parameters()? {
+            Trade::Close { symbol } => close(facts, terms, symbol, "closed by hand")?,
+            Trade::Cancel { order } => cancel(facts, order.as_deref())?,
+            Trade::StopEverything { reason } => stop_everything(facts, terms, &reason)?,
+        };
+        for (leg, intent) in (0..).zip(&mut decision.intents) {
+            intent.leg = leg;
+            if let Action::Close { client_order_id, .. } = &mut intent.action {
+                *client_order_id = terms.origin().client_order_id(leg);
+            }
+        }
+        Ok(decision)
+    }
+}
+
+fn close(facts: &OperatorFacts, terms: &Terms, symbol: Option<Symbol>, reason: &str) -> anyhow::Result<Decision> {
+    let chosen: Vec<Symbol> = facts
+        .positions
+        .iter()
+        .map(|position| position.symbol)
+        .filter(|held| symbol.is_none_or(|symbol| symbol == *held))
+        .collect();
+    if let Some(symbol) = symbol
+        && chosen.is_empty()
+    {
+        bail!("there is no position in {symbol}: `trade positions` shows what is held");
+    }
+    let intents = chosen.iter().map(|symbol| Intent {
+        leg: 0, // numbered by the caller
+        purpose: Purpose::Exit,
+        action: Action::Close { symbol: *symbol, client_order_id: terms.origin().client_order_id(0) },
+        valid_until: None,
+        reason: reason.to_owned(),
+    });
+    let recorded = chosen.iter().filter(|symbol| facts.recorded.iter().any(|position| position.symbol == **symbol));
+    Ok(Decision {
+        summary: format!("close {} positions", chosen.len()),
+        intents: intents.collect(),
+        positions: recorded
+            .map(|symbol| PositionChange {
+                symbol: *symbol,
+                event: PositionEvent::ExitBegun { reason: reason.to_owned() },
+            })
+            .collect(),
+        ..Decision::default()
+    })
+}
+
+fn cancel(facts: &OperatorFacts, order: Option<&str>) -> anyhow::Result<Decision> {
+    let chosen: Vec<&Order> = facts
+        .open_orders
+        .iter()
+        .filter(|open| match order {
+            Some(name) => open.broker_order_id == name || open.client_order_id.as_str() == name,
+            // A leg goes with its parent.
+            None => open.parent.is_none(),
+        })
+        .collect();
+    if let Some(name) = order
+        && chosen.is_empty()
+    {
+        bail!("there is no open order {name}: `trade orders` shows them");
+    }
+    let intents = chosen.iter().map(|open| Intent {
+        leg: 0, // numbered by the caller
+        purpose: Purpose::CancelEntry,
+        action: Action::Cancel { symbol: open.symbol, broker_order_id: open.broker_order_id.clone() },
+        valid_until: None,
+        reason: "canceled by hand".to_owned(),
+    });
+    Ok(Decision {
+        summary: format!("cancel {} orders", chosen.len()),
+        intents: intents.collect(),
+        ..Decision::default()
+    })
+}
+
+fn stop_everything(facts: &OperatorFacts, terms: &Terms, reason: &str) -> anyhow::Result<Decision> {
+    let mut decision = close(facts, terms, None, "emergency stop")?;
+    let held: Vec<Symbol> = facts.positions.iter().map(|position| position.symbol).collect();
+    let cancels = cancel(facts, None)?;
+    // Closing a position cancels what works in its symbol.
+    decision.intents.extend(cancels.intents.into_iter().filter(|intent| !held.contains(&intent.action.symbol())));
+    let reason = format!("emergency stop by hand: {reason}");
+    decision.summary = format!("{reason}; {} positions, {} intents", held.len(), decision.intents.len());
+    decision.alerts.push(Alert::new(AlertLevel::Critical, "risk.stopped", decision.summary.clone()));
+    decision.halts.push(Halt {
+        kind: HaltKind::EmergencyStop,
+        reason,
+        numbers: Vec::new(),
+        since: facts.as_of,
+        until: None,
+    });
+    Ok(decision)
+}

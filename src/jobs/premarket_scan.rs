@@ -1,0 +1,82 @@
+//! Ranks the universe and chooses the session's candidates.
+//!
+//! Gathers: each symbol's daily bars, its bars since the pre-market, its news. Decides:
+//! [`analysis::scan`](daybook_core::analysis::scan()).
+
+use async_trait::async_trait;
+use daybook_core::analysis::{ScanFeatures, ScanInput, scan};
+use daybook_core::decision::Decision;
+use daybook_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::config::ScanParameters;
+use crate::engine::job::{Job, Sources, Terms};
+use crate::ports::SymbolInfo;
+
+/// Daily bars that a symbol is measured by: four weeks, as the averages of volume and range have it.
+const DAILY_BARS: usize = 20;
+
+/// The job of kind `premarket-scan`.
+#[derive(Debug)]
+pub struct PremarketScan;
+
+/// What the scan knows of the universe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScanFacts {
+    as_of: Timestamp,
+    feed: String,
+    features: Vec<ScanFeatures>,
+    /// Symbols that could not be measured: too little history, or figures out of bounds.
+    unmeasured: u32,
+}
+
+#[async_trait]
+impl Job for PremarketScan {
+    type Facts = ScanFacts;
+
+    async fn gather(&self, sources: &Sources, terms: &Terms) -> anyhow::Result<ScanFacts> {
+        let session = terms.session()?;
+        let as_of = sources.clock.wall();
+        let mut facts = ScanFacts { as_of, feed: sources.feed.name().to_owned(), features: Vec::new(), unmeasured: 0 };
+        for SymbolInfo { symbol, .. } in sources.feed.universe().await? {
+            let daily = sources.feed.daily_bars(symbol, DAILY_BARS, session.date).await?;
+            let today = sources.feed.minute_bars(symbol, session.pre_open, as_of).await?;
+            let Some(last) = today.last().or(daily.last()).map(|bar| bar.close) else {
+                facts.unmeasured += 1;
+                continue;
+            };
+            let since = daily.last().map_or(session.pre_open, |bar| bar.start);
+            let news = sources.feed.news(symbol, since, as_of).await?;
+            let news = u32::try_from(news.len()).unwrap_or(u32::MAX);
+            match ScanFeatures::measure(&ScanInput { symbol, last, daily: &daily, today: &today, news }) {
+                Ok(features) => facts.features.push(features),
+                Err(why) => {
+                    tracing::debug!(%symbol, %why, "symbol.unmeasured");
+                    facts.unmeasured += 1;
+                }
+            }
+        }
+        Ok(facts)
+    }
+
+    fn decide(&self, facts: &ScanFacts, terms: &Terms) -> anyhow::Result<Decision> {
+        let ScanParameters { top } = terms.parameters()?;
+        let mut settings = terms.settings.scan.clone();
+        settings.top = top.unwrap_or(settings.top);
+        let result = scan(&facts.features, &settings);
+        let symbols = facts.features.len();
+        let unmeasured = match facts.unmeasured {
+            0 => String::new(),
+            count => format!(", {count} not measurable"),
+        };
+        Ok(Decision {
+            summary: format!(
+                "{} candidates of {symbols} symbols ({} passed the filters{unmeasured})",
+                result.candidates.len(),
+                result.passed
+            ),
+            candidates: Some(result.candidates),
+            ..Decision::default()
+        })
+    }
+}

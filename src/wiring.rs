@@ -1,0 +1,421 @@
+//! Puts the parts together: which ledger, which market, which broker, which channels.
+//!
+//! The binaries call this module; nothing else names a concrete adapter.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use daybook_core::calendar::Calendar;
+use daybook_core::schedule::JobDefinition;
+use daybook_core::time::{SessionDate, Timestamp};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::adapters::brokers::paper::{Durability, PaperBroker};
+use crate::adapters::channels::{EmailChannel, FileChannel, letterhead};
+use crate::adapters::clocks::{SimulatedClock, Speed, SystemClock};
+use crate::adapters::feeds::files::{BarsFeed, Series, merge, read_bars};
+use crate::adapters::feeds::simulated::SimulatedMarket;
+use crate::config::{Configuration, FeedKind, Settings};
+use crate::engine::broker_link::BrokerLink;
+use crate::engine::bus::Bus;
+use crate::engine::driver::{Driver, Ended, Limits};
+use crate::engine::job::Sources;
+use crate::engine::supervisor::{Failures, RestartPolicy, supervise};
+use crate::engine::{Execution, Parts, waker};
+use crate::ledger::settings::{self as versions, NewConfigVersion};
+use crate::ledger::{Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, meta};
+use crate::outbox::Outbox;
+use crate::ports::{Channel, Clock, MarketFeed};
+
+/// Sessions on the simulated clock.
+#[derive(Debug, Clone)]
+pub struct Simulation {
+    /// The first session.
+    pub from: SessionDate,
+    /// The last session.
+    pub to: SessionDate,
+    /// Simulated seconds a second, or as fast as it goes.
+    pub speed: Speed,
+    /// The bars that are replayed; `None`: the simulated market.
+    pub bars: Option<Arc<Series>>,
+}
+
+/// The ledger's lock and everything that works under it. Dropping it lets another process in.
+pub struct Wired {
+    /// What the engine is made of.
+    pub parts: Arc<Parts>,
+    /// The instant at which a simulation ends.
+    pub until: Option<Timestamp>,
+    /// The folder that every mail is also written to.
+    pub mails: PathBuf,
+    _lock: LedgerLock,
+}
+
+impl Wired {
+    /// The mails of ended sessions, in the order of their names.
+    ///
+    /// # Errors
+    /// If their folder cannot be read.
+    pub fn digests(&self) -> std::io::Result<Vec<PathBuf>> {
+        let mut digests: Vec<PathBuf> = match std::fs::read_dir(&self.mails) {
+            Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        digests.retain(|path| path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("-daily")));
+        digests.sort();
+        Ok(digests)
+    }
+}
+
+/// Wires a process on the system's clock: the configured feed, the paper broker, the configured channels.
+///
+/// # Errors
+/// If the ledger is held by another process or unusable, or a part cannot be built.
+pub async fn live(configuration: &Configuration, path: &Path) -> anyhow::Result<Wired> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let calendar = configuration.settings.calendar();
+    let new = NewLedger::live(&configuration.settings.account.name, clock.wall())?;
+    let feed = configured_feed(&configuration.settings, &calendar)?;
+    let mails = configuration.settings.notifications.folder.clone();
+    wire(configuration, path, new, clock, calendar, feed, &mails, Execution::Concurrent, None).await
+}
+
+/// Wires sessions on the simulated clock.
+///
+/// # Errors
+/// As [`live`]; also if the ledger holds another simulation, or these sessions already.
+pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &Simulation) -> anyhow::Result<Wired> {
+    let calendar = configuration.settings.calendar();
+    let (start, until) = bounds(&calendar, simulation)?;
+    let arguments = simulation.arguments(&configuration.settings);
+    let kind = if simulation.bars.is_some() { LedgerKind::Replay } else { LedgerKind::Simulation };
+    let new = NewLedger::simulated(kind, &configuration.settings.account.name, &arguments, start);
+    let reached = reached(path, &arguments)?;
+    if reached.is_some_and(|reached| reached >= until) {
+        return Err(AlreadyDone { path: path.to_owned(), from: simulation.from, to: simulation.to }.into());
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::new(reached.unwrap_or(start), simulation.speed));
+    let feed: Arc<dyn MarketFeed> = match &simulation.bars {
+        Some(series) => Arc::new(BarsFeed::new(
+            series.clone(),
+            calendar.clone(),
+            configuration.settings.market.files.quotes.clone(),
+        )),
+        None => Arc::new(SimulatedMarket::new(&configuration.settings.market.simulated, calendar.clone())),
+    };
+    let mails = path.with_extension("mail");
+    wire(configuration, path, new, clock, calendar, feed, &mails, Execution::InTurn, Some(until)).await
+}
+
+/// A simulation that the named ledger holds already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} holds the sessions {from} to {to} already, finished: name another file with --ledger to run them again",
+    path.display()
+)]
+pub struct AlreadyDone {
+    /// The ledger.
+    pub path: PathBuf,
+    /// The first session.
+    pub from: SessionDate,
+    /// The last session.
+    pub to: SessionDate,
+}
+
+impl Simulation {
+    /// What makes this simulation the same as another: they go on with each other's ledger.
+    #[must_use]
+    pub fn arguments(&self, settings: &Settings) -> String {
+        let market = match &self.bars {
+            Some(series) => format!("bars={}", fingerprint(series)),
+            None => format!("seed={}", settings.market.simulated.seed),
+        };
+        format!("{}..{} {market}", self.from, self.to)
+    }
+
+    /// The file that this simulation writes where none is named.
+    #[must_use]
+    pub fn ledger_name(&self, settings: &Settings) -> String {
+        let market = match &self.bars {
+            Some(series) => format!("bars-{}", &fingerprint(series)[..8]),
+            None => format!("seed-{}", settings.market.simulated.seed),
+        };
+        format!("{}_{}_{market}.db", self.from, self.to)
+    }
+}
+
+/// The file that a simulation writes: the one that is named, or one of its own beside the configured
+/// ledger. A simulation of its own file that was finished is made anew.
+///
+/// # Errors
+/// If the finished file cannot be removed.
+pub fn simulation_ledger(
+    configuration: &Configuration,
+    simulation: &Simulation,
+    named: Option<&Path>,
+) -> anyhow::Result<PathBuf> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let folder = configuration.settings.ledger.path.with_file_name("simulations");
+    let path = folder.join(simulation.ledger_name(&configuration.settings));
+    let (_, until) = bounds(&configuration.settings.calendar(), simulation)?;
+    let arguments = simulation.arguments(&configuration.settings);
+    if reached(&path, &arguments)?.is_some_and(|reached| reached >= until) {
+        let lock = LedgerLock::acquire(&path)?;
+        for extension in ["db", "db-wal", "db-shm", "paper.db", "paper.db-wal", "paper.db-shm"] {
+            match std::fs::remove_file(path.with_extension(extension)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("making {} anew", path.display()));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        for extension in ["mail", "backups"] {
+            match std::fs::remove_dir_all(path.with_extension(extension)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("making {} anew", path.display()));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        drop(lock);
+    }
+    Ok(path)
+}
+
+/// A hash of bars: the same rows in whatever files give the same.
+fn fingerprint(series: &Series) -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for (symbol, bars) in series {
+        hash.update(symbol.as_str());
+        for bar in bars {
+            for number in [bar.start.0, bar.open.0, bar.high.0, bar.low.0, bar.close.0, bar.volume.0] {
+                hash.update(number.to_le_bytes());
+            }
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The instants between which a simulation runs: local midnight before its first session, so that a
+/// night's jobs are part of it, to the one after its last.
+fn bounds(calendar: &Calendar, simulation: &Simulation) -> anyhow::Result<(Timestamp, Timestamp)> {
+    for date in [simulation.from, simulation.to] {
+        if !calendar.knows(date) {
+            bail!("{date} is outside {} to {}, which the calendar knows", calendar.first_date(), calendar.last_date());
+        }
+    }
+    if calendar.sessions(simulation.from, simulation.to).next().is_none() {
+        bail!("{} to {} holds no session of {}", simulation.from, simulation.to, calendar.name());
+    }
+    let midnight = |date: SessionDate| Timestamp::from_wall(date.0.and_time(chrono::NaiveTime::MIN), calendar.zone());
+    Ok((midnight(simulation.from), midnight(simulation.to.plus_days(1))))
+}
+
+/// Where the simulated clock of an existing ledger stands, if it is the same simulation.
+fn reached(path: &Path, arguments: &str) -> anyhow::Result<Option<Timestamp>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let ledger = match Ledger::open(path, &OpenOptions::existing()) {
+        // A file whose making was interrupted has nothing to go on with.
+        Err(LedgerError::NotALedger { what: "its making was interrupted", .. }) => return Ok(None),
+        opened => opened?,
+    };
+    if ledger.meta().kind == LedgerKind::Live {
+        return Ok(None); // opening it as a simulation says what is wrong
+    }
+    if ledger.meta().arguments.as_deref() != Some(arguments) {
+        bail!(
+            "{} holds another simulation ({}): name another file with --ledger",
+            path.display(),
+            ledger.meta().arguments.as_deref().unwrap_or("-")
+        );
+    }
+    Ok(ledger.read(meta::simulated_now)?)
+}
+
+fn configured_feed(settings: &Settings, calendar: &Calendar) -> anyhow::Result<Arc<dyn MarketFeed>> {
+    Ok(match settings.market.feed {
+        FeedKind::Simulated => Arc::new(SimulatedMarket::new(&settings.market.simulated, calendar.clone())),
+        FeedKind::Files => {
+            let files = &settings.market.files;
+            let series = read_series(&files.bars, files.skip_bad)?;
+            Arc::new(BarsFeed::new(Arc::new(series), calendar.clone(), files.quotes.clone()))
+        }
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]
+async fn wire(
+    configuration: &Configuration,
+    path: &Path,
+    new: NewLedger,
+    clock: Arc<dyn Clock>,
+    calendar: Calendar,
+    feed: Arc<dyn MarketFeed>,
+    mails: &Path,
+    execution: Execution,
+    until: Option<Timestamp>,
+) -> anyhow::Result<Wired> {
+    let settings = Arc::new(configuration.settings.clone());
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+    }
+    let lock = LedgerLock::acquire(path)?;
+    let ledger = Ledger::open_locked(&lock, &OpenOptions::create_or_open(new))?;
+    let holder = format!("pid {}", std::process::id());
+    let ledger = ledger.take_lease(&lock, &holder, clock.wall()).await?;
+    let epoch = ledger.epoch().unwrap_or_default();
+    let config_hash: Arc<str> = configuration.version.hash.as_str().into();
+    let version = NewConfigVersion {
+        hash: configuration.version.hash.clone(),
+        body: configuration.version.body.clone(),
+        origin: configuration.file.as_ref().map_or_else(|| "built in".to_owned(), |file| file.display().to_string()),
+        note: None,
+    };
+    let now = clock.wall();
+    ledger.write(move |tx| versions::record(tx, &version, now)).await?;
+
+    let durability = match execution {
+        Execution::Concurrent => Durability::PowerCut,
+        Execution::InTurn => Durability::Kill,
+    };
+    let broker = PaperBroker::open(
+        &path.with_extension("paper.db"),
+        durability,
+        settings.execution.paper.clone(),
+        feed.clone(),
+        clock.clone(),
+        calendar.clone(),
+    )?;
+    let channels = channels(&settings, mails)?;
+    let names: Arc<[String]> = channels.iter().map(|channel| channel.name().to_owned()).collect();
+    let broker = BrokerLink::new(Arc::new(broker), ledger.clone(), clock.clone(), names.clone());
+    let ledger_id: Arc<str> = ledger.meta().ledger_id.as_str().into();
+    let outbox = Arc::new(Outbox::new(ledger.clone(), clock.clone(), channels));
+    let parts = Parts {
+        sources: Sources { ledger, broker, feed, calendar: Arc::new(calendar), clock },
+        backups: backups(&settings, path, execution).into(),
+        settings,
+        config_hash,
+        definitions: configuration.jobs.iter().cloned().chain([JobDefinition::operator()]).collect(),
+        jobs: Arc::new(crate::jobs::table()),
+        ledger_id,
+        epoch,
+        channels: names,
+        outbox,
+        bus: Bus::default(),
+        failures: Failures::default(),
+        execution,
+    };
+    Ok(Wired { parts: Arc::new(parts), until, mails: mails.to_owned(), _lock: lock })
+}
+
+/// The channels that are told: files always, e-mail where it is configured.
+fn channels(settings: &Settings, mails: &Path) -> anyhow::Result<Vec<Arc<dyn Channel>>> {
+    let email = &settings.notifications.email;
+    let letterhead = letterhead(email)?;
+    let mut channels: Vec<Arc<dyn Channel>> = vec![Arc::new(FileChannel::new(mails.to_owned(), letterhead))];
+    if email.is_on() {
+        channels.push(Arc::new(EmailChannel::new(email)?));
+    }
+    Ok(channels)
+}
+
+/// Where copies of the ledger are kept: the configured folder, or beside a simulation's ledger.
+fn backups(settings: &Settings, path: &Path, execution: Execution) -> PathBuf {
+    match execution {
+        Execution::Concurrent => settings.backup_folder(),
+        Execution::InTurn => path.with_extension("backups"),
+    }
+}
+
+/// Reads minute bars from files.
+///
+/// # Errors
+/// If a file cannot be read, or holds bad rows that are not to be skipped: all of them are named.
+pub fn read_series(files: &[PathBuf], skip_bad: bool) -> anyhow::Result<Series> {
+    let mut series = Series::new();
+    for path in files {
+        let file = read_bars(path, None)?;
+        if file.bad_row_count > 0 {
+            for row in &file.bad_rows {
+                eprintln!("{}:{}: {}", path.display(), row.line, row.fault);
+            }
+            if !skip_bad {
+                bail!(
+                    "{} has {} bad rows of {}: mend them, or leave them out with --skip-bad",
+                    path.display(),
+                    file.bad_row_count,
+                    file.rows
+                );
+            }
+        }
+        merge(&mut series, file.series);
+    }
+    Ok(series)
+}
+
+/// Runs until the simulation is over or `stop` is asked for.
+///
+/// # Errors
+/// What the ledger could not take.
+pub async fn run(wired: &Wired, stop: CancellationToken, on_turn: fn()) -> anyhow::Result<Ended> {
+    let parts = wired.parts.clone();
+    let nudge = Arc::new(Notify::new());
+    let drain = parts.settings.scheduler.drain_timeout.as_duration();
+    let limits = Limits { stop: stop.clone(), until: wired.until, drain, on_turn };
+    let mut driver = Driver::new(parts.clone(), limits, nudge.clone());
+    driver.boot().await?;
+    let beside = CancellationToken::new();
+    let mut tasks = Vec::new();
+    if parts.execution == Execution::Concurrent {
+        let policy = restart_policy(&parts.settings);
+        let clock = parts.sources.clock.clone();
+        let (wake, stop_waker) = (nudge.clone(), beside.clone());
+        tasks.push(tokio::spawn(supervise(
+            "waker",
+            parts.clone(),
+            policy,
+            parts.failures.clone(),
+            beside.clone(),
+            move || waker::run(wake.clone(), clock.clone(), stop_waker.clone()),
+        )));
+        let (outbox, stop_outbox) = (parts.outbox.clone(), beside.clone());
+        tasks.push(tokio::spawn(supervise(
+            "outbox",
+            parts.clone(),
+            policy,
+            parts.failures.clone(),
+            beside.clone(),
+            move || {
+                let (outbox, stop) = (outbox.clone(), stop_outbox.clone());
+                async move { Ok(outbox.run(stop).await?) }
+            },
+        )));
+    }
+    let ended = driver.run().await;
+    beside.cancel();
+    for task in tasks {
+        // A task that panicked has said so through its supervisor.
+        drop(tokio::time::timeout(Duration::from_secs(5), task).await);
+    }
+    Ok(ended?)
+}
+
+fn restart_policy(settings: &Settings) -> RestartPolicy {
+    let restarts = &settings.scheduler.restarts;
+    RestartPolicy {
+        restarts_max: restarts.max,
+        backoff: restarts.backoff_first.as_duration(),
+        backoff_max: restarts.backoff_max.as_duration(),
+        cool_down: restarts.cool_down.as_duration(),
+    }
+}
