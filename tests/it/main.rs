@@ -2,6 +2,7 @@
 
 mod broker_contract;
 mod cli;
+mod cron;
 mod dependencies;
 mod layers;
 mod paper_broker;
