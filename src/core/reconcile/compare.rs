@@ -82,15 +82,25 @@ fn compare_intents(facts: &ReconcileFacts, findings: &mut Vec<Finding>) {
     for intent in &facts.intents {
         let Some(order) = by_key.get(&intent.client_order_id) else { continue };
         let has_ended = order.status.is_terminal();
-        let event = match intent.state {
-            IntentState::Acked if has_ended => IntentEvent::Ended,
-            IntentState::Submitting | IntentState::Unknown if has_ended => IntentEvent::Ended,
-            IntentState::Submitting | IntentState::Unknown | IntentState::Abandoned => IntentEvent::Acknowledged,
+        let mut move_on = |event| {
+            findings.push(Finding::Unsettled { client_order_id: intent.client_order_id.clone(), event });
+        };
+        match intent.state {
+            IntentState::Acked | IntentState::Submitting | IntentState::Unknown if has_ended => {
+                move_on(IntentEvent::Ended);
+            }
+            IntentState::Submitting | IntentState::Unknown => move_on(IntentEvent::Acknowledged),
+            IntentState::Abandoned => {
+                // It was accepted late, after it had been given up.
+                move_on(IntentEvent::Acknowledged);
+                if has_ended {
+                    move_on(IntentEvent::Ended);
+                }
+            }
             // What is acknowledged and works is as it should be; what is pending, the dispatcher is to
             // send, and its key tells it that it was sent already; a conflict is a person's to settle.
-            IntentState::Acked | IntentState::Pending | IntentState::Terminal | IntentState::Conflict => continue,
-        };
-        findings.push(Finding::Unsettled { client_order_id: intent.client_order_id.clone(), event });
+            IntentState::Acked | IntentState::Pending | IntentState::Terminal | IntentState::Conflict => {}
+        }
     }
 }
 

@@ -76,8 +76,7 @@ pub fn flatten(facts: &FlattenFacts) -> Decision {
         if is_held_by_us || is_in_flight(&facts.in_flight, *symbol, Purpose::CancelEntry) {
             continue;
         }
-        let ours = resting.entries.iter().filter(|order| order.is_of(&facts.origin.ledger_id));
-        for order in ours.chain(&resting.orphans) {
+        for order in resting.entries.iter().chain(&resting.orphans) {
             cancels += 1;
             plan.cancel(*symbol, &order.broker_order_id, "market close");
         }

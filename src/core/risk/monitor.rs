@@ -267,8 +267,11 @@ impl Run<'_> {
         let mut held = 0;
         for (symbol, resting) in at_broker {
             if resting.held.is_zero() {
-                self.cancel_entries(*symbol, resting, "emergency stop");
-                self.cancel_orphans(*symbol, resting);
+                if !is_in_flight(&self.facts.in_flight, *symbol, Purpose::CancelEntry) {
+                    for orders in [&resting.entries, &resting.foreign_entries, &resting.orphans] {
+                        self.plan.cancel_all(*symbol, orders, "emergency stop");
+                    }
+                }
             } else {
                 held += 1;
                 self.leave(*symbol, resting, "emergency stop");

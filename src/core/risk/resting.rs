@@ -22,16 +22,18 @@ pub struct InFlight {
 pub(crate) struct Resting<'a> {
     /// Shares held; negative for a short position.
     pub(crate) held: Quantity,
-    /// Stops that work behind the shares held.
+    /// Stops of ours that work behind the shares held.
     pub(crate) stops: Vec<&'a Order>,
-    /// Shares with a stop behind them.
+    /// Shares with a stop behind them, a stranger's too.
     pub(crate) stopped: Quantity,
     /// Shares that take-profit orders reserve.
     pub(crate) reserved_by_limits: Quantity,
     /// Whether an order that leaves the position is working.
     pub(crate) closing: bool,
-    /// Orders that could open a position or add to it.
+    /// Orders of ours that could open a position or add to it.
     pub(crate) entries: Vec<&'a Order>,
+    /// A stranger's orders that could.
+    pub(crate) foreign_entries: Vec<&'a Order>,
     /// Working exits of ours that no position is left for. Entries of ours are brackets, so a simple
     /// order of ours that would add is one of these.
     pub(crate) orphans: Vec<&'a Order>,
@@ -57,20 +59,22 @@ impl Resting<'_> {
 
     /// Whether the broker holds shares, or an order that could buy or sell short.
     pub(crate) fn is_exposed(&self) -> bool {
-        !self.held.is_zero() || !self.entries.is_empty() || !self.orphans.is_empty()
+        let could_open = [&self.entries, &self.foreign_entries, &self.orphans];
+        !self.held.is_zero() || could_open.iter().any(|orders| !orders.is_empty())
     }
 
     fn sort_in<'a>(resting: &mut Resting<'a>, order: &'a Order, ledger_id: &str) {
+        let is_ours = order.is_of(ledger_id);
         let leaves = match order.side {
             Side::Sell => resting.held.is_positive(),
             Side::Buy => resting.held.is_negative(),
         };
         if !leaves {
             let is_bracket = matches!(order.class, OrderClass::Bracket { .. });
-            let is_ours = order.is_of(ledger_id);
             match order.role {
                 OrderRole::Parent if order.status == OrderStatus::PendingCancel => {}
-                OrderRole::Parent if is_bracket || !is_ours => resting.entries.push(order),
+                OrderRole::Parent if !is_ours => resting.foreign_entries.push(order),
+                OrderRole::Parent if is_bracket => resting.entries.push(order),
                 // A leg that is held waits for its parent's fill, and dies with it.
                 OrderRole::Parent | OrderRole::TakeProfit | OrderRole::StopLoss => {
                     if is_ours && works(order.status) {
@@ -87,7 +91,9 @@ impl Resting<'_> {
         match (order.order_type, order.role, order.class) {
             (OrderType::Stop { .. } | OrderType::StopLimit { .. } | OrderType::TrailingStop { .. }, _, _) => {
                 resting.stopped = Quantity(resting.stopped.0.saturating_add(remaining.0));
-                resting.stops.push(order);
+                if is_ours {
+                    resting.stops.push(order);
+                }
             }
             (OrderType::Limit { .. }, OrderRole::Parent, OrderClass::Oco { .. })
             | (OrderType::Limit { .. }, OrderRole::TakeProfit | OrderRole::StopLoss, _) => {
