@@ -111,7 +111,7 @@ impl Ledger {
         let mut conn = open_reader(self.path())?;
         conn.authorizer(Some(may_read)).map_err(LedgerError::from)?;
         let mut statement = prepare(&conn, sql)?;
-        columns(statement.column_names().into_iter().map(str::to_owned).collect())?;
+        columns(statement.column_names().map(str::to_owned).collect())?;
         let count = statement.column_count();
         let mut rows = statement.query([]).map_err(LedgerError::from)?;
         while let Some(found) = rows.next().map_err(LedgerError::from)? {
