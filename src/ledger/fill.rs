@@ -373,14 +373,14 @@ mod tests {
         };
         day.ledger.write_blocking(move |tx| order::record(tx, "paper", &[parent, leg], OPEN)).unwrap();
 
-        let entry = [fill(1, "b-1", Side::Buy, 60, 100_00), fill(2, "b-1", Side::Buy, 40, 100_10)];
+        let entry = [fill(1, "b-1", Side::Buy, 60, 10_000), fill(2, "b-1", Side::Buy, 40, 10_010)];
         assert_eq!(show(&day, &entry, "p1").new.len(), 2);
         let held = day.ledger.read(|conn| position::open(conn, "paper")).unwrap();
         assert_eq!(held.len(), 1);
         let position = &held[0].position;
         assert_eq!(position.strategy.as_deref(), Some("orb"));
-        assert_eq!(position.entry_price, Price::from_cents(100_04));
-        assert_eq!((position.stop, position.target), (Some(Price::from_cents(98_00)), Some(Price::from_cents(103_00))));
+        assert_eq!(position.entry_price, Price::from_cents(10_004));
+        assert_eq!((position.stop, position.target), (Some(Price::from_cents(98_00)), Some(Price::from_cents(10_300))));
 
         let watched = PositionChange { symbol: symbol("AAPL"), event: PositionEvent::Watched };
         let late = PositionChange { symbol: symbol("AAPL"), event: PositionEvent::AdjustEnded };

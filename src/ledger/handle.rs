@@ -189,11 +189,9 @@ mod tests {
         let day = TestLedger::new();
         let panicked = day
             .ledger
-            .write(|tx| {
+            .write(|tx| -> Result<(), LedgerError> {
                 tx.execute(INSERT, ["a"])?;
-                let nothing: Option<()> = None;
-                nothing.expect("a broken assumption");
-                Ok(())
+                panic!("a broken assumption");
             })
             .await
             .unwrap_err();

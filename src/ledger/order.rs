@@ -420,7 +420,7 @@ mod tests {
 
         shown.status = OrderStatus::Filled;
         shown.filled = shown.quantity;
-        shown.average_price = Some(Price::from_cents(100_01));
+        shown.average_price = Some(Price::from_cents(10_001));
         shown.updated_at = Timestamp(20);
         assert_eq!(show(&day, &shown, 21), CHANGED);
         let settled = day.ledger.read(|conn| intent::get(conn, id)).unwrap();

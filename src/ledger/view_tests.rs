@@ -1,5 +1,6 @@
 //! The views are a promise: their columns, dollars and New York's times.
 
+use chrono::Offset;
 use chrono_tz::America::New_York;
 use daybook_core::decision::{Decision, EquityPoint, Review};
 use daybook_core::money::{Money, Price};
@@ -80,7 +81,6 @@ fn new_york_s_offset_is_right_in_every_hour() {
     for window in changes.windows(2) {
         let [(_, offset), (until, _)] = window else { panic!("{window:?}") };
         while at < *until && at < 2_145_916_800_000 {
-            use chrono::Offset;
             let expected = Timestamp(at).in_zone(New_York).offset().fix().local_minus_utc();
             assert_eq!(*offset, i64::from(expected) * 1000, "at {}", Timestamp(at));
             at += HOUR_MS;
@@ -152,7 +152,7 @@ fn a_day_reads_in_dollars_and_new_york_time() {
     let entry = Order {
         status: OrderStatus::Filled,
         filled: ours.ticket.quantity,
-        average_price: Some(Price::from_cents(100_02)),
+        average_price: Some(Price::from_cents(10_002)),
         ..order_of(&ours.ticket, "b-1", run.slot.0)
     };
     let target = Order {
@@ -161,9 +161,9 @@ fn a_day_reads_in_dollars_and_new_york_time() {
         parent: Some(entry.client_order_id.clone()),
         role: OrderRole::TakeProfit,
         side: Side::Sell,
-        order_type: OrderType::Limit { limit: Price::from_cents(103_00) },
+        order_type: OrderType::Limit { limit: Price::from_cents(10_300) },
         class: OrderClass::Simple,
-        average_price: Some(Price::from_cents(103_00)),
+        average_price: Some(Price::from_cents(10_300)),
         submitted_at: Timestamp(run.slot.0 + HOUR_MS),
         ..entry.clone()
     };
