@@ -18,6 +18,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::money::{Money, Quantity};
 use crate::time::Timestamp;
 
 pub use view::{
@@ -118,6 +119,16 @@ impl Findings {
 /// An instant that may not have come.
 fn instant(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "never".to_owned(), |at| at.to_string())
+}
+
+/// A sum of 10⁻⁹ shares, for people.
+fn shares(sum: i128) -> String {
+    i64::try_from(sum).map_or_else(|_| format!("{sum} x 10^-9"), |sum| Quantity(sum).to_string())
+}
+
+/// A sum of 10⁻⁸ of the currency, for people.
+fn amount(sum: i128) -> String {
+    i64::try_from(sum).map_or_else(|_| format!("{sum} x 10^-8"), |sum| Money(sum).to_string())
 }
 
 /// Checks every invariant and names each violation, in the order of the invariants' numbers.

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FillRow, Findings, Invariant, LedgerView, instant};
+use super::{FillRow, Findings, Invariant, LedgerView, amount, instant, shares};
 use crate::market::Symbol;
-use crate::money::Quantity;
 use crate::order::Side;
 use crate::portfolio::{Position, PositionState};
 use crate::strategy::Direction;
@@ -87,7 +86,7 @@ fn positions_are_folds(view: &LedgerView, symbol: Symbol, stretches: &[Stretch],
     let held: i128 = open.iter().map(|position| shares_of(position)).sum();
     let folded = stretches.last().map_or(0, |stretch| stretch.shares);
     if held != folded {
-        let found = format!("positions hold {}, the fills add up to {}", shown(held), shown(folded));
+        let found = format!("positions hold {}, the fills add up to {}", shares(held), shares(folded));
         findings.add(Invariant::PositionIsFold, symbol, found);
     }
 
@@ -105,10 +104,10 @@ fn positions_are_folds(view: &LedgerView, symbol: Symbol, stretches: &[Stretch],
         let tolerance = (stretch.fills + 2) * UNIT;
         if (realised - stretch.flow).abs() > tolerance {
             let found = format!(
-                "the position closed at {} realised {}, its fills {} x 10^-8",
+                "the position closed at {} realised {}, its fills {}",
                 stretch.ended,
                 position.realised,
-                stretch.flow / UNIT
+                amount(stretch.flow / UNIT)
             );
             findings.add(Invariant::RealisedIsFold, symbol, found);
         }
@@ -137,7 +136,7 @@ fn days_are_sums(view: &LedgerView, findings: &mut Findings) {
                 findings.add(
                     Invariant::DayIsSum,
                     day.session,
-                    format!("{figure} is {stated}, the session's fills add up to {sum} x 10^-8"),
+                    format!("{figure} is {stated}, the session's fills add up to {}", amount(sum)),
                 );
             }
         }
@@ -175,13 +174,9 @@ fn flat_by_close(view: &LedgerView, symbols: &BTreeMap<Symbol, Vec<&FillRow>>, f
                 findings.add(
                     Invariant::FlatByClose,
                     format!("{} {symbol}", session.date),
-                    format!("{} shares were held at the close", shown(held)),
+                    format!("{} shares were held at the close", shares(held)),
                 );
             }
         }
     }
-}
-
-fn shown(shares: i128) -> String {
-    i64::try_from(shares).map_or_else(|_| format!("{shares} x 10^-9"), |shares| Quantity(shares).to_string())
 }

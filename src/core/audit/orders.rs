@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Findings, IntentAction, IntentRow, Invariant, LedgerView, OrderRow};
+use super::{Findings, IntentAction, IntentRow, Invariant, LedgerView, OrderRow, shares};
 use crate::order::{IntentState, OrderRole, OrderStatus};
 use crate::schedule::JobKind;
 use crate::time::Timestamp;
@@ -66,7 +66,7 @@ fn orders_filled(view: &LedgerView, findings: &mut Findings) {
             findings.add(
                 Invariant::OrderFilled,
                 format!("order {}", order.broker_order_id),
-                format!("{} of {} shares filled, its fills add up to {sum} x 10^-9", order.filled, order.quantity),
+                format!("{} of {} shares filled, its fills add up to {}", order.filled, order.quantity, shares(sum)),
             );
         }
     }
@@ -106,7 +106,7 @@ fn intents_agree(view: &LedgerView, findings: &mut Findings) {
                 Some("the broker is said to have its order, but there is none".to_owned())
             }
             (IntentState::Terminal, Some(row)) if !row.order.status.is_terminal() => {
-                Some(format!("it is over, but its order is {}", row.order.status.as_str()))
+                Some(format!("its order is {}", row.order.status.as_str()))
             }
             (IntentState::Acked, Some(row)) if row.order.status.is_terminal() && is_old(row, view.as_of) => {
                 Some(format!("its order is {} and it is not over", row.order.status.as_str()))

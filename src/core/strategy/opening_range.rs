@@ -77,6 +77,16 @@ pub enum Directions {
 }
 
 impl Directions {
+    /// `long`, `short` or `both`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Long => "long",
+            Self::Short => "short",
+            Self::Both => "both",
+        }
+    }
+
     /// Whether `direction` is among them.
     #[must_use]
     pub const fn allow(self, direction: Direction) -> bool {
@@ -303,7 +313,7 @@ impl OpeningRangeBreakout {
             format!("{} closes of {} beyond {}", self.confirmation.closes, self.confirmation.timeframe, breakout.level),
         );
         if !self.direction.allow(direction) {
-            note("direction", format!("{} (allowed: {:?})", direction.as_str(), self.direction));
+            note("direction", format!("{} (allowed: {})", direction.as_str(), self.direction.as_str()));
             return Ok(None);
         }
         let volume = view.relative_volume;
