@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("jobs", &["ports", "config", "ledger", "engine", "outbox", "digest"]),
     // Wiring: the places that name concrete adapters.
     ("wiring", &["ports", "adapters", "config", "ledger", "outbox", "engine", "jobs"]),
-    ("terminal", &["engine", "ledger"]),
+    ("terminal", &["engine", "ledger", "wiring"]),
     ("cli", &["ports", "adapters", "config", "ledger", "digest", "outbox", "engine", "jobs", "wiring", "logging"]),
 ];
 
