@@ -1,5 +1,6 @@
 -- What people and scripts ask: dollars, shares, and time as text in UTC and on New York's clocks.
 --
+-- They are written for SQLite 3.38 and later, so that the `sqlite3` of the last years opens a ledger too.
 -- The columns of these views are a promise. A view may gain columns; it loses none, and none changes its meaning.
 
 -- New York's offset from UTC, from each change on: SQLite knows no time zones. The rules are those of the
@@ -219,10 +220,13 @@ CREATE VIEW v_alert AS SELECT
   subject,
   body,
   run_id,
-  (SELECT group_concat(channel, ' ' ORDER BY channel) FROM delivery WHERE delivery.alert_id = alert.alert_id AND state = 'sent') AS sent_on,
-  (SELECT group_concat(channel, ' ' ORDER BY channel) FROM delivery WHERE delivery.alert_id = alert.alert_id
-    AND state IN ('pending', 'sending', 'failed')) AS waiting_on,
-  (SELECT group_concat(channel, ' ' ORDER BY channel) FROM delivery WHERE delivery.alert_id = alert.alert_id AND state = 'dead') AS dead_on
+  (SELECT group_concat(channel, ' ') FROM (SELECT channel FROM delivery WHERE delivery.alert_id = alert.alert_id AND state = 'sent'
+    ORDER BY channel)) AS sent_on,
+  (SELECT group_concat(channel, ' ') FROM (SELECT channel FROM delivery WHERE delivery.alert_id = alert.alert_id
+    AND state IN ('pending', 'sending', 'failed')
+    ORDER BY channel)) AS waiting_on,
+  (SELECT group_concat(channel, ' ') FROM (SELECT channel FROM delivery WHERE delivery.alert_id = alert.alert_id AND state = 'dead'
+    ORDER BY channel)) AS dead_on
 FROM alert ORDER BY alert.alert_id;
 
 -- The account through its sessions.

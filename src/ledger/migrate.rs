@@ -64,7 +64,7 @@ mod tests {
         ("V3__market", "a69aaa7c5eee95197d83be6e95eeb50cb72e71903b72c6fb2dc069b24657a7ec"),
         ("V4__trading", "a45d97123c38484c054d1b5cac970a25512c21e2a98f65e1f290191cdc2d7b6f"),
         ("V5__alert", "f7a61b0eb757d13c65560ebae78e7e8d0074ef321a7e1aecab504e8fa05a9a55"),
-        ("V6__views", "3e5dee5d3abf34d454c3b65fd99571fce308715088fcf865f972bcb6cd2e84c7"),
+        ("V6__views", "73dedc16773f93c38b45fb3402505288dbbf3755a353debd23b56b6a303dc8b1"),
     ];
 
     #[test]
