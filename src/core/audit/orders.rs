@@ -97,7 +97,9 @@ fn signals_reviewed(view: &LedgerView, findings: &mut Findings) {
 fn intents_agree(view: &LedgerView, findings: &mut Findings) {
     let orders = sent_orders(view);
     for intent in &view.intents {
-        let order = intent.client_order_id.as_deref().and_then(|key| orders.get(key)).and_then(|rows| rows.first());
+        let rows = intent.client_order_id.as_deref().and_then(|key| orders.get(key));
+        // An order that was replaced has not ended: its successor goes on under the same key or another.
+        let order = rows.and_then(|rows| rows.iter().find(|row| row.order.status != OrderStatus::Replaced));
         let problem = match (intent.state, order) {
             (IntentState::Pending | IntentState::Abandoned, Some(row)) => {
                 Some(format!("it was not sent, but the broker has its order {}", row.order.broker_order_id))

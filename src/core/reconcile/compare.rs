@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Difference, ReconcileFacts};
 use crate::market::Symbol;
 use crate::money::Quantity;
-use crate::order::{ClientOrderId, IntentEvent, IntentState, Order, OrderRole};
+use crate::order::{ClientOrderId, IntentEvent, IntentState, Order, OrderRole, OrderStatus};
 
 /// Something in which the views differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,10 +75,10 @@ fn compare_orders(facts: &ReconcileFacts, findings: &mut Vec<Finding>) {
 
 fn compare_intents(facts: &ReconcileFacts, findings: &mut Vec<Finding>) {
     let orders = broker_orders(facts);
-    let mut by_key: BTreeMap<&ClientOrderId, &Order> = BTreeMap::new();
-    for order in orders.values().filter(|order| order.role == OrderRole::Parent) {
-        by_key.insert(&order.client_order_id, order);
-    }
+    // An order that was replaced has not ended: its successor goes on under the same key or another.
+    let in_force = |order: &&&Order| order.role == OrderRole::Parent && order.status != OrderStatus::Replaced;
+    let by_key: BTreeMap<&ClientOrderId, &Order> =
+        orders.values().filter(in_force).map(|order| (&order.client_order_id, *order)).collect();
     for intent in &facts.intents {
         let Some(order) = by_key.get(&intent.client_order_id) else { continue };
         let has_ended = order.status.is_terminal();

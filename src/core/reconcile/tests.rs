@@ -140,6 +140,19 @@ fn intents_follow_their_orders() {
     }
 }
 
+#[test]
+fn an_order_that_was_replaced_has_not_ended() {
+    let mut facts = long();
+    let moved = order(&facts.positions[0], OrderType::Stop { stop: cents(49_00) });
+    let old = Order { status: OrderStatus::Replaced, ..moved.clone() };
+    let new = Order { broker_order_id: "AAPL-moved".to_owned(), ..moved };
+    facts.intents = vec![KnownIntent { client_order_id: old.client_order_id.clone(), state: IntentState::Acked }];
+    facts.orders = vec![old.clone(), new.clone()];
+    facts.open_orders = vec![new];
+    facts.looked_up = vec![old];
+    assert_eq!(decide(&facts, DifferencePolicy::Halt).repairs, []);
+}
+
 /// The ledger holds 100 shares, the broker as many as given.
 fn differing(at_broker: i64) -> ReconcileFacts {
     let mut facts = long();

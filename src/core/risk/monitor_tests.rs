@@ -306,7 +306,8 @@ fn a_price_beyond_its_stop_in_two_looks_means_that_the_stop_did_not_work() {
 
 #[test]
 fn every_share_gets_a_stop_or_is_left() {
-    let cases: [(&str, fn(&mut MonitorFacts), &[(Purpose, &str)]); 9] = [
+    type Case = (&'static str, fn(&mut MonitorFacts), &'static [(Purpose, &'static str)]);
+    let cases: [Case; 9] = [
         ("no stop rests", |facts| facts.open_orders.clear(), &[(Purpose::Protect, "no stop rested")]),
         (
             "it is being placed",

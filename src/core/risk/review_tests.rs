@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::calendar::Calendar;
 use crate::order::{Action, OrderClass, OrderType, Origin, Purpose};
@@ -254,4 +256,63 @@ fn numbers_beyond_all_bounds_refuse_and_do_not_panic() {
     facts.positions.push(Commitment { symbol: "Z".parse().unwrap(), value: Money::MAX });
     facts.working_entries.push(Commitment { symbol: "Y".parse().unwrap(), value: Money::MAX });
     assert!(verdict(&wild, &facts).refused_by.is_some());
+}
+
+fn any_signal() -> impl Strategy<Value = Signal> {
+    let symbols = prop::sample::select(vec!["AAA", "BBB", "CCC", "DDD", "EEE", "FFF"]);
+    (symbols, any::<bool>(), 1..900_i64, 1..900_i64, 0..10_000_i64).prop_map(
+        |(name, is_long, stop, target, confidence)| {
+            let (direction, stop, target) =
+                if is_long { (Direction::Long, -stop, target) } else { (Direction::Short, stop, -target) };
+            Signal {
+                direction,
+                stop: Price::from_cents(50_00 + stop),
+                target: Price::from_cents(50_00 + target),
+                ..signal(name, confidence)
+            }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn what_is_approved_stays_within_every_limit(
+        signals in prop::collection::vec(any_signal(), 0..12),
+        held in 0..6_i64,
+        exposure in 0..60_000_i64,
+        buying_power in 0..40_000_i64,
+        equity in 0..200_000_i64,
+    ) {
+        let mut facts = facts();
+        facts.equity.equity = Money::whole(equity);
+        facts.buying_power = Money::whole(buying_power);
+        facts.positions = (0..held).map(|n| commitment(&format!("H{n}"), exposure / held)).collect();
+        let settings = RiskSettings::default();
+        let verdicts = review(&signals, &facts, &settings);
+        prop_assert_eq!(verdicts.len(), signals.len());
+        let value_held: Money = Money(facts.positions.iter().map(|held| held.value.0).sum());
+        let mut bound = Money::ZERO;
+        let mut symbols = BTreeSet::new();
+        let mut approved = 0;
+        for (signal, verdict) in signals.iter().zip(&verdicts) {
+            let Some(quantity) = verdict.quantity else {
+                prop_assert!(verdict.refused_by.is_some());
+                continue;
+            };
+            let value = Price::from_cents(50_00).times(quantity).unwrap();
+            let stop = protective_stop(signal, &settings).unwrap();
+            let lost = signal.entry.minus(stop).unwrap().abs().times(quantity).unwrap();
+            prop_assert!(lost <= Money::whole(equity).portion(settings.risk_per_trade).unwrap());
+            prop_assert!(quantity.is_positive() && quantity == quantity.floor_to_lot(settings.lot_size));
+            prop_assert!(value <= settings.max_position_value);
+            prop_assert!(signal.confidence > settings.min_confidence);
+            prop_assert!(symbols.insert(signal.symbol), "one entry a symbol");
+            bound = bound.plus(value).unwrap();
+            approved += 1;
+        }
+        prop_assert!(approved <= settings.execute_top_n);
+        prop_assert!(approved == 0 || i64::from(approved) + held <= i64::from(settings.max_positions));
+        prop_assert!(approved == 0 || bound.plus(value_held).unwrap() <= settings.max_exposure);
+        prop_assert!(bound <= Money::whole(buying_power));
+    }
 }
