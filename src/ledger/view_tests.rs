@@ -215,3 +215,15 @@ fn a_day_reads_in_dollars_and_new_york_time() {
         ["analysis|2026-11-16T14:35:00Z|2026-11-16 09:35:00|2026-11-16|claimed"]
     );
 }
+
+#[test]
+fn the_questions_of_the_documentation_have_answers() {
+    let day = TestLedger::new();
+    let page = include_str!("../../docs/ledger.md");
+    let questions: Vec<&str> =
+        page.split("```sql\n").skip(1).filter_map(|rest| rest.split_once("```")).map(|(sql, _)| sql).collect();
+    assert_eq!(questions.len(), 10);
+    for sql in questions {
+        assert!(day.ledger.query(sql).is_ok_and(|answer| answer.columns.len() > 2), "{sql}");
+    }
+}
