@@ -1,0 +1,215 @@
+//! The figures that the README states, measured on the real programs:
+//! `cargo bench --bench figures -- [--lateness SECONDS]`.
+//!
+//! CPU time and resident memory come from Linux's /proc, so that another load on the machine matters
+//! little; lateness comes from the ledger, where every run has its own.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use daybook::adapters::clocks::SystemClock;
+use daybook::ports::Clock;
+
+const SCHEDULER: &str = env!("CARGO_BIN_EXE_scheduler");
+const TRADE: &str = env!("CARGO_BIN_EXE_trade");
+
+/// How long an idle scheduler is watched.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What a start takes before it is idle: caches are filled, threads are made.
+const SETTLING: Duration = Duration::from_secs(3);
+
+/// How long one-second slots run where nothing else is asked for.
+const LATENESS: Duration = Duration::from_secs(120);
+
+/// A job that is due each second and does what every reconcile does.
+const EVERY_SECOND: &str = "kind: reconcile\nschedule: {every: 1s, during: always}\n";
+
+/// What is measured, and the promise.
+struct Figure {
+    what: &'static str,
+    promised: f64,
+    measured: f64,
+    unit: &'static str,
+}
+
+fn main() -> ExitCode {
+    match measure() {
+        Ok(figures) => {
+            let holds = |figure: &Figure| figure.measured < figure.promised;
+            for figure in &figures {
+                let Figure { what, promised, measured, unit } = figure;
+                let verdict = if holds(figure) { "holds" } else { "does not hold" };
+                println!("{what:<52} {measured:>9.3} {unit:<3} (under {promised} {unit}: {verdict})");
+            }
+            if figures.iter().all(holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> anyhow::Result<Vec<Figure>> {
+    let lateness_for = lateness_argument()?;
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut figures = vec![Figure {
+        what: "five simulated sessions, 500 symbols, CPU",
+        promised: 10.0,
+        measured: cpu_of(Command::new(SCHEDULER).current_dir(folder).args([
+            "--simulate",
+            "2026-11-16..2026-11-20",
+            "--speed",
+            "max",
+            "--exit-when-done",
+        ]))?,
+        unit: "s",
+    }];
+    let bars = root.join("../shared/data/us_minute_2013-10.csv");
+    if bars.exists() {
+        let replay = ["--simulate", "2013-10-07..2013-10-11", "--speed", "max", "--exit-when-done", "--bars"];
+        figures.push(Figure {
+            what: "five real sessions of four symbols replayed, CPU",
+            promised: 2.0,
+            measured: cpu_of(Command::new(SCHEDULER).current_dir(folder).args(replay).arg(&bars))?,
+            unit: "s",
+        });
+    }
+    figures.extend(idle(folder)?);
+    figures.extend(lateness(folder, lateness_for)?);
+    Ok(figures)
+}
+
+/// How long the slots of a second run, from the command line; cargo adds `--bench` of its own.
+fn lateness_argument() -> anyhow::Result<Duration> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Ok(LATENESS),
+        ["--lateness", seconds] => Ok(Duration::from_secs(seconds.parse().context("--lateness takes seconds")?)),
+        _ => bail!("expected --lateness SECONDS, found {arguments:?}"),
+    }
+}
+
+/// The CPU seconds of a program that runs to its end.
+fn cpu_of(command: &mut Command) -> anyhow::Result<f64> {
+    let before = cpu_of_ended_children()?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(cpu_of_ended_children()? - before)
+}
+
+/// CPU seconds of all children that have ended: user and system time, fields 16 and 17 of
+/// /proc/self/stat, in hundredths of a second (USER_HZ, which is 100 on every architecture that counts).
+fn cpu_of_ended_children() -> anyhow::Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").context("/proc is needed: this measures on Linux")?;
+    // The name of the program, in brackets, may hold blanks.
+    let fields: Vec<&str> = stat.rsplit_once(')').context("/proc/self/stat")?.1.split_whitespace().collect();
+    let ticks =
+        |field: usize| fields.get(field - 3).and_then(|text| text.parse::<f64>().ok()).context("/proc/self/stat");
+    Ok((ticks(16)? + ticks(17)?) / 100.0)
+}
+
+/// A scheduler with nothing to do: when it says that it is ready, what it holds, what it burns.
+fn idle(folder: &Path) -> anyhow::Result<[Figure; 3]> {
+    let socket = UnixDatagram::bind(folder.join("notify"))?;
+    socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let clock = SystemClock::new();
+    let begun = clock.monotonic();
+    let mut scheduler = Command::new(SCHEDULER);
+    scheduler.current_dir(folder).args(["--ledger", "idle.db"]).env("NOTIFY_SOCKET", folder.join("notify"));
+    let mut scheduler = Scheduler(scheduler.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    let mut told = [0; 256];
+    let length = socket.recv(&mut told).context("the scheduler did not say that it is ready")?;
+    let ready = clock.monotonic() - begun;
+    let told = String::from_utf8_lossy(told.get(..length).unwrap_or_default()).into_owned();
+    ensure!(told.starts_with("READY=1"), "the scheduler said {told:?}");
+    drop(socket);
+
+    sleep(SETTLING);
+    let (before, from) = (scheduler.cpu()?, clock.monotonic());
+    sleep(IDLE);
+    let share = (scheduler.cpu()? - before) / (clock.monotonic() - from).as_secs_f64();
+    let resident = scheduler.resident_mib()?;
+    scheduler.stop()?;
+    Ok([
+        Figure {
+            what: "scheduler, from its start to ready",
+            promised: 100.0,
+            measured: ready.as_secs_f64() * 1e3,
+            unit: "ms",
+        },
+        Figure { what: "scheduler idle, resident", promised: 15.0, measured: resident, unit: "MiB" },
+        Figure { what: "scheduler idle, of a core", promised: 0.1, measured: share * 100.0, unit: "%" },
+    ])
+}
+
+/// How late runs of a job start that is due each second.
+fn lateness(folder: &Path, how_long: Duration) -> anyhow::Result<[Figure; 2]> {
+    let jobs = folder.join("jobs");
+    fs::create_dir_all(&jobs)?;
+    fs::write(jobs.join("every-second.yaml"), EVERY_SECOND)?;
+    let mut scheduler = Command::new(SCHEDULER);
+    scheduler.current_dir(folder).args(["--ledger", "late.db"]).env("DAYBOOK__JOBS_DIR", &jobs);
+    let mut scheduler = Scheduler(scheduler.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    sleep(SETTLING + how_long);
+    scheduler.stop()?;
+    let sql = "SELECT lateness_ms FROM v_run WHERE job = 'every-second' AND state = 'done' AND trigger = 'schedule' ORDER BY 1";
+    let answer = Command::new(TRADE)
+        .current_dir(folder)
+        .args(["ledger", "query", sql, "--ledger", "late.db", "--format", "csv"])
+        .output()?;
+    ensure!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    let answer = String::from_utf8(answer.stdout)?;
+    let sorted: Vec<f64> = answer.lines().skip(1).map(str::parse).collect::<Result<_, _>>().context("lateness")?;
+    ensure!(sorted.len() as u64 >= how_long.as_secs(), "{} slots in {how_long:?}", sorted.len());
+    let quantile = |percent: usize| sorted.get((sorted.len() - 1) * percent / 100).copied().unwrap_or(f64::NAN);
+    Ok([
+        Figure { what: "lateness of one-second slots, median", promised: 1.0, measured: quantile(50), unit: "ms" },
+        Figure { what: "lateness of one-second slots, 99 of 100", promised: 5.0, measured: quantile(99), unit: "ms" },
+    ])
+}
+
+/// A scheduler that is not left behind.
+struct Scheduler(Child);
+
+impl Scheduler {
+    /// CPU seconds so far: the nanoseconds that each thread has been on a core.
+    fn cpu(&self) -> anyhow::Result<f64> {
+        let mut nanoseconds = 0.0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            let statistics = fs::read_to_string(thread?.path().join("schedstat"))?;
+            nanoseconds += statistics.split_whitespace().next().context("schedstat")?.parse::<f64>()?;
+        }
+        Ok(nanoseconds / 1e9)
+    }
+
+    fn resident_mib(&self) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+
+    /// Asks it to stop, and waits until it has.
+    fn stop(&mut self) -> anyhow::Result<()> {
+        ensure!(Command::new("kill").arg(self.0.id().to_string()).status()?.success(), "kill failed");
+        let status = self.0.wait()?;
+        ensure!(status.success(), "the scheduler ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        // It has ended already if all went well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
