@@ -1,6 +1,4 @@
 //! How long decisions take, from gathered facts: `cargo bench --bench decisions`.
-//!
-//! The promise: a risk-monitor run with 50 positions decides in under 100 µs.
 
 use daybook::config::{self, Environment, Sources};
 use daybook::ledger::run::{self, LookInput};
@@ -10,9 +8,9 @@ use daybook_core::decision::Mark;
 use daybook_core::market::Symbol;
 use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::{
-    BrokerPosition, Order, OrderClass, OrderRole, OrderStatus, OrderType, Origin, Side, TimeInForce,
+    BrokerPosition, Fill, Order, OrderClass, OrderRole, OrderStatus, OrderType, Origin, TimeInForce,
 };
-use daybook_core::portfolio::{Position, PositionState};
+use daybook_core::portfolio::{EntryPlan, FillOrigin, book};
 use daybook_core::risk::{MonitorFacts, RiskSettings, monitor};
 use daybook_core::schedule::{JobDefinition, Pace, PlanInput, plan};
 use daybook_core::strategy::Direction;
@@ -23,14 +21,10 @@ fn main() {
     divan::main();
 }
 
-/// The monitor's minute, every position with its bracket's legs at the broker and a fresh mark.
+/// A run of the risk monitor. Promised: 50 positions under 100 µs.
 #[divan::bench(args = [0, 5, 50])]
 fn risk_monitor(bencher: Bencher, positions: usize) {
-    let facts = holding(positions);
-    let settings = RiskSettings { max_positions: 50, ..RiskSettings::default() };
-    let first = monitor(&facts, &settings);
-    // The second look is the ordinary one: it compares with the first.
-    let facts = MonitorFacts { as_of: facts.as_of.after(MINUTE), prior: first.look, ..facts };
+    let (facts, settings) = (holding(positions), RiskSettings::default());
     bencher.bench(|| monitor(black_box(&facts), black_box(&settings)));
 }
 
@@ -89,93 +83,78 @@ fn minute(minutes: u32) -> Timestamp {
     session().open.after(MINUTE * minutes)
 }
 
-/// An account that is long 100 shares of each of so many symbols.
-fn holding(count: usize) -> MonitorFacts {
-    let positions: Vec<Position> = (0..count).map(|n| position(format!("S{n:03}").parse().unwrap())).collect();
-    let marks =
-        positions.iter().map(|held| Mark { symbol: held.symbol, price: Price::from_cents(50_10), at: minute(59) });
-    let at_broker = positions.iter().map(|held| BrokerPosition {
-        symbol: held.symbol,
-        quantity: held.signed_quantity(),
-        average_price: held.entry_price,
-    });
-    MonitorFacts {
-        origin: origin("risk-monitor", minute(60)),
-        as_of: minute(60),
+/// An account an hour into a session: each position is long 100 shares at 50.00, with its bracket's legs
+/// at the broker, a fresh price, and a look of a minute before.
+fn holding(positions: usize) -> MonitorFacts {
+    let (as_of, entered) = (minute(60), minute(30));
+    let origin = Origin { ledger_id: "1f3a9c2e".to_owned(), job: "risk-monitor".to_owned(), slot: as_of };
+    let mut facts = MonitorFacts {
+        origin: origin.clone(),
+        as_of,
         session: session(),
         halts: vec![],
-        opening_equity: Money::whole(1_000_000),
-        peak_equity: Money::whole(1_000_000),
+        opening_equity: Money::whole(500_000),
+        peak_equity: Money::whole(500_000),
         realised: Money::ZERO,
         fees: Money::ZERO,
-        broker_equity: None,
-        marks: marks.collect(),
-        broker_positions: at_broker.collect(),
-        open_orders: positions.iter().flat_map(legs).collect(),
-        positions,
+        broker_equity: Some(Money::whole(500_000)),
+        positions: vec![],
+        broker_positions: vec![],
+        open_orders: vec![],
         in_flight: vec![],
+        marks: vec![],
         prior: None,
         warned: false,
         flatten_begun: false,
         closed_trades: vec![],
         last_safe_mode: None,
         failures_in_a_row: 0,
-    }
-}
-
-fn origin(job: &str, slot: Timestamp) -> Origin {
-    Origin { ledger_id: "1f3a9c2e".to_owned(), job: job.to_owned(), slot }
-}
-
-fn position(symbol: Symbol) -> Position {
-    Position {
-        symbol,
-        direction: Direction::Long,
-        state: PositionState::Monitoring,
-        strategy: Some("opening_range_breakout".to_owned()),
-        quantity: Quantity::whole(100),
-        quantity_max: Quantity::whole(100),
-        entered: Quantity::whole(100),
-        entry_value: Money::whole(5_000),
-        exit_value: Money::ZERO,
-        cost: Money::whole(5_000),
-        entry_price: Price::from_cents(50_00),
-        exit_price: None,
-        initial_stop: Some(Price::from_cents(49_00)),
-        stop: Some(Price::from_cents(49_00)),
-        target: Some(Price::from_cents(52_00)),
-        adjustments: 0,
-        best_price: Price::from_cents(50_10),
-        opened_at: minute(30),
-        closed_at: None,
-        realised: Money::ZERO,
-        fees: Money::ZERO,
-        exit_reason: None,
-    }
-}
-
-/// The stop and the target that rest at the broker.
-fn legs(position: &Position) -> [Order; 2] {
-    let leg = |suffix: &str, role, order_type| Order {
-        broker_order_id: format!("{}-{suffix}", position.symbol),
-        client_order_id: format!("broker-{}-{suffix}", position.symbol).parse().unwrap(),
-        parent: Some(origin("analysis", minute(29)).client_order_id(0)),
-        role,
-        symbol: position.symbol,
-        side: Side::Sell,
-        quantity: position.quantity,
-        order_type,
-        time_in_force: TimeInForce::Day,
-        class: OrderClass::Simple,
-        status: OrderStatus::New,
-        filled: Quantity::ZERO,
-        average_price: None,
-        reason: None,
-        submitted_at: minute(30),
-        updated_at: minute(30),
     };
-    [
-        leg("stop", OrderRole::StopLoss, OrderType::Stop { stop: Price::from_cents(49_00) }),
-        leg("target", OrderRole::TakeProfit, OrderType::Limit { limit: Price::from_cents(52_00) }),
-    ]
+    let (stop, target, quantity) = (Price::from_cents(49_00), Price::from_cents(52_00), Quantity::whole(100));
+    for n in 0..positions {
+        let symbol: Symbol = format!("S{n:03}").parse().unwrap();
+        let parent = origin.client_order_id(u32::try_from(n).unwrap());
+        let side = Direction::Long.entry_side();
+        let fill = Fill {
+            execution_id: format!("x{n}"),
+            broker_order_id: format!("entry-{n}"),
+            client_order_id: parent.clone(),
+            symbol,
+            side,
+            quantity,
+            price: Price::from_cents(50_00),
+            fee: Money::ZERO,
+            at: entered,
+        };
+        let plan = EntryPlan { strategy: "opening_range_breakout".to_owned(), stop, target };
+        let booked = book(None, &fill, &FillOrigin { role: OrderRole::Parent, plan: Some(plan) }).unwrap();
+        facts.positions.extend(booked.open);
+        facts.broker_positions.push(BrokerPosition { symbol, quantity, average_price: fill.price });
+        for (role, order_type) in [
+            (OrderRole::StopLoss, OrderType::Stop { stop }),
+            (OrderRole::TakeProfit, OrderType::Limit { limit: target }),
+        ] {
+            facts.open_orders.push(Order {
+                broker_order_id: format!("{role:?}-{n}"),
+                client_order_id: parent.clone(),
+                parent: Some(parent.clone()),
+                role,
+                symbol,
+                side: side.opposite(),
+                quantity,
+                order_type,
+                time_in_force: TimeInForce::Day,
+                class: OrderClass::Simple,
+                status: OrderStatus::New,
+                filled: Quantity::ZERO,
+                average_price: None,
+                reason: None,
+                submitted_at: entered,
+                updated_at: entered,
+            });
+        }
+        facts.marks.push(Mark { symbol, price: Price::from_cents(50_10), at: minute(59) });
+    }
+    facts.prior = monitor(&facts, &RiskSettings::default()).look;
+    facts
 }
