@@ -21,10 +21,14 @@ use crate::adapters::feeds::simulated::SimulatedMarket;
 use crate::config::{Configuration, FeedKind, Settings};
 use crate::engine::broker_link::BrokerLink;
 use crate::engine::bus::Bus;
+use crate::engine::commands::Command;
 use crate::engine::driver::{Driver, Ended, Limits};
 use crate::engine::job::Sources;
 use crate::engine::supervisor::{Failures, RestartPolicy, supervise};
 use crate::engine::{Execution, Parts, waker};
+use crate::ledger::alert::Route;
+use crate::ledger::command::{self, CommandState};
+use crate::ledger::run::{self, RunOutcome};
 use crate::ledger::settings::{self as versions, NewConfigVersion};
 use crate::ledger::{Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, meta};
 use crate::outbox::Outbox;
@@ -71,45 +75,154 @@ impl Wired {
     }
 }
 
+/// What one kind of process differs in from another.
+struct Ground {
+    new: NewLedger,
+    clock: Arc<dyn Clock>,
+    calendar: Calendar,
+    feed: Arc<dyn MarketFeed>,
+    /// The folder that every mail is also written to.
+    mails: PathBuf,
+    definitions: Vec<JobDefinition>,
+    owns_all_jobs: bool,
+    execution: Execution,
+    /// The end of a simulation.
+    until: Option<Timestamp>,
+}
+
+/// The jobs of a process that runs them all.
+fn all_jobs(configuration: &Configuration) -> Vec<JobDefinition> {
+    configuration.jobs.iter().cloned().chain([JobDefinition::operator()]).collect()
+}
+
 /// Wires a process on the system's clock: the configured feed, the paper broker, the configured channels.
 ///
 /// # Errors
 /// If the ledger is held by another process or unusable, or a part cannot be built.
 pub async fn live(configuration: &Configuration, path: &Path) -> anyhow::Result<Wired> {
+    let ground = live_ground(configuration)?;
+    wire(configuration, path, ground).await
+}
+
+fn live_ground(configuration: &Configuration) -> anyhow::Result<Ground> {
+    let settings = &configuration.settings;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let calendar = configuration.settings.calendar();
-    let new = NewLedger::live(&configuration.settings.account.name, clock.wall())?;
-    let feed = configured_feed(&configuration.settings, &calendar)?;
-    let mails = configuration.settings.notifications.folder.clone();
-    wire(configuration, path, new, clock, calendar, feed, &mails, Execution::Concurrent, None).await
+    let calendar = settings.calendar();
+    Ok(Ground {
+        new: NewLedger::live(&settings.account.name, clock.wall())?,
+        feed: configured_feed(settings, &calendar)?,
+        clock,
+        calendar,
+        mails: settings.notifications.folder.clone(),
+        definitions: all_jobs(configuration),
+        owns_all_jobs: true,
+        execution: Execution::Concurrent,
+        until: None,
+    })
 }
 
 /// Wires sessions on the simulated clock.
 ///
 /// # Errors
-/// As [`live`]; also if the ledger holds another simulation, or these sessions already.
+/// As [`live`]; [`AlreadyDone`] if the ledger holds these sessions; also if it holds another simulation.
 pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &Simulation) -> anyhow::Result<Wired> {
-    let calendar = configuration.settings.calendar();
+    let settings = &configuration.settings;
+    let calendar = settings.calendar();
     let (start, until) = bounds(&calendar, simulation)?;
-    let arguments = simulation.arguments(&configuration.settings);
+    let arguments = simulation.arguments(settings);
     let kind = if simulation.bars.is_some() { LedgerKind::Replay } else { LedgerKind::Simulation };
-    let new = NewLedger::simulated(kind, &configuration.settings.account.name, &arguments, start);
     let reached = reached(path, &arguments)?;
     if reached.is_some_and(|reached| reached >= until) {
         return Err(AlreadyDone { path: path.to_owned(), from: simulation.from, to: simulation.to }.into());
     }
-    let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::new(reached.unwrap_or(start), simulation.speed));
     let feed: Arc<dyn MarketFeed> = match &simulation.bars {
-        Some(series) => Arc::new(BarsFeed::new(
-            series.clone(),
-            calendar.clone(),
-            configuration.settings.market.files.quotes.clone(),
-        )),
-        None => Arc::new(SimulatedMarket::new(&configuration.settings.market.simulated, calendar.clone())),
+        Some(series) => Arc::new(BarsFeed::new(series.clone(), calendar.clone(), settings.market.files.quotes.clone())),
+        None => Arc::new(SimulatedMarket::new(&settings.market.simulated, calendar.clone())),
     };
-    let mails = path.with_extension("mail");
-    wire(configuration, path, new, clock, calendar, feed, &mails, Execution::InTurn, Some(until)).await
+    let ground = Ground {
+        new: NewLedger::simulated(kind, &settings.account.name, &arguments, start),
+        clock: Arc::new(SimulatedClock::new(reached.unwrap_or(start), simulation.speed)),
+        calendar,
+        feed,
+        mails: path.with_extension("mail"),
+        definitions: all_jobs(configuration),
+        owns_all_jobs: true,
+        execution: Execution::InTurn,
+        until: Some(until),
+    };
+    wire(configuration, path, ground).await
 }
+
+/// What a process is started for that does one thing and ends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Errand {
+    /// Carries out a command, and the run that comes of it.
+    Command(Command),
+    /// Runs a job's slots that are due and not done, as a scheduler would now.
+    Due { job: String },
+}
+
+/// Does one thing on the path of the scheduler, where no scheduler holds the ledger: takes the lock and the
+/// lease, reconciles, and runs it. The answer is what came of it.
+///
+/// # Errors
+/// If the ledger is held by another process, if the command is refused ([`Refused`]), or what the ledger
+/// could not take.
+pub async fn once(
+    configuration: &Configuration,
+    path: &Path,
+    errand: Errand,
+    requested_by: &str,
+) -> anyhow::Result<Vec<RunOutcome>> {
+    let mut ground = live_ground(configuration)?;
+    let due = match &errand {
+        Errand::Due { job } => Some(job.as_str()),
+        Errand::Command(_) => None,
+    };
+    for definition in &mut ground.definitions {
+        // Only what is asked for is planned; what another process left behind stays for the scheduler.
+        definition.enabled = due == Some(definition.name.as_str());
+    }
+    ground.owns_all_jobs = false;
+    ground.execution = Execution::InTurn;
+    let wired = wire(configuration, path, ground).await?;
+    let parts = wired.parts.clone();
+    let ledger = parts.sources.ledger.clone();
+    let limits = Limits {
+        stop: CancellationToken::new(),
+        until: None,
+        drain: parts.settings.scheduler.drain_timeout.as_duration(),
+        on_turn: || {},
+    };
+    let now = parts.sources.clock.wall();
+    let command_id = match &errand {
+        Errand::Command(asked) => {
+            let new = asked.clone().into_new(requested_by)?;
+            Some(ledger.write(move |tx| Ok(command::enqueue(tx, &new, now)?.command_id)).await?)
+        }
+        Errand::Due { .. } => None,
+    };
+    let before = ledger.read(run::last_run)?;
+    let mut driver = Driver::new(parts.clone(), limits, Arc::new(Notify::new()));
+    driver.boot().await?;
+    let job = match &errand {
+        Errand::Due { job } => job.clone(),
+        Errand::Command(asked) => asked.job().to_owned(),
+    };
+    driver.run_until(|ledger| ledger.read(|conn| Ok(!run::any_waiting(conn, &job)?))).await?;
+    if let Some(command_id) = command_id {
+        let done = ledger.read(|conn| command::get(conn, command_id))?;
+        if done.state == CommandState::Refused {
+            return Err(Refused(done.result.unwrap_or_default()).into());
+        }
+    }
+    ledger.read(|conn| run::outcomes_after(conn, before, &job)).map_err(Into::into)
+}
+
+/// A command that was not carried out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("refused: {0}")]
+pub struct Refused(pub String);
 
 /// A simulation that the named ledger holds already.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -252,28 +365,18 @@ fn configured_feed(settings: &Settings, calendar: &Calendar) -> anyhow::Result<A
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "the one place where everything meets")]
-async fn wire(
-    configuration: &Configuration,
-    path: &Path,
-    new: NewLedger,
-    clock: Arc<dyn Clock>,
-    calendar: Calendar,
-    feed: Arc<dyn MarketFeed>,
-    mails: &Path,
-    execution: Execution,
-    until: Option<Timestamp>,
-) -> anyhow::Result<Wired> {
+async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> anyhow::Result<Wired> {
+    let Ground { new, clock, calendar, feed, mails, definitions, owns_all_jobs, execution, until } = ground;
     let settings = Arc::new(configuration.settings.clone());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
     }
+    let simulated = new.kind != LedgerKind::Live;
     let lock = LedgerLock::acquire(path)?;
     let ledger = Ledger::open_locked(&lock, &OpenOptions::create_or_open(new))?;
     let holder = format!("pid {}", std::process::id());
     let ledger = ledger.take_lease(&lock, &holder, clock.wall()).await?;
     let epoch = ledger.epoch().unwrap_or_default();
-    let config_hash: Arc<str> = configuration.version.hash.as_str().into();
     let version = NewConfigVersion {
         hash: configuration.version.hash.clone(),
         body: configuration.version.body.clone(),
@@ -283,10 +386,7 @@ async fn wire(
     let now = clock.wall();
     ledger.write(move |tx| versions::record(tx, &version, now)).await?;
 
-    let durability = match execution {
-        Execution::Concurrent => Durability::PowerCut,
-        Execution::InTurn => Durability::Kill,
-    };
+    let durability = if simulated { Durability::Kill } else { Durability::PowerCut };
     let broker = PaperBroker::open(
         &path.with_extension("paper.db"),
         durability,
@@ -295,46 +395,44 @@ async fn wire(
         clock.clone(),
         calendar.clone(),
     )?;
-    let channels = channels(&settings, mails)?;
-    let names: Arc<[String]> = channels.iter().map(|channel| channel.name().to_owned()).collect();
-    let broker = BrokerLink::new(Arc::new(broker), ledger.clone(), clock.clone(), names.clone());
-    let ledger_id: Arc<str> = ledger.meta().ledger_id.as_str().into();
+    let (channels, routes) = channels(&settings, &mails)?;
+    let routes: Arc<[Route]> = routes.into();
+    let broker = BrokerLink::new(Arc::new(broker), ledger.clone(), clock.clone(), routes.clone());
     let outbox = Arc::new(Outbox::new(ledger.clone(), clock.clone(), channels));
+    let backups = if simulated { path.with_extension("backups") } else { settings.backup_folder() };
     let parts = Parts {
+        ledger_id: ledger.meta().ledger_id.as_str().into(),
         sources: Sources { ledger, broker, feed, calendar: Arc::new(calendar), clock },
-        backups: backups(&settings, path, execution).into(),
+        backups: backups.into(),
+        config_hash: configuration.version.hash.as_str().into(),
         settings,
-        config_hash,
-        definitions: configuration.jobs.iter().cloned().chain([JobDefinition::operator()]).collect(),
+        definitions: definitions.into(),
         jobs: Arc::new(crate::jobs::table()),
-        ledger_id,
         epoch,
-        channels: names,
+        routes,
         outbox,
         bus: Bus::default(),
         failures: Failures::default(),
         execution,
+        simulated,
+        owns_all_jobs,
     };
-    Ok(Wired { parts: Arc::new(parts), until, mails: mails.to_owned(), _lock: lock })
+    Ok(Wired { parts: Arc::new(parts), until, mails, _lock: lock })
 }
 
-/// The channels that are told: files always, e-mail where it is configured.
-fn channels(settings: &Settings, mails: &Path) -> anyhow::Result<Vec<Arc<dyn Channel>>> {
+/// The channels that are told: files of everything, and e-mail where it is configured.
+fn channels(settings: &Settings, mails: &Path) -> anyhow::Result<(Vec<Arc<dyn Channel>>, Vec<Route>)> {
     let email = &settings.notifications.email;
-    let letterhead = letterhead(email)?;
-    let mut channels: Vec<Arc<dyn Channel>> = vec![Arc::new(FileChannel::new(mails.to_owned(), letterhead))];
+    let files = FileChannel::new(mails.to_owned(), letterhead(email)?);
+    let mut routes = vec![Route::every(files.name())];
+    let mut channels: Vec<Arc<dyn Channel>> = vec![Arc::new(files)];
     if email.is_on() {
-        channels.push(Arc::new(EmailChannel::new(email)?));
+        let email = EmailChannel::new(email)?;
+        let min_level = settings.notifications.min_level;
+        routes.push(Route { channel: email.name().to_owned(), min_level });
+        channels.push(Arc::new(email));
     }
-    Ok(channels)
-}
-
-/// Where copies of the ledger are kept: the configured folder, or beside a simulation's ledger.
-fn backups(settings: &Settings, path: &Path, execution: Execution) -> PathBuf {
-    match execution {
-        Execution::Concurrent => settings.backup_folder(),
-        Execution::InTurn => path.with_extension("backups"),
-    }
+    Ok((channels, routes))
 }
 
 /// Reads minute bars from files.

@@ -8,8 +8,9 @@ use daybook_core::order::{Account, BrokerPosition, Fill, Order, Side};
 use daybook_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::alert::{self, Route};
 use crate::ledger::fill::{self, FillConflict};
-use crate::ledger::{Ledger, LedgerError, alert, order};
+use crate::ledger::{Ledger, LedgerError, order};
 use crate::ports::{Broker, BrokerError, Clock};
 
 /// Looks are repeated while fills come in between their parts, at most this often: a market that
@@ -49,13 +50,13 @@ pub struct BrokerLink {
     broker: Arc<dyn Broker>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
-    channels: Arc<[String]>,
+    routes: Arc<[Route]>,
 }
 
 impl BrokerLink {
-    /// Links a broker to a ledger; `channels` are told of fills and of ended orders.
-    pub fn new(broker: Arc<dyn Broker>, ledger: Ledger, clock: Arc<dyn Clock>, channels: Arc<[String]>) -> Self {
-        Self { broker, ledger, clock, channels }
+    /// Links a broker to a ledger; `routes` are told of fills and of ended orders.
+    pub fn new(broker: Arc<dyn Broker>, ledger: Ledger, clock: Arc<dyn Clock>, routes: Arc<[Route]>) -> Self {
+        Self { broker, ledger, clock, routes }
     }
 
     /// The broker itself.
@@ -100,16 +101,16 @@ impl BrokerLink {
             any = true;
             cursor = Some(page.cursor.clone());
             let now = self.clock.wall();
-            let (account, channels) = (account.clone(), self.channels.clone());
+            let (account, routes) = (account.clone(), self.routes.clone());
             let more = page.more;
             self.ledger
                 .write(move |tx| {
                     let recorded = fill::record_page(tx, &account, &page.fills, &page.cursor, now)?;
                     for fill in &recorded.new {
-                        alert::raise(tx, None, &alert_of_fill(fill), &channels, now)?;
+                        alert::raise(tx, None, &alert_of_fill(fill), &routes, now)?;
                     }
                     for conflict in &recorded.conflicts {
-                        alert::raise(tx, None, &alert_of_conflict(conflict), &channels, now)?;
+                        alert::raise(tx, None, &alert_of_conflict(conflict), &routes, now)?;
                     }
                     Ok(())
                 })

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Parts;
-use crate::ledger::command::{self, CommandEnd};
+use crate::ledger::command::{self, CommandEnd, NewCommand};
 use crate::ledger::run::{self, Trigger};
 use crate::ledger::{LedgerError, halt};
 
@@ -39,6 +39,45 @@ pub enum Command {
     Resume { reason: String },
     /// Trades, through a run of the operator's job.
     Trade(Trade),
+}
+
+impl Command {
+    /// The word that stands in the ledger's list of commands.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Run { .. } => "run",
+            Self::Pause { .. } => "pause",
+            Self::Unpause { .. } => "unpause",
+            Self::Halt { .. } => "halt",
+            Self::Resume { .. } => "resume",
+            Self::Trade(_) => "trade",
+        }
+    }
+
+    /// The job that it is about: the one that is run, or the operator's.
+    #[must_use]
+    pub fn job(&self) -> &str {
+        match self {
+            Self::Run { job, .. } | Self::Pause { job } | Self::Unpause { job } => job,
+            Self::Halt { .. } | Self::Resume { .. } | Self::Trade(_) => OPERATOR,
+        }
+    }
+
+    /// The command as it is written into the ledger, under a nonce of its own.
+    ///
+    /// # Errors
+    /// If the operating system has no randomness.
+    pub fn into_new(self, requested_by: &str) -> anyhow::Result<NewCommand> {
+        let mut bytes = [0_u8; 16];
+        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("drawing a nonce: {error}"))?;
+        Ok(NewCommand {
+            nonce: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            name: self.name().to_owned(),
+            arguments: serde_json::to_value(&self)?,
+            requested_by: requested_by.to_owned(),
+        })
+    }
 }
 
 /// What a person does at the broker.

@@ -18,8 +18,9 @@ use rusqlite::Connection;
 
 use super::broker_link::LinkError;
 use super::job::Sources;
+use crate::ledger::alert::{self, Route};
 use crate::ledger::intent::{self, StoredIntent};
-use crate::ledger::{LedgerError, alert, halt, order, run};
+use crate::ledger::{LedgerError, halt, order, run};
 use crate::ports::{Broker, BrokerError};
 
 /// Times an order is tried in one go while the broker says that nothing happened; the run is looked
@@ -59,13 +60,13 @@ enum Progress {
 #[derive(Clone)]
 pub struct Dispatcher {
     sources: Sources,
-    channels: Arc<[String]>,
+    routes: Arc<[Route]>,
 }
 
 impl Dispatcher {
     /// A dispatcher for the broker of `sources`.
-    pub fn new(sources: Sources, channels: Arc<[String]>) -> Self {
-        Self { sources, channels }
+    pub fn new(sources: Sources, routes: Arc<[Route]>) -> Self {
+        Self { sources, routes }
     }
 
     /// Dispatches a run's unsettled intents, those that reduce risk first.
@@ -134,7 +135,7 @@ impl Dispatcher {
         let intent_id = stored.intent_id;
         let now = self.sources.clock.wall();
         let alert = self.alert_of(stored, event, outcome.as_deref());
-        let channels = self.channels.clone();
+        let routes = self.routes.clone();
         let (account, run_id) = (self.account(), stored.run_id);
         let state = self
             .sources
@@ -143,7 +144,7 @@ impl Dispatcher {
                 let state = intent::apply(tx, intent_id, event, outcome.as_deref(), now)?;
                 order::record(tx, &account, &orders, now)?;
                 if let Some(alert) = alert {
-                    alert::raise(tx, Some(run_id), &alert, &channels, now)?;
+                    alert::raise(tx, Some(run_id), &alert, &routes, now)?;
                 }
                 if event == IntentEvent::TermsDiffer {
                     let reason = outcome.unwrap_or_else(|| "the broker holds our order under other terms".to_owned());

@@ -20,7 +20,7 @@ use super::runner::{alert_of_ended, alert_of_lost};
 use super::{Execution, Parts, commands, runner};
 use crate::ledger::event::{self, Event, EventLevel};
 use crate::ledger::run::{self, ClaimedRun, LookInput, Trigger};
-use crate::ledger::{LedgerError, alert, command, halt, meta, phase as phase_rows};
+use crate::ledger::{Ledger, LedgerError, alert, command, halt, meta, phase as phase_rows};
 
 /// The longest sleep on the system's clock: timers stop while a machine is suspended.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -97,11 +97,14 @@ impl Driver {
             .clone()
             .write(move |tx| {
                 for ended in run::recover(tx, now)? {
-                    alert::raise(tx, Some(ended.run_id), &alert_of_ended(&ended), &parts.channels, now)?;
+                    alert::raise(tx, Some(ended.run_id), &alert_of_ended(&ended), &parts.routes, now)?;
                 }
                 alert::release_sending(tx)?;
                 run::sync_jobs(tx, &parts.definitions, now)?;
-                for job in parts.definitions.iter().filter(|job| job.runs_at_boot()) {
+                if parts.owns_all_jobs {
+                    run::cancel_undefined(tx, &parts.definitions, now)?;
+                }
+                if let Some(job) = parts.definitions.iter().find(|job| job.runs_at_boot()) {
                     run::add_run(tx, job, Trigger::Boot, session, None, now)?;
                 }
                 let message = format!("epoch {}", parts.epoch);
@@ -129,6 +132,25 @@ impl Driver {
                 self.drain().await?;
                 self.parts.bus.publish(bus::Event::Finished { at: now });
                 return Ok(Ended::Finished);
+            }
+            self.sleep().await;
+        }
+    }
+
+    /// Runs until `is_done` holds, or nothing is left that could make it so: for a process that does one
+    /// thing and ends.
+    ///
+    /// # Errors
+    /// What the ledger could not take.
+    pub async fn run_until(
+        &mut self,
+        is_done: impl Fn(&Ledger) -> Result<bool, LedgerError>,
+    ) -> Result<(), LedgerError> {
+        loop {
+            let now = self.parts.sources.clock.wall();
+            self.turn(now).await?;
+            if is_done(&self.parts.sources.ledger)? || self.limits.stop.is_cancelled() {
+                return Ok(());
             }
             self.sleep().await;
         }
@@ -188,10 +210,10 @@ impl Driver {
                     },
                 )?;
                 for ended in &look.ended {
-                    alert::raise(tx, Some(ended.run_id), &alert_of_ended(ended), &parts.channels, now)?;
+                    alert::raise(tx, Some(ended.run_id), &alert_of_ended(ended), &parts.routes, now)?;
                 }
                 for (job, missed) in &look.lost {
-                    alert::raise(tx, None, &alert_of_lost(job, missed), &parts.channels, now)?;
+                    alert::raise(tx, None, &alert_of_lost(job, missed), &parts.routes, now)?;
                 }
                 let halts = halt::in_force(tx, now)?;
                 let market = parts.sources.calendar.phase_at(now);
@@ -200,7 +222,7 @@ impl Driver {
                     let reason = halts.first().map_or_else(|| market.to_string(), |halt| halt.reason.clone());
                     phase_rows::change(tx, phase, &reason, now)?;
                 }
-                if parts.execution == Execution::InTurn {
+                if parts.simulated {
                     meta::set_simulated_now(tx, now)?;
                 }
                 Ok((look, phase, halts.iter().filter_map(|halt| halt.until).min()))
@@ -290,7 +312,7 @@ impl Driver {
         let message = format!("the wall clock stepped by {:.1} s", step_ms as f64 / 1000.0);
         tracing::warn!(step_ms, "clock.stepped");
         self.next_at = self.next_at.min(now);
-        let channels = self.parts.channels.clone();
+        let routes = self.parts.routes.clone();
         self.parts
             .sources
             .ledger
@@ -306,13 +328,7 @@ impl Driver {
                     };
                     halt::set(tx, &halt, None)?;
                     let subject = format!("{message}: no new entries until {expected}");
-                    alert::raise(
-                        tx,
-                        None,
-                        &Alert::new(AlertLevel::Critical, "clock.stepped", subject),
-                        &channels,
-                        now,
-                    )?;
+                    alert::raise(tx, None, &Alert::new(AlertLevel::Critical, "clock.stepped", subject), &routes, now)?;
                 }
                 Ok(())
             })

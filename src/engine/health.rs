@@ -5,9 +5,9 @@ use std::time::Duration;
 use daybook_core::time::Timestamp;
 use serde::Serialize;
 
+use super::Parts;
 use super::bus;
 use super::supervisor::Failures;
-use super::{Execution, Parts};
 use crate::ledger::event::{self, Event, EventLevel};
 use crate::ledger::{LedgerError, run};
 
@@ -64,7 +64,7 @@ impl Health {
     pub async fn check(&mut self, parts: &Parts, now: Timestamp, live_runs: usize) -> Result<(), LedgerError> {
         if self.checked_at.is_none_or(|at| now.since(at) >= self.every) {
             self.checked_at = Some(now);
-            if parts.execution == Execution::Concurrent {
+            if !parts.simulated {
                 check_disk(parts);
             }
         }
@@ -76,10 +76,7 @@ impl Health {
             return Ok(());
         }
         self.beat_at = Some(now);
-        let process = match parts.execution {
-            Execution::Concurrent => Some(process_figures(parts)),
-            Execution::InTurn => None,
-        };
+        let process = (!parts.simulated).then(|| process_figures(parts));
         let failures = self.failures.holds_at(now);
         parts
             .sources

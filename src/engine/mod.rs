@@ -33,6 +33,7 @@ use self::dispatcher::Dispatcher;
 use self::job::{AnyJob, Sources};
 use self::supervisor::Failures;
 use crate::config::Settings;
+use crate::ledger::alert::Route;
 use crate::outbox::Outbox;
 
 /// The decisions of every kind of job.
@@ -65,8 +66,8 @@ pub struct Parts {
     pub ledger_id: Arc<str>,
     /// The lease under which this process writes.
     pub epoch: i64,
-    /// The names of the channels that are told.
-    pub channels: Arc<[String]>,
+    /// The channels that are told, and of what.
+    pub routes: Arc<[Route]>,
     /// Sends what stands in the outbox.
     pub outbox: Arc<Outbox>,
     /// The folder for copies of the ledger.
@@ -77,11 +78,16 @@ pub struct Parts {
     pub failures: Failures,
     /// How runs are executed.
     pub execution: Execution,
+    /// Whether the clock is a simulated one: then its position is a row, and nothing of the machine is,
+    /// so that the same days twice are the same rows.
+    pub simulated: bool,
+    /// Whether the definitions are all there are; a process that does one thing knows of a few only.
+    pub owns_all_jobs: bool,
 }
 
 impl Parts {
     fn dispatcher(&self) -> Dispatcher {
-        Dispatcher::new(self.sources.clone(), self.channels.clone())
+        Dispatcher::new(self.sources.clone(), self.routes.clone())
     }
 
     fn definition(&self, job: &str) -> Option<&JobDefinition> {

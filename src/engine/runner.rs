@@ -48,13 +48,13 @@ async fn decide_and_commit(parts: &Parts, run: &ClaimedRun) -> anyhow::Result<Co
         session: run.session,
         account: parts.sources.ledger.meta().account.clone(),
     };
-    let (settings_hash, channels) = (parts.config_hash.clone(), parts.channels.clone());
+    let (settings_hash, routes) = (parts.config_hash.clone(), parts.routes.clone());
     let now = parts.sources.clock.wall();
     let summary = decided.decision.summary.clone();
     let pending = parts
         .sources
         .ledger
-        .write(move |tx| record::commit(tx, &reference, &decided, &settings_hash, &channels, now))
+        .write(move |tx| record::commit(tx, &reference, &decided, &settings_hash, &routes, now))
         .await
         .context("committing the decision")?;
     tracing::debug!(run_id = run.run_id, job = %run.job, "run.decided");
@@ -131,7 +131,7 @@ async fn dispatch(parts: &Parts, run: &ClaimedRun, summary: String) -> Result<(R
         Err(error) => (RunState::Dead, format!("{error:#}")),
     };
     let now = parts.sources.clock.wall();
-    let channels = parts.channels.clone();
+    let routes = parts.routes.clone();
     let (state, note) = ended;
     let (reason, job) = (note.clone(), run.job.clone());
     ledger
@@ -139,13 +139,7 @@ async fn dispatch(parts: &Parts, run: &ClaimedRun, summary: String) -> Result<(R
             run::end(tx, run_id, state, &reason, now)?;
             if state == RunState::Dead {
                 let subject = format!("{job} failed: {reason}");
-                alert::raise(
-                    tx,
-                    Some(run_id),
-                    &Alert::new(AlertLevel::Warning, "job.failed", subject),
-                    &channels,
-                    now,
-                )?;
+                alert::raise(tx, Some(run_id), &Alert::new(AlertLevel::Warning, "job.failed", subject), &routes, now)?;
             }
             Ok(())
         })
@@ -158,14 +152,14 @@ async fn fail(parts: &Parts, run: &ClaimedRun, error: &anyhow::Error) -> Result<
     let message = format!("{error:#}");
     tracing::warn!(run_id = run.run_id, job = %run.job, attempt = run.attempt, error = %message, "run.failed");
     let now = parts.sources.clock.wall();
-    let (run, channels, text) = (run.clone(), parts.channels.clone(), message.clone());
+    let (run, routes, text) = (run.clone(), parts.routes.clone(), message.clone());
     let ended = parts
         .sources
         .ledger
         .write(move |tx| {
             let ended = run::fail(tx, &run, retries, &text, now)?;
             if let Some(ended) = &ended {
-                alert::raise(tx, Some(ended.run_id), &alert_of_ended(ended), &channels, now)?;
+                alert::raise(tx, Some(ended.run_id), &alert_of_ended(ended), &routes, now)?;
             }
             Ok(ended)
         })

@@ -92,7 +92,7 @@ pub async fn supervise<F, T>(
 async fn record(parts: &Parts, name: &'static str, why: &str, given_up: bool, until: Timestamp) {
     let now = parts.sources.clock.wall();
     let message = format!("{name}: {why}");
-    let channels = parts.channels.clone();
+    let routes = parts.routes.clone();
     let recorded = parts
         .sources
         .ledger
@@ -101,7 +101,7 @@ async fn record(parts: &Parts, name: &'static str, why: &str, given_up: bool, un
             if given_up {
                 let subject = format!("{name} failed too often and is tried again at {until}");
                 let alert = Alert::new(AlertLevel::Critical, "part.failed", subject).with_body(message);
-                alert::raise(tx, None, &alert, &channels, now)?;
+                alert::raise(tx, None, &alert, &routes, now)?;
             }
             Ok(())
         })

@@ -5,7 +5,8 @@
 
 use std::cmp::Reverse;
 
-use daybook_core::alert::Alert;
+use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::report::DAY_ENDED;
 use daybook_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -135,7 +136,28 @@ fn delivery_from_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     })
 }
 
-/// Commits an alert and its delivery on each channel; the answer is its number.
+/// A channel, and what it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The channel's name.
+    pub channel: String,
+    /// The least level that it is told of; the report of an ended session goes everywhere.
+    pub min_level: AlertLevel,
+}
+
+impl Route {
+    /// A channel that is told everything.
+    #[must_use]
+    pub fn every(channel: &str) -> Self {
+        Self { channel: channel.to_owned(), min_level: AlertLevel::Info }
+    }
+
+    fn takes(&self, alert: &Alert) -> bool {
+        alert.level >= self.min_level || alert.event == DAY_ENDED
+    }
+}
+
+/// Commits an alert and its delivery on each channel that takes it; the answer is its number.
 ///
 /// # Errors
 /// If the ledger cannot be written, or the event is not `noun.verb`.
@@ -143,7 +165,7 @@ pub fn raise(
     tx: &Transaction<'_>,
     run_id: Option<i64>,
     alert: &Alert,
-    channels: &[String],
+    routes: &[Route],
     now: Timestamp,
 ) -> Result<i64, LedgerError> {
     let alert_id = tx.prepare_cached(SQL_INSERT)?.insert(params![
@@ -156,7 +178,7 @@ pub fn raise(
         alert.body
     ])?;
     let mut insert = tx.prepare_cached(SQL_INSERT_DELIVERY)?;
-    for channel in channels {
+    for Route { channel, .. } in routes.iter().filter(|route| route.takes(alert)) {
         insert.execute(params![alert_id, channel, now.0])?;
     }
     Ok(alert_id)
@@ -292,7 +314,7 @@ mod tests {
     fn raise_two(day: &TestLedger) {
         day.ledger
             .write_blocking(|tx| {
-                let channels = ["email".to_owned(), "file".to_owned()];
+                let channels = [Route::every("email"), Route::every("file")];
                 let note = Alert::new(AlertLevel::Info, "day.ended", "A quiet day").with_body("Nothing happened.");
                 raise(tx, None, &note, &channels, Timestamp(10))?;
                 let stop = Alert::new(AlertLevel::Critical, "risk.breached", "Stopped").about("AAPL".parse().unwrap());

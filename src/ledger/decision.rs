@@ -7,6 +7,7 @@ use daybook_core::risk::DayLevel;
 use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use super::alert::Route;
 use super::codec::{Json, Word};
 use super::intent::StoredIntent;
 use super::{LedgerError, alert, equity, fill, halt, intent, order, position, signal};
@@ -41,7 +42,7 @@ pub struct Written {
 }
 
 /// Writes a decision: candidates, signals with verdicts, intents, latches, changes of positions, repairs,
-/// figures, the pace, and each alert with a delivery on every channel of `channels`.
+/// figures, the pace, and each alert with a delivery on every channel of `routes` that takes it.
 ///
 /// # Errors
 /// If the ledger cannot be written, or the decision contradicts itself (two intents of one leg).
@@ -49,7 +50,7 @@ pub fn write_decision(
     tx: &Transaction<'_>,
     run: &RunRef,
     decision: &Decision,
-    channels: &[String],
+    routes: &[Route],
     now: Timestamp,
 ) -> Result<Written, LedgerError> {
     if let Some(candidates) = &decision.candidates {
@@ -92,7 +93,7 @@ pub fn write_decision(
         equity::insert_day(tx, run.run_id, day, now)?;
     }
     for told in &decision.alerts {
-        alert::raise(tx, Some(run.run_id), told, channels, now)?;
+        alert::raise(tx, Some(run.run_id), told, routes, now)?;
     }
     Ok(Written { intents: intent::of_run(tx, run.run_id)?, alerts: decision.alerts.len() })
 }

@@ -7,6 +7,7 @@ use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sha2::{Digest, Sha256};
 
+use super::alert::Route;
 use super::codec::{Json, Text, Word};
 use super::decision::{RunRef, write_decision};
 use super::open::hex;
@@ -42,7 +43,7 @@ pub fn commit(
     run: &RunRef,
     decided: &Decided,
     settings_hash: &str,
-    channels: &[String],
+    routes: &[Route],
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
     let Decided { parameters, facts, feed, bars, decision } = decided;
@@ -62,7 +63,7 @@ pub fn commit(
         settings_hash,
         digest
     ])?;
-    let written = write_decision(tx, run, decision, channels, now)?;
+    let written = write_decision(tx, run, decision, routes, now)?;
     let pending = !written.intents.is_empty() || !decision.chores.is_empty();
     if !pending {
         run::end(tx, run.run_id, RunState::Done, "", now)?;

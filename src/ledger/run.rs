@@ -228,6 +228,10 @@ const SQL_ENDS_SINCE: &str = "
 const SQL_LATENESS_SINCE: &str = "
     SELECT lateness_us FROM run WHERE started_at_ms >= ?1 AND trigger = 'schedule' AND attempt = 1
     ORDER BY lateness_us";
+const SQL_OUTCOME: &str = "SELECT job, slot_at_ms, state, summary, reason FROM run WHERE run_id = ?1";
+const SQL_AFTER: &str = "SELECT run_id FROM run WHERE run_id > ?1 AND job = ?2 ORDER BY run_id";
+const SQL_ANY_WAITING: &str =
+    "SELECT EXISTS (SELECT 1 FROM run WHERE job = ?1 AND state IN ('due', 'claimed', 'decided', 'failed'))";
 const SQL_ACCOUNTED: &str = "
     SELECT name, definition, paused, first_at_ms, horizon_at_ms FROM job JOIN (
         SELECT job, min(at_ms) AS first_at_ms FROM (
@@ -312,7 +316,9 @@ pub fn look(tx: &Transaction<'_>, input: &LookInput<'_>) -> Result<Look, LedgerE
     let waiting = waiting_runs(tx)?;
     let reconciling = waiting.iter().any(|run| run.trigger == Trigger::Boot);
     let mut claimable: Vec<&WaitingRun> = Vec::new();
-    for run in waiting.iter().filter(|run| !input.live.contains(&run.run_id)) {
+    let ours =
+        |run: &&WaitingRun| input.jobs.iter().any(|job| job.name == run.job) && !input.live.contains(&run.run_id);
+    for run in waiting.iter().filter(ours) {
         if run.state.may_start()
             && let Some(expires_at) = run.expires_at
         {
@@ -664,6 +670,82 @@ fn backoff(run_id: i64, attempt: u32) -> Duration {
     let digest = Sha256::digest(format!("{run_id}/{attempt}").as_bytes());
     let draw = u32::from(digest[0]);
     bound / 4 + bound * 3 / 4 * draw / u32::from(u8::MAX)
+}
+
+/// Cancels what waits for jobs that are no longer defined.
+///
+/// # Errors
+/// If the ledger cannot be written.
+pub fn cancel_undefined(tx: &Transaction<'_>, jobs: &[JobDefinition], now: Timestamp) -> Result<(), LedgerError> {
+    for run in waiting_runs(tx)?.iter().filter(|run| run.state.may_start()) {
+        if jobs.iter().all(|job| job.name != run.job) {
+            end(tx, run.run_id, RunState::Canceled, "its job is not defined any more", now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a run stands, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunOutcome {
+    /// Its row.
+    pub run_id: i64,
+    /// Its job.
+    pub job: String,
+    /// When it was due.
+    pub slot: Timestamp,
+    /// Where it stands.
+    pub state: RunState,
+    /// What it decided, in one line.
+    pub summary: Option<String>,
+    /// Why it ended as it did, or why its last attempt failed.
+    pub reason: Option<String>,
+}
+
+/// Where a run stands.
+///
+/// # Errors
+/// [`LedgerError::NoSuchRow`] if there is none of this number.
+pub fn outcome(conn: &Connection, run_id: i64) -> Result<RunOutcome, LedgerError> {
+    conn.prepare_cached(SQL_OUTCOME)?
+        .query_row([run_id], |row| {
+            Ok(RunOutcome {
+                run_id,
+                job: row.get(0)?,
+                slot: Timestamp(row.get(1)?),
+                state: row.get::<_, Word<RunState>>(2)?.0,
+                summary: row.get(3)?,
+                reason: row.get(4)?,
+            })
+        })
+        .optional()?
+        .ok_or_else(|| LedgerError::NoSuchRow { what: "run", key: run_id.to_string() })
+}
+
+/// The highest number that a run has; zero before the first.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn last_run(conn: &Connection) -> Result<i64, LedgerError> {
+    Ok(conn.prepare_cached("SELECT coalesce(max(run_id), 0) FROM run")?.query_row([], |row| row.get(0))?)
+}
+
+/// The runs of a job that were written after the run `after`, in order.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn outcomes_after(conn: &Connection, after: i64, job: &str) -> Result<Vec<RunOutcome>, LedgerError> {
+    let mut statement = conn.prepare_cached(SQL_AFTER)?;
+    let ids: Vec<i64> = statement.query_map(params![after, job], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    ids.into_iter().map(|run_id| outcome(conn, run_id)).collect()
+}
+
+/// Whether a run of the job has no end yet.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn any_waiting(conn: &Connection, job: &str) -> Result<bool, LedgerError> {
+    Ok(conn.prepare_cached(SQL_ANY_WAITING)?.query_row([job], |row| row.get(0))?)
 }
 
 /// Takes back what a dead process had claimed: its runs wait again, or are dead if the process died

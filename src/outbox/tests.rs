@@ -80,8 +80,8 @@ impl Day {
     }
 
     fn raise(&self, alert: Alert) {
-        let channels = self.outbox.channel_names();
-        self.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &alert, &channels, NOON)).unwrap();
+        let routes: Vec<_> = self.outbox.channel_names().iter().map(|name| alert::Route::every(name)).collect();
+        self.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &alert, &routes, NOON)).unwrap();
     }
 
     async fn deliver_at(&self, now: Timestamp) -> DeliverySummary {
@@ -143,7 +143,7 @@ async fn a_permanent_refusal_and_an_unknown_channel_are_given_up_at_once() {
     day.raise(note("AAPL closed"));
     day.books
         .ledger
-        .write_blocking(|tx| alert::raise(tx, None, &note("MSFT closed"), &["pager".to_owned()], NOON))
+        .write_blocking(|tx| alert::raise(tx, None, &note("MSFT closed"), &[alert::Route::every("pager")], NOON))
         .unwrap();
     assert_eq!(day.deliver_at(NOON).await.dead, 2);
     assert_eq!(day.delivery(1).last_error.as_deref(), Some("email: 535 bad credentials"));

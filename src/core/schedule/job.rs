@@ -274,10 +274,10 @@ impl JobFile {
 }
 
 impl JobDefinition {
-    /// Whether it also runs when the process starts.
+    /// Whether it also runs when the process starts, whatever its schedule says.
     #[must_use]
     pub fn runs_at_boot(&self) -> bool {
-        self.enabled && self.kind == JobKind::Reconcile
+        self.kind == JobKind::Reconcile
     }
 
     /// The built-in job of [`JobKind::Operator`], by the name of its kind.
