@@ -6,6 +6,7 @@ use daybook_core::alert::AlertLevel;
 use daybook_core::analysis::{RegimeSettings, ScanSettings};
 use daybook_core::calendar::Calendar;
 use daybook_core::exchange::ExchangeSettings;
+use daybook_core::reconcile::ReconcileSettings;
 use daybook_core::risk::RiskSettings;
 use daybook_core::strategy::StrategySettings;
 use daybook_core::time::Span;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub strategies: StrategySettings,
     /// What may be lost, and by what.
     pub risk: RiskSettings,
+    /// What is done where the ledger and the broker do not agree.
+    pub reconcile: ReconcileSettings,
     /// Who holds the account, and on which terms.
     pub execution: ExecutionSettings,
     /// Who is told, and how.
@@ -219,6 +222,7 @@ impl Default for Settings {
             analysis: AnalysisSettings::default(),
             strategies: StrategySettings::default(),
             risk: RiskSettings::default(),
+            reconcile: ReconcileSettings::default(),
             execution: ExecutionSettings::default(),
             notifications: NotificationSettings::default(),
             ledger: LedgerSettings::default(),

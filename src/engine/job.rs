@@ -1,13 +1,12 @@
 //! What a job is: it gathers facts, and decides once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
 use async_trait::async_trait;
 use daybook_core::calendar::{Calendar, Session};
 use daybook_core::decision::Decision;
-use daybook_core::market::{Bar, Symbol};
+use daybook_core::market::BarSet;
 use daybook_core::order::Origin;
 use daybook_core::time::Timestamp;
 use serde::Serialize;
@@ -16,10 +15,8 @@ use serde::de::DeserializeOwned;
 use super::broker_link::BrokerLink;
 use crate::config::Settings;
 use crate::ledger::Ledger;
+use crate::ledger::record::Decided;
 use crate::ports::{Clock, MarketFeed};
-
-/// Bars by symbol, in the order of time: facts that are rows already and are stored by reference.
-pub type BarSet = BTreeMap<Symbol, Vec<Bar>>;
 
 /// Where a job reads its facts.
 #[derive(Clone)]
@@ -100,21 +97,6 @@ pub trait Job: Send + Sync + 'static {
 
     /// Puts the bars that the run referred to back into its facts.
     fn attach_bars(&self, _facts: &mut Self::Facts, _bars: BarSet) {}
-}
-
-/// A run's facts and what was decided on them, ready to be committed.
-#[derive(Debug)]
-pub struct Decided {
-    /// The parameters that the run was given.
-    pub parameters: serde_json::Value,
-    /// The facts, as JSON.
-    pub facts: String,
-    /// The feed that the bars came from.
-    pub feed: String,
-    /// The bars among them.
-    pub bars: BarSet,
-    /// The decision.
-    pub decision: Decision,
 }
 
 /// A job whose kind of facts is hidden, so that jobs of all kinds stand in one table.

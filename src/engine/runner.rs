@@ -9,10 +9,14 @@ use daybook_core::schedule::{JobKind, MissedRange, Retries};
 use super::Parts;
 use super::bus::Event;
 use super::dispatcher::Dispatched;
-use super::job::{Decided, Terms};
+use super::job::Terms;
 use crate::ledger::decision::RunRef;
+use crate::ledger::record::Decided;
 use crate::ledger::run::{self, ClaimedRun, EndedRun, RunState, Stage};
 use crate::ledger::{LedgerError, alert, record};
+
+/// Failed attempts of a run that is tried again after which a person is told.
+const TROUBLE_AT: u32 = 3;
 
 /// Executes a run. Whatever happens in it ends in the ledger; an error is only what the ledger itself
 /// could not take.
@@ -158,13 +162,39 @@ async fn fail(parts: &Parts, run: &ClaimedRun, error: &anyhow::Error) -> Result<
         .ledger
         .write(move |tx| {
             let ended = run::fail(tx, &run, retries, &text, now)?;
-            if let Some(ended) = &ended {
-                alert::raise(tx, Some(ended.run_id), &alert_of_ended(ended), &routes, now)?;
+            match &ended {
+                Some(ended) => {
+                    alert::raise(tx, Some(ended.run_id), &alert_of_ended(ended), &routes, now)?;
+                }
+                // It goes on trying; a person is told once that it has trouble.
+                None if run.attempt == TROUBLE_AT => {
+                    alert::raise(tx, Some(run.run_id), &alert_of_trouble(&run, &text), &routes, now)?;
+                }
+                None => {}
             }
             Ok(ended)
         })
         .await?;
     Ok((if ended.is_some() { RunState::Dead } else { RunState::Failed }, message))
+}
+
+/// What a person is told of a run that keeps failing and is tried again.
+fn alert_of_trouble(run: &ClaimedRun, error: &str) -> Alert {
+    let subject = format!("{} of {} failed {} times and is tried again", run.job, run.slot, run.attempt);
+    Alert::new(level_of(run.kind), "job.troubled", subject).with_body(error)
+}
+
+/// How much it matters that a run of a kind is not done.
+const fn level_of(kind: JobKind) -> AlertLevel {
+    match kind {
+        JobKind::MarketCloseFlatten | JobKind::RiskMonitor | JobKind::Reconcile => AlertLevel::Critical,
+        JobKind::PremarketScan
+        | JobKind::Analysis
+        | JobKind::DailySummary
+        | JobKind::Housekeeping
+        | JobKind::Operator
+        | JobKind::Command => AlertLevel::Warning,
+    }
 }
 
 /// What a person is told of slots that had to run and did not.
@@ -176,15 +206,6 @@ pub fn alert_of_lost(job: &str, missed: &MissedRange) -> Alert {
 
 /// What a person is told of a run that ended without being done.
 pub fn alert_of_ended(ended: &EndedRun) -> Alert {
-    let level = match ended.kind {
-        JobKind::MarketCloseFlatten | JobKind::RiskMonitor | JobKind::Reconcile => AlertLevel::Critical,
-        JobKind::PremarketScan
-        | JobKind::Analysis
-        | JobKind::DailySummary
-        | JobKind::Housekeeping
-        | JobKind::Operator
-        | JobKind::Command => AlertLevel::Warning,
-    };
     let event = if ended.state == RunState::Expired { "job.expired" } else { "job.failed" };
-    Alert::new(level, event, format!("{} of {}: {}", ended.job, ended.slot, ended.reason))
+    Alert::new(level_of(ended.kind), event, format!("{} of {}: {}", ended.job, ended.slot, ended.reason))
 }

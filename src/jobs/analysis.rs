@@ -16,7 +16,7 @@ use daybook_core::analysis::{
 };
 use daybook_core::calendar::Session;
 use daybook_core::decision::{Decision, EquityPoint, Mark};
-use daybook_core::market::{Bar, Quote, Symbol, Timeframe, aggregate};
+use daybook_core::market::{Bar, BarSet, Quote, Symbol, Timeframe, aggregate};
 use daybook_core::money::{Bps, Money, Price};
 use daybook_core::order::{OrderRole, Purpose};
 use daybook_core::risk::{Commitment, RiskFacts, SymbolFacts, enter};
@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use super::account;
 use crate::config::AnalysisParameters;
 use crate::engine::broker_link::BrokerView;
-use crate::engine::job::{BarSet, Job, Sources, Terms};
+use crate::engine::job::{Job, Sources, Terms};
 use crate::ledger::fill::{self, SessionResult};
 use crate::ledger::{LedgerError, bar, equity, halt, intent, run, signal};
 

@@ -75,7 +75,7 @@ fn recorded(
         open_orders: Vec::new(),
         in_flight: account::in_flight(conn)?,
         marks: Vec::new(),
-        prior: decision::last_of_kind(conn, JobKind::RiskMonitor.as_str())?.and_then(|decision| decision.look),
+        prior: decision::last_of_kind(conn, JobKind::RiskMonitor.as_str())?.and_then(|last| last.decision.look),
         warned: equity::warned_at(conn, session.date)?.is_some(),
         flatten_begun: run::flatten_begun(conn, session.date)?,
         closed_trades: closed

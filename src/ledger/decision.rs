@@ -15,7 +15,7 @@ use super::{LedgerError, alert, equity, fill, halt, intent, order, position, sig
 const SQL_SET_PACE: &str = "
     UPDATE job SET pace = ?1, pace_since_ms = ?2, updated_at_ms = ?2 WHERE pace <> ?1";
 const SQL_LAST: &str = "
-    SELECT decision FROM run JOIN run_record USING (run_id) WHERE kind = ?1 ORDER BY slot_at_ms DESC LIMIT 1";
+    SELECT decided_at_ms, decision FROM run JOIN run_record USING (run_id) WHERE kind = ?1 ORDER BY slot_at_ms DESC LIMIT 1";
 
 /// The run that a decision belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,13 +119,24 @@ fn mend(tx: &Transaction<'_>, run: &RunRef, repair: &Repair, now: Timestamp) -> 
     Ok(())
 }
 
+/// A decision that was committed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LastDecision {
+    /// When it was committed.
+    pub at: Timestamp,
+    /// The decision.
+    pub decision: Decision,
+}
+
 /// The last decision of a kind of job, for its next run to compare with; `None` before the first.
 ///
 /// # Errors
 /// If the ledger cannot be read.
-pub fn last_of_kind(conn: &Connection, kind: &str) -> Result<Option<Decision>, LedgerError> {
-    let decision = conn.prepare_cached(SQL_LAST)?.query_row([kind], |row| Ok(row.get::<_, Json<_>>(0)?.0));
-    Ok(decision.optional()?)
+pub fn last_of_kind(conn: &Connection, kind: &str) -> Result<Option<LastDecision>, LedgerError> {
+    let last = conn.prepare_cached(SQL_LAST)?.query_row([kind], |row| {
+        Ok(LastDecision { at: Timestamp(row.get(0)?), decision: row.get::<_, Json<_>>(1)?.0 })
+    });
+    Ok(last.optional()?)
 }
 
 #[cfg(test)]
@@ -299,6 +310,6 @@ mod tests {
             day.record(&day.run("risk-monitor", minute), &Decision { look: Some(look), ..Decision::default() });
         }
         let last = day.ledger.read(|conn| last_of_kind(conn, "risk-monitor")).unwrap().unwrap();
-        assert_eq!(last.look.unwrap().level, DayLevel::Breach);
+        assert_eq!(last.decision.look.unwrap().level, DayLevel::Breach);
     }
 }

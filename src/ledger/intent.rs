@@ -33,6 +33,8 @@ const SQL_BY_CLIENT_ID: &str = select_intent!("WHERE client_order_id = ?1");
 // The list of states in front is the partial index's own condition: with it SQLite uses the index.
 const SQL_OPEN: &str =
     select_intent!("WHERE intent.state IN ('pending', 'submitting', 'unknown', 'acked') ORDER BY intent_id");
+const SQL_ABANDONED: &str =
+    select_intent!("WHERE intent.state = 'abandoned' AND intent.decided_at_ms >= ?1 ORDER BY intent_id");
 const SQL_UNSETTLED: &str = select_intent!(
     "WHERE intent.state IN ('pending', 'submitting', 'unknown', 'acked') AND intent.state <> 'acked' ORDER BY intent_id"
 );
@@ -241,6 +243,18 @@ pub fn unsettled(conn: &Connection) -> Result<Vec<StoredIntent>, LedgerError> {
 /// If the ledger cannot be read.
 pub fn open(conn: &Connection) -> Result<Vec<StoredIntent>, LedgerError> {
     Ok(conn.prepare_cached(SQL_OPEN)?.query_map([], from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The intents that may still have something to do with the broker: those that are not terminal, and those
+/// abandoned since an instant, whose order may turn up late.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn open_or_abandoned_since(conn: &Connection, since: Timestamp) -> Result<Vec<StoredIntent>, LedgerError> {
+    let mut intents = open(conn)?;
+    let mut select = conn.prepare_cached(SQL_ABANDONED)?;
+    intents.extend(select.query_map([since.0], from_row)?.collect::<Result<Vec<_>, _>>()?);
+    Ok(intents)
 }
 
 /// The symbols that were entered in a session, or are about to be: one entry a symbol and day.

@@ -318,6 +318,21 @@ pub fn open(conn: &Connection, account: &str) -> Result<Vec<StoredOrder>, Ledger
     Ok(conn.prepare_cached(SQL_OPEN)?.query_map([account], from_row)?.collect::<Result<_, _>>()?)
 }
 
+/// The account's orders that are not terminal, and those of `named`, by the broker's names, that are known.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn open_and_named(conn: &Connection, account: &str, named: &[String]) -> Result<Vec<Order>, LedgerError> {
+    let mut orders: Vec<Order> = open(conn, account)?.into_iter().map(|stored| stored.order).collect();
+    let mut select = conn.prepare_cached(SQL_GET)?;
+    for id in named {
+        if orders.iter().all(|order| order.broker_order_id != *id) {
+            orders.extend(select.query_row([account, id.as_str()], from_row).optional()?.map(|stored| stored.order));
+        }
+    }
+    Ok(orders)
+}
+
 /// The orders submitted in `[from, until)`, in order.
 ///
 /// # Errors

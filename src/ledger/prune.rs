@@ -64,6 +64,6 @@ mod tests {
         let pruned = day.ledger.write_blocking(move |tx| prune(tx, later)).unwrap();
         assert_eq!(pruned, Pruned { records: 2, events: 0 });
         let last = day.ledger.read(|conn| last_of_kind(conn, "risk-monitor")).unwrap().unwrap();
-        assert_eq!(last.summary, "look 3");
+        assert_eq!(last.decision.summary, "look 3");
     }
 }

@@ -1,7 +1,7 @@
 //! What runs decided, and on which facts: the record from which they can be decided again.
 
 use daybook_core::decision::{Chore, Decision};
-use daybook_core::market::Symbol;
+use daybook_core::market::{BarSet, Symbol};
 use daybook_core::schedule::JobKind;
 use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -13,7 +13,6 @@ use super::decision::{RunRef, write_decision};
 use super::open::hex;
 use super::run::{self, RunState};
 use super::{LedgerError, bar};
-use crate::engine::job::{BarSet, Decided};
 
 const SQL_DECIDED: &str = "
     UPDATE run SET state = 'decided', decided_at_ms = ?2, summary = ?3, reason = NULL
@@ -31,6 +30,21 @@ const SQL_RECORDED: &str = "
         record.settings_hash
     FROM run_record AS record JOIN run USING (run_id) WHERE run_id = ?1";
 const SQL_RUN_BARS: &str = "SELECT symbol, from_at_ms, through_at_ms, bars FROM run_bar WHERE run_id = ?1";
+
+/// A run's facts and what was decided on them, ready to be committed.
+#[derive(Debug)]
+pub struct Decided {
+    /// The parameters that the run was given.
+    pub parameters: serde_json::Value,
+    /// The facts, as JSON.
+    pub facts: String,
+    /// The feed that the bars came from.
+    pub feed: String,
+    /// The bars among them.
+    pub bars: BarSet,
+    /// The decision.
+    pub decision: Decision,
+}
 
 /// Commits what a run decided: its facts, its decision and everything that follows from it.
 ///

@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Symbol;
 use crate::money::{Price, Quantity};
 use crate::time::Timestamp;
 
@@ -24,6 +26,9 @@ pub struct Bar {
     /// Shares traded.
     pub volume: Quantity,
 }
+
+/// Bars by symbol, each series in the order of time.
+pub type BarSet = BTreeMap<Symbol, Vec<Bar>>;
 
 /// What no bar of real trading can look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

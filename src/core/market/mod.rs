@@ -10,7 +10,7 @@ mod quote;
 mod symbol;
 mod timeframe;
 
-pub use bar::{Bar, BarFault, MINUTE, complete_minutes};
+pub use bar::{Bar, BarFault, BarSet, MINUTE, complete_minutes};
 pub use bucket::{Bucket, aggregate, session_bar};
 pub use quote::{Quote, QuoteFault, Stale, check_age};
 pub use symbol::{Symbol, SymbolError};
