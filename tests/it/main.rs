@@ -4,6 +4,7 @@ mod broker_contract;
 mod cli;
 mod cron;
 mod dependencies;
+mod docs;
 mod layers;
 mod paper_broker;
 mod repository;
