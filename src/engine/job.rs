@@ -6,8 +6,9 @@ use anyhow::Context;
 use async_trait::async_trait;
 use daybook_core::calendar::{Calendar, Session};
 use daybook_core::decision::Decision;
-use daybook_core::market::BarSet;
+use daybook_core::market::{BarSet, Symbol};
 use daybook_core::order::Origin;
+use daybook_core::strategy::Evaluation;
 use daybook_core::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -90,6 +91,15 @@ pub trait Job: Send + Sync + 'static {
     /// Decides. It does no I/O, reads no clock and draws no random number.
     fn decide(&self, facts: &Self::Facts, terms: &Terms) -> anyhow::Result<Decision>;
 
+    /// Why nothing was decided about a symbol, as far as the facts tell; empty for a job that does not
+    /// choose among symbols.
+    ///
+    /// # Errors
+    /// If the parameters are not the job's.
+    fn answers(&self, _facts: &Self::Facts, _terms: &Terms, _symbol: Symbol) -> anyhow::Result<Vec<Answer>> {
+        Ok(Vec::new())
+    }
+
     /// The bars among the facts, which are recorded as rows and referred to.
     fn bars<'a>(&self, _facts: &'a Self::Facts) -> Option<&'a BarSet> {
         None
@@ -99,6 +109,16 @@ pub trait Job: Send + Sync + 'static {
     fn attach_bars(&self, _facts: &mut Self::Facts, _bars: BarSet) {}
 }
 
+/// What somebody whom a job asked about a symbol has answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// Who: a strategy, the scan.
+    pub by: String,
+    /// Its answer.
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+}
+
 /// A job whose kind of facts is hidden, so that jobs of all kinds stand in one table.
 #[async_trait]
 pub trait AnyJob: Send + Sync {
@@ -106,6 +126,8 @@ pub trait AnyJob: Send + Sync {
     async fn run(&self, sources: &Sources, terms: &Terms) -> anyhow::Result<Decided>;
     /// Decides again on recorded facts.
     fn decide_again(&self, facts: &str, bars: BarSet, terms: &Terms) -> anyhow::Result<Decision>;
+    /// Why nothing was decided about a symbol, on recorded facts.
+    fn answers_again(&self, facts: &str, bars: BarSet, terms: &Terms, symbol: Symbol) -> anyhow::Result<Vec<Answer>>;
 }
 
 #[async_trait]
@@ -119,8 +141,17 @@ impl<J: Job> AnyJob for J {
     }
 
     fn decide_again(&self, facts: &str, bars: BarSet, terms: &Terms) -> anyhow::Result<Decision> {
-        let mut facts = serde_json::from_str(facts).context("reading recorded facts")?;
-        self.attach_bars(&mut facts, bars);
-        self.decide(&facts, terms).context("deciding again")
+        self.decide(&restored(self, facts, bars)?, terms).context("deciding again")
     }
+
+    fn answers_again(&self, facts: &str, bars: BarSet, terms: &Terms, symbol: Symbol) -> anyhow::Result<Vec<Answer>> {
+        self.answers(&restored(self, facts, bars)?, terms, symbol)
+    }
+}
+
+/// Recorded facts, with the bars that they refer to.
+fn restored<J: Job>(job: &J, facts: &str, bars: BarSet) -> anyhow::Result<J::Facts> {
+    let mut facts = serde_json::from_str(facts).context("reading recorded facts")?;
+    job.attach_bars(&mut facts, bars);
+    Ok(facts)
 }

@@ -61,11 +61,8 @@ pub fn verify(
         };
         let hash = recorded.settings_hash.clone();
         if settings.as_ref().is_none_or(|(known, _)| *known != hash) {
-            let version = ledger.read(|conn| versions::by_hash(conn, &hash))?;
-            let version = version.with_context(|| format!("configuration version {hash} is not recorded"))?;
-            let read = serde_json::from_str(&version.body)
-                .with_context(|| format!("configuration version {hash} is not one that this program reads"))?;
-            settings = Some((hash, Arc::new(read)));
+            let read = Arc::new(settings_of(ledger, &hash)?);
+            settings = Some((hash, read));
         }
         let Some((_, settings)) = &settings else { continue };
         verified.runs += 1;
@@ -81,6 +78,30 @@ pub fn verify(
     Ok(verified)
 }
 
+/// The settings that a run was decided under.
+///
+/// # Errors
+/// If they are not recorded, or are not such as this program reads.
+pub fn settings_of(ledger: &Ledger, hash: &str) -> anyhow::Result<Settings> {
+    let version = ledger.read(|conn| versions::by_hash(conn, hash))?;
+    let version = version.with_context(|| format!("configuration version {hash} is not recorded"))?;
+    serde_json::from_str(&version.body)
+        .with_context(|| format!("configuration version {hash} is not one that this program reads"))
+}
+
+/// The terms of a recorded run.
+#[must_use]
+pub fn terms_of(recorded: &RecordedRun, ledger_id: &str, calendar: &Calendar, settings: Arc<Settings>) -> Terms {
+    Terms {
+        ledger_id: ledger_id.to_owned(),
+        job: recorded.job.clone(),
+        slot: recorded.slot,
+        session: recorded.session.and_then(|date| calendar.session(date)),
+        settings,
+        parameters: recorded.parameters.clone(),
+    }
+}
+
 fn decide_again(
     jobs: &JobTable,
     calendar: &Calendar,
@@ -89,14 +110,7 @@ fn decide_again(
     recorded: &RecordedRun,
 ) -> anyhow::Result<()> {
     let job = jobs.get(&recorded.kind).with_context(|| format!("no job of kind {} is built in", recorded.kind))?;
-    let terms = Terms {
-        ledger_id: ledger_id.to_owned(),
-        job: recorded.job.clone(),
-        slot: recorded.slot,
-        session: recorded.session.and_then(|date| calendar.session(date)),
-        settings,
-        parameters: recorded.parameters.clone(),
-    };
+    let terms = terms_of(recorded, ledger_id, calendar, settings);
     let again = serde_json::to_string(&job.decide_again(&recorded.facts, recorded.bars.clone(), &terms)?)?;
     if again == recorded.decision {
         return Ok(());

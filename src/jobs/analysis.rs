@@ -21,7 +21,7 @@ use daybook_core::money::{Bps, Money, Price};
 use daybook_core::order::{OrderRole, Purpose};
 use daybook_core::risk::{Commitment, RiskFacts, SymbolFacts, enter};
 use daybook_core::schedule::{JobKind, Pace};
-use daybook_core::strategy::{Evaluation, SymbolView, strategies};
+use daybook_core::strategy::{Evaluation, Strategy, SymbolView, strategies};
 use daybook_core::time::Timestamp;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use super::account;
 use crate::config::AnalysisParameters;
 use crate::engine::broker_link::BrokerView;
-use crate::engine::job::{Job, Sources, Terms};
+use crate::engine::job::{Answer, Job, Sources, Terms};
 use crate::ledger::fill::{self, SessionResult};
 use crate::ledger::{LedgerError, bar, equity, halt, intent, run, signal};
 
@@ -114,24 +114,11 @@ impl Job for Analysis {
 
     fn decide(&self, facts: &AnalysisFacts, terms: &Terms) -> anyhow::Result<Decision> {
         let settings = &terms.settings;
-        let AnalysisParameters { strategies: chosen } = terms.parameters()?;
-        let mut strategies = strategies(&settings.strategies);
-        strategies.retain(|strategy| chosen.is_empty() || chosen.iter().any(|name| name == strategy.name()));
+        let strategies = chosen_strategies(terms)?;
         let mut signals = Vec::new();
         let mut volatilities = Vec::new();
         for input in &facts.symbols {
-            let bars = facts.bars.get(&input.symbol).map_or(&[][..], Vec::as_slice);
-            let view = SymbolView {
-                symbol: input.symbol,
-                session: facts.risk.session,
-                as_of: facts.risk.as_of,
-                bars,
-                quote: input.quote,
-                previous_close: input.previous_close,
-                daily_atr: input.daily_atr,
-                relative_volume: input.relative_volume,
-                entries_today: input.entries_today,
-            };
+            let view = symbol_view(facts, input);
             for strategy in &strategies {
                 if let Evaluation::Signal(signal) = strategy.evaluate(&view) {
                     signals.push(signal);
@@ -158,12 +145,45 @@ impl Job for Analysis {
         })
     }
 
+    fn answers(&self, facts: &AnalysisFacts, terms: &Terms, symbol: Symbol) -> anyhow::Result<Vec<Answer>> {
+        let Some(input) = facts.symbols.iter().find(|input| input.symbol == symbol) else { return Ok(Vec::new()) };
+        let view = symbol_view(facts, input);
+        let answer = |strategy: &Box<dyn Strategy>| Answer {
+            by: strategy.name().to_owned(),
+            evaluation: strategy.evaluate(&view),
+        };
+        Ok(chosen_strategies(terms)?.iter().map(answer).collect())
+    }
+
     fn bars<'a>(&self, facts: &'a AnalysisFacts) -> Option<&'a BarSet> {
         Some(&facts.bars)
     }
 
     fn attach_bars(&self, facts: &mut AnalysisFacts, bars: BarSet) {
         facts.bars = bars;
+    }
+}
+
+/// The strategies that the settings enable and the job's file asks.
+fn chosen_strategies(terms: &Terms) -> anyhow::Result<Vec<Box<dyn Strategy>>> {
+    let AnalysisParameters { strategies: chosen } = terms.parameters()?;
+    let mut strategies = strategies(&terms.settings.strategies);
+    strategies.retain(|strategy| chosen.is_empty() || chosen.iter().any(|name| name == strategy.name()));
+    Ok(strategies)
+}
+
+/// What the strategies see of a symbol.
+fn symbol_view<'a>(facts: &'a AnalysisFacts, input: &SymbolInput) -> SymbolView<'a> {
+    SymbolView {
+        symbol: input.symbol,
+        session: facts.risk.session,
+        as_of: facts.risk.as_of,
+        bars: facts.bars.get(&input.symbol).map_or(&[][..], Vec::as_slice),
+        quote: input.quote,
+        previous_close: input.previous_close,
+        daily_atr: input.daily_atr,
+        relative_volume: input.relative_volume,
+        entries_today: input.entries_today,
     }
 }
 

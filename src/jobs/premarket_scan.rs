@@ -4,13 +4,15 @@
 //! [`analysis::scan`](daybook_core::analysis::scan()).
 
 use async_trait::async_trait;
-use daybook_core::analysis::{ScanFeatures, ScanInput, scan};
+use daybook_core::analysis::{ScanFeatures, ScanInput, ScanSettings, scan, why_not};
 use daybook_core::decision::Decision;
+use daybook_core::market::Symbol;
+use daybook_core::strategy::Evaluation;
 use daybook_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ScanParameters;
-use crate::engine::job::{Job, Sources, Terms};
+use crate::engine::job::{Answer, Job, Sources, Terms};
 use crate::ports::SymbolInfo;
 
 /// Daily bars that a symbol is measured by: four weeks, as the averages of volume and range have it.
@@ -60,10 +62,7 @@ impl Job for PremarketScan {
     }
 
     fn decide(&self, facts: &ScanFacts, terms: &Terms) -> anyhow::Result<Decision> {
-        let ScanParameters { top } = terms.parameters()?;
-        let mut settings = terms.settings.scan.clone();
-        settings.top = top.unwrap_or(settings.top);
-        let result = scan(&facts.features, &settings);
+        let result = scan(&facts.features, &settings(terms)?);
         let symbols = facts.features.len();
         let unmeasured = match facts.unmeasured {
             0 => String::new(),
@@ -79,4 +78,18 @@ impl Job for PremarketScan {
             ..Decision::default()
         })
     }
+
+    fn answers(&self, facts: &ScanFacts, terms: &Terms, symbol: Symbol) -> anyhow::Result<Vec<Answer>> {
+        let grounds = why_not(&facts.features, &settings(terms)?, symbol);
+        let answer = |grounds| Answer { by: "scan".to_owned(), evaluation: Evaluation::None(grounds) };
+        Ok(grounds.map(answer).into_iter().collect())
+    }
+}
+
+/// The settings, with the number of candidates that the job's file says.
+fn settings(terms: &Terms) -> anyhow::Result<ScanSettings> {
+    let ScanParameters { top } = terms.parameters()?;
+    let mut settings = terms.settings.scan.clone();
+    settings.top = top.unwrap_or(settings.top);
+    Ok(settings)
 }

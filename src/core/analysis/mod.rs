@@ -13,7 +13,7 @@ mod volatility;
 
 pub use indicators::{atr, latest_atr, sma, true_range};
 pub use regime::{RegimeSettings, choose_pace};
-pub use scan::{Rejections, ScanFeatures, ScanInput, ScanResult, ScanSettings, Unmeasured, scan};
+pub use scan::{Rejections, ScanFeatures, ScanInput, ScanResult, ScanSettings, Unmeasured, scan, why_not};
 pub use session::{OpeningRange, gap, relative_volume, session_vwap, volume_through};
 pub use volatility::{SESSION_MINUTES, SESSIONS_PER_YEAR, realised_volatility};
 

@@ -237,6 +237,26 @@ impl Rejections {
     }
 }
 
+impl Rejections {
+    /// The measure and the limit of the filter that has counted a symbol.
+    fn ground(&self, symbol: &ScanFeatures, settings: &ScanSettings) -> Reason {
+        let least =
+            |measure: &str, value: String, limit: String| Reason::new(measure, format!("{value} (least {limit})"));
+        if self.price > 0 {
+            Reason::new("price", format!("{} (limits {} to {})", symbol.last, settings.price_min, settings.price_max))
+        } else if self.dollar_volume > 0 {
+            least("dollar volume", symbol.dollar_volume.to_string(), settings.dollar_volume_min.to_string())
+        } else if self.gap > 0 {
+            least("gap", symbol.gap.to_string(), settings.gap_min.to_string())
+        } else if self.relative_volume > 0 {
+            let ratio = symbol.relative_volume.unwrap_or(Bps::ZERO);
+            least("relative volume", ratio.to_string(), settings.relative_volume_min.to_string())
+        } else {
+            least("range in ATR", symbol.range_in_atr().to_string(), settings.range_min.to_string())
+        }
+    }
+}
+
 /// What a scan found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanResult {
@@ -269,6 +289,33 @@ pub fn scan(features: &[ScanFeatures], settings: &ScanSettings) -> ScanResult {
         passed: u32::try_from(passed.len()).unwrap_or(u32::MAX),
         rejected,
     }
+}
+
+/// Why a symbol is not among the chosen: its factors, and last the filter that turned it away, or its place
+/// behind them. `None` if the scan has not measured it, or has chosen it.
+#[must_use]
+pub fn why_not(features: &[ScanFeatures], settings: &ScanSettings, symbol: Symbol) -> Option<Vec<Reason>> {
+    let measured = features.iter().find(|features| features.symbol == symbol)?;
+    let mut rejected = Rejections::default();
+    let decided = match filter(measured, settings, &mut rejected) {
+        Some(count) => {
+            *count += 1;
+            rejected.ground(measured, settings)
+        }
+        None => {
+            let key = |features: &ScanFeatures| (Reverse(score(features, settings)), features.symbol);
+            let passes = |other: &&ScanFeatures| filter(other, settings, &mut rejected).is_none();
+            let before = features.iter().filter(passes).filter(|other| key(other) < key(measured)).count();
+            let top = settings.top;
+            if before < usize::try_from(top).unwrap_or(usize::MAX) {
+                return None;
+            }
+            Reason::new("place", format!("{} (the first {top} are chosen)", before + 1))
+        }
+    };
+    let mut grounds = measured.candidate(0, 0).factors;
+    grounds.push(decided);
+    Some(grounds)
 }
 
 /// The count of the first filter that the symbol fails; `None` if it passes them all.
@@ -400,6 +447,23 @@ mod tests {
         // 3 × 3.0 ATR + 2 × 1.2 + 2 × 0.5 ATR + 1 item
         assert_eq!(result.candidates.first().map(|c| c.score), Some(134_000));
         assert_eq!(result.passed, 4);
+    }
+
+    #[test]
+    fn who_was_not_chosen_hears_why() {
+        let settings = ScanSettings { top: 1, ..ScanSettings::default() };
+        let chosen = features("AAA");
+        let behind = features("BBB");
+        let cheap = ScanFeatures { last: Price::from_cents(1), ..features("CCC") };
+        let still = ScanFeatures { gap: Bps::ZERO, ..features("DDD") };
+        let all = [chosen, behind, cheap, still];
+        let why = |symbol: &str| why_not(&all, &settings, symbol.parse().unwrap());
+        let last = |symbol: &str| why(symbol).and_then(|grounds| grounds.last().cloned()).unwrap();
+        assert_eq!(why("AAA"), None);
+        assert_eq!(why("ZZZ"), None);
+        assert_eq!(last("BBB"), Reason::new("place", "2 (the first 1 are chosen)"));
+        assert_eq!(last("CCC").measure, "price");
+        assert_eq!(last("DDD"), Reason::new("gap", format!("0% (least {})", settings.gap_min)));
     }
 
     #[test]
