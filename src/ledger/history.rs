@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use daybook_core::schedule::Pace;
+use daybook_core::schedule::{JobKind, Pace};
 use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -15,6 +15,10 @@ const SQL_RUNS: &str = "
     SELECT run_id, job, kind, slot_at_ms, session, trigger, state, attempt, started_at_ms, lateness_us, decided_at_ms,
         finished_at_ms, reason, summary
     FROM run WHERE ?1 IS NULL OR job = ?1 ORDER BY slot_at_ms DESC, run_id DESC LIMIT ?2";
+const SQL_RUNS_OF_KIND: &str = "
+    SELECT run_id, job, kind, slot_at_ms, session, trigger, state, attempt, started_at_ms, lateness_us, decided_at_ms,
+        finished_at_ms, reason, summary
+    FROM run WHERE kind = ?1 AND slot_at_ms >= ?2 AND slot_at_ms < ?3 ORDER BY slot_at_ms, run_id";
 const SQL_LAST_RUN: &str = "
     SELECT run_id, job, kind, slot_at_ms, session, trigger, state, attempt, started_at_ms, lateness_us, decided_at_ms,
         finished_at_ms, reason, summary
@@ -142,6 +146,20 @@ pub fn runs(conn: &Connection, job: Option<&str>, limit: u32) -> Result<Vec<RunR
     Ok(conn.prepare_cached(SQL_RUNS)?.query_map(params![job, limit], run_from_row)?.collect::<Result<_, _>>()?)
 }
 
+/// The runs of a kind of job whose slots are in `[from, until)`, in order.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn runs_of_kind(
+    conn: &Connection,
+    kind: JobKind,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<RunRow>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_RUNS_OF_KIND)?;
+    Ok(select.query_map(params![kind.as_str(), from.0, until.0], run_from_row)?.collect::<Result<_, _>>()?)
+}
+
 /// The run of a job's newest slot.
 ///
 /// # Errors
@@ -226,6 +244,9 @@ mod tests {
         };
         assert_eq!((read(None), read(Some("analysis")), read(Some("none"))), (vec![2, 1], vec![1], vec![]));
 
+        let analyses =
+            |until| day.ledger.read(|conn| runs_of_kind(conn, JobKind::Analysis, Timestamp(0), until)).unwrap();
+        assert_eq!((analyses(Timestamp(60_000)).len(), analyses(Timestamp(60_001)).len()), (0, 1));
         let one = day.ledger.read(|conn| run(conn, 1)).unwrap();
         assert_eq!((one.attempt, one.lateness_us, one.summary.as_deref()), (2, Some(1_500), Some("2 signals")));
         assert_eq!(day.ledger.read(|conn| last_run(conn, "analysis")).unwrap(), Some(one));

@@ -39,6 +39,7 @@ pub mod record;
 pub mod run;
 pub mod settings;
 pub mod signal;
+pub mod view;
 pub mod why;
 mod writer;
 

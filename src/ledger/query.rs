@@ -2,7 +2,7 @@
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, Params, Statement};
 use serde::{Serialize, Serializer};
 
 use super::open::open_reader;
@@ -106,19 +106,11 @@ impl Ledger {
         &self,
         sql: &str,
         columns: impl FnOnce(Vec<String>) -> Result<(), E>,
-        mut row: impl FnMut(Vec<Cell>) -> Result<(), E>,
+        row: impl FnMut(Vec<Cell>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut conn = open_reader(self.path())?;
         conn.authorizer(Some(may_read)).map_err(LedgerError::from)?;
-        let mut statement = prepare(&conn, sql)?;
-        columns(statement.column_names().map(str::to_owned).collect())?;
-        let count = statement.column_count();
-        let mut rows = statement.query([]).map_err(LedgerError::from)?;
-        while let Some(found) = rows.next().map_err(LedgerError::from)? {
-            let cells = (0..count).map(|column| found.get_ref(column).map(cell)).collect::<Result<_, _>>();
-            row(cells.map_err(LedgerError::from)?)?;
-        }
-        Ok(())
+        answer_each(&mut prepare(&conn, sql)?, [], columns, row)
     }
 
     /// The definitions of all views, tables, indexes and triggers, as SQL.
@@ -132,6 +124,23 @@ impl Ledger {
             Ok(parts.into_iter().map(|part| part + ";\n").collect::<Vec<_>>().join("\n"))
         })
     }
+}
+
+/// Hands over the columns' names once, and then each row.
+pub(super) fn answer_each<E: From<LedgerError>>(
+    statement: &mut Statement<'_>,
+    params: impl Params,
+    columns: impl FnOnce(Vec<String>) -> Result<(), E>,
+    mut row: impl FnMut(Vec<Cell>) -> Result<(), E>,
+) -> Result<(), E> {
+    columns(statement.column_names().map(str::to_owned).collect())?;
+    let count = statement.column_count();
+    let mut rows = statement.query(params).map_err(LedgerError::from)?;
+    while let Some(found) = rows.next().map_err(LedgerError::from)? {
+        let cells = (0..count).map(|column| found.get_ref(column).map(cell)).collect::<Result<_, _>>();
+        row(cells.map_err(LedgerError::from)?)?;
+    }
+    Ok(())
 }
 
 fn prepare<'a>(conn: &'a Connection, sql: &str) -> Result<Statement<'a>, LedgerError> {
