@@ -10,12 +10,15 @@ mod calendar;
 mod config;
 pub mod exit;
 mod job;
+mod ledger;
+mod lookup;
 mod output;
 mod plan;
 mod setup;
 mod shell;
 mod status;
 mod time;
+mod why;
 
 use std::io;
 use std::path::PathBuf;
@@ -26,6 +29,7 @@ use daybook_core::time::Timestamp;
 
 use crate::adapters::clocks::SystemClock;
 use crate::config::{self as settings, ConfigError, Configuration, Environment};
+use crate::ledger::view::View;
 use crate::ledger::{Ledger, LedgerError, OpenOptions, meta};
 use crate::ports::Clock;
 
@@ -102,6 +106,27 @@ enum Command {
     /// Jobs and their runs: what is scheduled, what ran, what to run, pause or resume
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// Positions: held now, and those of the last session
+    Positions(lookup::Lookup),
+    /// Orders as the broker showed them last
+    Orders(lookup::Lookup),
+    /// Executions
+    Fills(lookup::Lookup),
+    /// What strategies proposed, and what risk said
+    Signals(lookup::Lookup),
+    /// Slots of jobs and what came of each
+    Runs(lookup::Lookup),
+    /// What people were told
+    Alerts(lookup::Lookup),
+    /// Why it was bought, and why not: each time a symbol was considered, with the facts and numbers
+    #[command(after_help = "Examples:
+  trade why AAPL
+  trade why AAPL --session 2026-11-16
+  trade why AAPL --at 2026-11-16T09:45")]
+    Why(why::WhyCommand),
+    /// The file itself: questions in SQL, checks, backups
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Minute bars in the ledger: import, list, show, export
     #[command(subcommand)]
     Bars(bars::BarsCommand),
@@ -134,6 +159,14 @@ impl Trade {
             Command::Init(command) => command.run(&context),
             Command::Status => status::run(&context),
             Command::Job(command) => command.run(&context),
+            Command::Positions(lookup) => lookup.run(View::Position, &context),
+            Command::Orders(lookup) => lookup.run(View::Order, &context),
+            Command::Fills(lookup) => lookup.run(View::Fill, &context),
+            Command::Signals(lookup) => lookup.run(View::Signal, &context),
+            Command::Runs(lookup) => lookup.run(View::Run, &context),
+            Command::Alerts(lookup) => lookup.run(View::Alert, &context),
+            Command::Why(command) => command.run(&context),
+            Command::Ledger(command) => command.run(&context),
             Command::Bars(command) => command.run(&context),
             Command::Calendar(command) => command.run(&context),
             Command::Config(command) => command.run(&context),

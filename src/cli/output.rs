@@ -14,6 +14,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
+use crate::ledger::query;
+
 /// A header line above the rows, no borders: narrow, and easy to `grep`.
 const TABLE_STYLE: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none())
@@ -168,6 +170,20 @@ impl Cell {
     /// Words, if there are any.
     pub fn text_if(text: Option<impl ToString>) -> Self {
         text.map_or_else(Self::empty, Self::text)
+    }
+
+    /// A value as the ledger holds it.
+    #[must_use]
+    pub fn value(value: &query::Cell) -> Self {
+        let shown = value.to_string();
+        let value = match value {
+            query::Cell::Null => Value::Null,
+            query::Cell::Integer(number) => Value::from(*number),
+            // No number of JSON's is infinite; SQLite has no other that JSON has not.
+            query::Cell::Real(number) => Value::from(*number),
+            query::Cell::Text(_) | query::Cell::Blob(_) => Value::String(shown.clone()),
+        };
+        Self { value, shown }
     }
 
     /// The same value, shown to people in other words.

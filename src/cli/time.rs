@@ -1,16 +1,60 @@
 //! Times as a person types and reads them: New York's, where no zone is given.
 
-use chrono::{NaiveDate, Weekday};
-use chrono_tz::Tz;
+use std::str::FromStr;
+
+use chrono::{NaiveDate, NaiveDateTime, Weekday};
+use chrono_tz::{America::New_York, Tz};
 use daybook_core::calendar::{Calendar, Session};
+use daybook_core::report::words::instant;
 use daybook_core::time::{SessionDate, Timestamp};
 
 use super::exit::CommandError;
+use super::output::say;
+
+/// The zone of what people read and type.
+pub const ZONE: Tz = New_York;
+
+/// How a time without a zone may be written.
+const WALL_FORMS: [&str; 4] = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
 
 /// The time of day on the wall clock of `zone`: `09:35 EST`.
 #[must_use]
 pub fn time_of_day(at: Timestamp, zone: Tz) -> String {
     at.in_zone(zone).format("%H:%M %Z").to_string()
+}
+
+/// An instant that a person typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    at: Timestamp,
+    /// Whether no zone was given.
+    is_wall: bool,
+}
+
+impl Moment {
+    /// The instant. A time that was typed without a zone is echoed, so that nobody is off by hours.
+    #[must_use]
+    pub fn echoed(self) -> Timestamp {
+        if self.is_wall {
+            say(&format!("{} = {}", instant(self.at), self.at));
+        }
+        self.at
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(at) = text.parse() {
+            return Ok(Self { at, is_wall: false });
+        }
+        let wall = WALL_FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+        let wall = wall.ok_or_else(|| {
+            "expected a New York time such as 2026-11-16T09:35, or one with its zone such as 2026-11-16T14:35:00Z"
+                .to_owned()
+        })?;
+        Ok(Self { at: Timestamp::from_wall(wall, ZONE), is_wall: true })
+    }
 }
 
 /// Local midnight at the beginning of a date.
@@ -78,6 +122,21 @@ pub fn date(text: &str) -> Result<SessionDate, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(text: &str) -> String {
+        text.parse::<Moment>().map(|moment| moment.at.to_string()).unwrap_or_else(|error| error)
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_new_yorks() {
+        for wall in ["2026-11-16T09:35", "2026-11-16 09:35", "2026-11-16T09:35:00", "2026-11-16 09:35:00"] {
+            assert_eq!(at(wall), "2026-11-16T14:35:00Z");
+        }
+        assert_eq!(at("2026-07-16T09:35"), "2026-07-16T13:35:00Z");
+        assert_eq!(at("2026-11-16T14:35:00Z"), "2026-11-16T14:35:00Z");
+        assert_eq!(at("2026-11-16T09:35:00-05:00"), "2026-11-16T14:35:00Z");
+        assert!(at("9:35").starts_with("expected a New York time such as"));
+    }
 
     #[test]
     fn a_day_without_a_session_says_why_and_what_is_near() {
