@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use daybook_core::calendar::Calendar;
-use daybook_core::schedule::JobDefinition;
+use daybook_core::schedule::{JobDefinition, JobKind, Pace, next_slot_after};
 use daybook_core::time::{SessionDate, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -84,7 +84,10 @@ struct Ground {
     /// The folder that every mail is also written to.
     mails: PathBuf,
     definitions: Vec<JobDefinition>,
-    owns_all_jobs: bool,
+    /// The jobs whose runs are claimed; [`Parts::claimed`].
+    claimed: Vec<JobDefinition>,
+    /// How long another holder of the ledger is waited for.
+    patience: Duration,
     execution: Execution,
     /// The end of a simulation.
     until: Option<Timestamp>,
@@ -114,8 +117,9 @@ fn live_ground(configuration: &Configuration) -> anyhow::Result<Ground> {
         clock,
         calendar,
         mails: settings.notifications.folder.clone(),
+        claimed: all_jobs(configuration),
         definitions: all_jobs(configuration),
-        owns_all_jobs: true,
+        patience: Duration::ZERO,
         execution: Execution::Concurrent,
         until: None,
     })
@@ -145,8 +149,9 @@ pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &
         calendar,
         feed,
         mails: path.with_extension("mail"),
+        claimed: all_jobs(configuration),
         definitions: all_jobs(configuration),
-        owns_all_jobs: true,
+        patience: Duration::ZERO,
         execution: Execution::InTurn,
         until: Some(until),
     };
@@ -158,9 +163,20 @@ pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &
 pub enum Errand {
     /// Carries out a command, and the run that comes of it.
     Command(Command),
-    /// Runs a job's slots that are due and not done, as a scheduler would now.
+    /// Runs a job's slots that are due and not done, as a scheduler would now: the same call twice does
+    /// nothing more. A slot that is near is waited for, and so is another process that does the like.
     Due { job: String },
 }
+
+/// How near a slot has to be for [`Errand::Due`] to wait for it.
+const LEAD: Duration = Duration::from_secs(10);
+
+/// How long [`Errand::Due`] waits for the ledger, and then for what has to wait within: lines of a crontab
+/// fire together, and none may keep the others out.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a lock is looked at that another process holds.
+const LOCK_LOOKS: Duration = Duration::from_millis(50);
 
 /// Does one thing on the path of the scheduler, where no scheduler holds the ledger: takes the lock and the
 /// lease, reconciles, and runs it. The answer is what came of it.
@@ -175,16 +191,22 @@ pub async fn once(
     requested_by: &str,
 ) -> anyhow::Result<Vec<RunOutcome>> {
     let mut ground = live_ground(configuration)?;
-    let due = match &errand {
-        Errand::Due { job } => Some(job.as_str()),
-        Errand::Command(_) => None,
+    let (job, is_due) = match &errand {
+        Errand::Due { job } => (job.clone(), true),
+        Errand::Command(asked) => (asked.job().to_owned(), false),
     };
-    for definition in &mut ground.definitions {
-        // Only what is asked for is planned; what another process left behind stays for the scheduler.
-        definition.enabled = due == Some(definition.name.as_str());
+    // What other jobs have left behind stays for the process that runs them.
+    ground.claimed.retain(|definition| {
+        definition.name == job || definition.runs_at_boot() || definition.kind == JobKind::Operator
+    });
+    for definition in &mut ground.claimed {
+        definition.enabled &= is_due && definition.name == job;
     }
-    ground.owns_all_jobs = false;
     ground.execution = Execution::InTurn;
+    if is_due {
+        ground.patience = PATIENCE;
+        await_near_slot(&ground).await;
+    }
     let wired = wire(configuration, path, ground).await?;
     let parts = wired.parts.clone();
     let ledger = parts.sources.ledger.clone();
@@ -202,21 +224,53 @@ pub async fn once(
         }
         Errand::Due { .. } => None,
     };
-    let before = ledger.read(run::last_run)?;
     let mut driver = Driver::new(parts.clone(), limits, Arc::new(Notify::new()));
     driver.boot().await?;
-    let job = match &errand {
-        Errand::Due { job } => job.clone(),
-        Errand::Command(asked) => asked.job().to_owned(),
-    };
-    driver.run_until(|ledger| ledger.read(|conn| Ok(!run::any_waiting(conn, &job)?))).await?;
+    let clock = parts.sources.clock.clone();
+    let leave_at = clock.wall().after(PATIENCE);
+    driver
+        .run_until(|ledger| {
+            let Some(next) = ledger.read(|conn| run::next_attempt(conn, &job))? else { return Ok(true) };
+            let now = clock.wall();
+            // What has to wait is left to the next call: other jobs need the ledger, too.
+            Ok(is_due && (next > now.after(LEAD) || now >= leave_at))
+        })
+        .await?;
     if let Some(command_id) = command_id {
         let done = ledger.read(|conn| command::get(conn, command_id))?;
         if done.state == CommandState::Refused {
             return Err(Refused(done.result.unwrap_or_default()).into());
         }
     }
-    ledger.read(|conn| run::outcomes_after(conn, before, &job)).map_err(Into::into)
+    ledger.read(|conn| run::claimed_under(conn, &job, parts.epoch)).map_err(Into::into)
+}
+
+/// Waits for a slot that is near: what fires on the full minute is early for a slot five seconds after it.
+async fn await_near_slot(ground: &Ground) {
+    let now = ground.clock.wall();
+    let planned = ground.claimed.iter().filter(|definition| definition.enabled);
+    let next = planned.flat_map(|definition| {
+        // The pace in force stands in the ledger, which is not open yet; a slot that is none does no harm.
+        [Pace::Fast, Pace::Normal, Pace::Slow]
+            .into_iter()
+            .filter_map(|pace| next_slot_after(&definition.schedule, &ground.calendar, pace, now))
+    });
+    if let Some(at) = next.map(|slot| slot.at).min().filter(|at| *at <= now.after(LEAD)) {
+        ground.clock.sleep_until(at).await;
+    }
+}
+
+/// Takes the ledger's lock, and waits so long for another process that holds it.
+async fn lock(path: &Path, patience: Duration, clock: &dyn Clock) -> Result<LedgerLock, LedgerError> {
+    let until = clock.wall().after(patience);
+    loop {
+        match LedgerLock::acquire(path) {
+            Err(LedgerError::AlreadyHeld { .. }) if clock.wall() < until => {
+                clock.sleep_until(clock.wall().after(LOCK_LOOKS)).await;
+            }
+            taken => return taken,
+        }
+    }
 }
 
 /// A command that was not carried out, and why.
@@ -366,13 +420,13 @@ fn configured_feed(settings: &Settings, calendar: &Calendar) -> anyhow::Result<A
 }
 
 async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> anyhow::Result<Wired> {
-    let Ground { new, clock, calendar, feed, mails, definitions, owns_all_jobs, execution, until } = ground;
+    let Ground { new, clock, calendar, feed, mails, definitions, claimed, patience, execution, until } = ground;
     let settings = Arc::new(configuration.settings.clone());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
     }
     let simulated = new.kind != LedgerKind::Live;
-    let lock = LedgerLock::acquire(path)?;
+    let lock = lock(path, patience, clock.as_ref()).await?;
     let ledger = Ledger::open_locked(&lock, &OpenOptions::create_or_open(new))?;
     let holder = format!("pid {}", std::process::id());
     let ledger = ledger.take_lease(&lock, &holder, clock.wall()).await?;
@@ -407,6 +461,7 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         config_hash: configuration.version.hash.as_str().into(),
         settings,
         definitions: definitions.into(),
+        claimed: claimed.into(),
         jobs: Arc::new(crate::jobs::table()),
         epoch,
         routes,
@@ -415,7 +470,6 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         failures: Failures::default(),
         execution,
         simulated,
-        owns_all_jobs,
     };
     Ok(Wired { parts: Arc::new(parts), until, mails, _lock: lock })
 }

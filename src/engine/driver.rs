@@ -101,9 +101,7 @@ impl Driver {
                 }
                 alert::release_sending(tx)?;
                 run::sync_jobs(tx, &parts.definitions, now)?;
-                if parts.owns_all_jobs {
-                    run::cancel_undefined(tx, &parts.definitions, now)?;
-                }
+                run::cancel_undefined(tx, &parts.definitions, now)?;
                 if let Some(job) = parts.definitions.iter().find(|job| job.runs_at_boot()) {
                     run::add_run(tx, job, Trigger::Boot, session, None, now)?;
                 }
@@ -202,7 +200,7 @@ impl Driver {
                     &LookInput {
                         now,
                         beyond_now_us,
-                        jobs: &parts.definitions,
+                        jobs: &parts.claimed,
                         calendar: &parts.sources.calendar,
                         live: &live,
                         epoch: parts.epoch,

@@ -60,6 +60,9 @@ pub struct Parts {
     pub config_hash: Arc<str>,
     /// The jobs in force.
     pub definitions: Arc<[JobDefinition]>,
+    /// Those whose runs this process claims, and plans where they are enabled here: all of them, except
+    /// in a process that does one thing.
+    pub claimed: Arc<[JobDefinition]>,
     /// What each kind of job does.
     pub jobs: Arc<JobTable>,
     /// The ledger's identity.
@@ -81,8 +84,6 @@ pub struct Parts {
     /// Whether the clock is a simulated one: then its position is a row, and nothing of the machine is,
     /// so that the same days twice are the same rows.
     pub simulated: bool,
-    /// Whether the definitions are all there are; a process that does one thing knows of a few only.
-    pub owns_all_jobs: bool,
 }
 
 impl Parts {

@@ -229,9 +229,10 @@ const SQL_LATENESS_SINCE: &str = "
     SELECT lateness_us FROM run WHERE started_at_ms >= ?1 AND trigger = 'schedule' AND attempt = 1
     ORDER BY lateness_us";
 const SQL_OUTCOME: &str = "SELECT job, slot_at_ms, state, summary, reason FROM run WHERE run_id = ?1";
-const SQL_AFTER: &str = "SELECT run_id FROM run WHERE run_id > ?1 AND job = ?2 ORDER BY run_id";
-const SQL_ANY_WAITING: &str =
-    "SELECT EXISTS (SELECT 1 FROM run WHERE job = ?1 AND state IN ('due', 'claimed', 'decided', 'failed'))";
+const SQL_CLAIMED_UNDER: &str = "SELECT run_id FROM run WHERE job = ?1 AND epoch = ?2 ORDER BY run_id";
+const SQL_NEXT_ATTEMPT: &str = "
+    SELECT min(CASE state WHEN 'claimed' THEN slot_at_ms ELSE not_before_ms END) FROM run
+    WHERE job = ?1 AND state IN ('due', 'claimed', 'decided', 'failed')";
 const SQL_ACCOUNTED: &str = "
     SELECT name, definition, paused, first_at_ms, horizon_at_ms FROM job JOIN (
         SELECT job, min(at_ms) AS first_at_ms FROM (
@@ -722,30 +723,23 @@ pub fn outcome(conn: &Connection, run_id: i64) -> Result<RunOutcome, LedgerError
         .ok_or_else(|| LedgerError::NoSuchRow { what: "run", key: run_id.to_string() })
 }
 
-/// The highest number that a run has; zero before the first.
+/// The runs of a job that were claimed under a lease, in order.
 ///
 /// # Errors
 /// If the ledger cannot be read.
-pub fn last_run(conn: &Connection) -> Result<i64, LedgerError> {
-    Ok(conn.prepare_cached("SELECT coalesce(max(run_id), 0) FROM run")?.query_row([], |row| row.get(0))?)
-}
-
-/// The runs of a job that were written after the run `after`, in order.
-///
-/// # Errors
-/// If the ledger cannot be read.
-pub fn outcomes_after(conn: &Connection, after: i64, job: &str) -> Result<Vec<RunOutcome>, LedgerError> {
-    let mut statement = conn.prepare_cached(SQL_AFTER)?;
-    let ids: Vec<i64> = statement.query_map(params![after, job], |row| row.get(0))?.collect::<Result<_, _>>()?;
+pub fn claimed_under(conn: &Connection, job: &str, epoch: i64) -> Result<Vec<RunOutcome>, LedgerError> {
+    let mut statement = conn.prepare_cached(SQL_CLAIMED_UNDER)?;
+    let ids: Vec<i64> = statement.query_map(params![job, epoch], |row| row.get(0))?.collect::<Result<_, _>>()?;
     ids.into_iter().map(|run_id| outcome(conn, run_id)).collect()
 }
 
-/// Whether a run of the job has no end yet.
+/// From when on a run of the job that has no end yet may go on; `None` if there is none.
 ///
 /// # Errors
 /// If the ledger cannot be read.
-pub fn any_waiting(conn: &Connection, job: &str) -> Result<bool, LedgerError> {
-    Ok(conn.prepare_cached(SQL_ANY_WAITING)?.query_row([job], |row| row.get(0))?)
+pub fn next_attempt(conn: &Connection, job: &str) -> Result<Option<Timestamp>, LedgerError> {
+    let at: Option<i64> = conn.prepare_cached(SQL_NEXT_ATTEMPT)?.query_row([job], |row| row.get(0))?;
+    Ok(at.map(Timestamp))
 }
 
 /// Takes back what a dead process had claimed: its runs wait again, or are dead if the process died

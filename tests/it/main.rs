@@ -5,6 +5,7 @@ mod cli;
 mod cron;
 mod dependencies;
 mod docs;
+mod errand;
 mod layers;
 mod paper_broker;
 mod repository;
