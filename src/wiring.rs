@@ -6,21 +6,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use daybook_core::calendar::Calendar;
 use daybook_core::schedule::{JobDefinition, JobKind, Pace, next_slot_after};
 use daybook_core::time::{SessionDate, Timestamp};
 use tokio::sync::Notify;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::brokers::paper::{Durability, PaperBroker};
 use crate::adapters::channels::{EmailChannel, FileChannel, letterhead};
 use crate::adapters::clocks::{SimulatedClock, Speed, SystemClock};
-use crate::adapters::feeds::files::{BarsFeed, Series, merge, read_bars};
+use crate::adapters::dead_man::DeadManSwitch;
+use crate::adapters::feeds::files::{BadRow, BarsFeed, Series, merge, read_bars};
 use crate::adapters::feeds::simulated::SimulatedMarket;
 use crate::config::{Configuration, FeedKind, Settings};
 use crate::engine::broker_link::BrokerLink;
-use crate::engine::bus::Bus;
+use crate::engine::bus::{Bus, Event};
 use crate::engine::commands::Command;
 use crate::engine::driver::{Driver, Ended, Limits};
 use crate::engine::job::Sources;
@@ -128,7 +131,7 @@ fn live_ground(configuration: &Configuration) -> anyhow::Result<Ground> {
 /// Wires sessions on the simulated clock.
 ///
 /// # Errors
-/// As [`live`]; [`AlreadyDone`] if the ledger holds these sessions; also if it holds another simulation.
+/// As [`live`]; [`WiringError::AlreadyDone`] if the ledger holds these sessions; also if it holds another simulation.
 pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &Simulation) -> anyhow::Result<Wired> {
     let settings = &configuration.settings;
     let calendar = settings.calendar();
@@ -137,7 +140,7 @@ pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &
     let kind = if simulation.bars.is_some() { LedgerKind::Replay } else { LedgerKind::Simulation };
     let reached = reached(path, &arguments)?;
     if reached.is_some_and(|reached| reached >= until) {
-        return Err(AlreadyDone { path: path.to_owned(), from: simulation.from, to: simulation.to }.into());
+        return Err(WiringError::AlreadyDone { path: path.to_owned(), from: simulation.from, to: simulation.to }.into());
     }
     let feed: Arc<dyn MarketFeed> = match &simulation.bars {
         Some(series) => Arc::new(BarsFeed::new(series.clone(), calendar.clone(), settings.market.files.quotes.clone())),
@@ -182,7 +185,7 @@ const LOCK_LOOKS: Duration = Duration::from_millis(50);
 /// lease, reconciles, and runs it. The answer is what came of it.
 ///
 /// # Errors
-/// If the ledger is held by another process, if the command is refused ([`Refused`]), or what the ledger
+/// If the ledger is held by another process, if the command is refused ([`WiringError::Refused`]), or what the ledger
 /// could not take.
 pub async fn once(
     configuration: &Configuration,
@@ -239,7 +242,7 @@ pub async fn once(
     if let Some(command_id) = command_id {
         let done = ledger.read(|conn| command::get(conn, command_id))?;
         if done.state == CommandState::Refused {
-            return Err(Refused(done.result.unwrap_or_default()).into());
+            return Err(WiringError::Refused(done.result.unwrap_or_default()).into());
         }
     }
     ledger.read(|conn| run::claimed_under(conn, &job, parts.epoch)).map_err(Into::into)
@@ -273,24 +276,30 @@ async fn lock(path: &Path, patience: Duration, clock: &dyn Clock) -> Result<Ledg
     }
 }
 
-/// A command that was not carried out, and why.
+/// Why a process cannot do what it was started for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("refused: {0}")]
-pub struct Refused(pub String);
-
-/// A simulation that the named ledger holds already.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{} holds the sessions {from} to {to} already, finished: name another file with --ledger to run them again",
-    path.display()
-)]
-pub struct AlreadyDone {
-    /// The ledger.
-    pub path: PathBuf,
-    /// The first session.
-    pub from: SessionDate,
-    /// The last session.
-    pub to: SessionDate,
+pub enum WiringError {
+    /// The named ledger holds the simulation already, finished.
+    #[error(
+        "{} holds the sessions {from} to {to} already, finished: name another file with --ledger to run them again",
+        path.display()
+    )]
+    AlreadyDone { path: PathBuf, from: SessionDate, to: SessionDate },
+    /// The named ledger holds other days, or the same of another market.
+    #[error("{} holds another simulation ({held}): name another file with --ledger", path.display())]
+    OtherSimulation { path: PathBuf, held: String },
+    /// A date is beyond the calendar.
+    #[error("{date} is outside {first} to {last}, which the calendar {calendar} knows")]
+    UnknownDate { date: SessionDate, calendar: String, first: SessionDate, last: SessionDate },
+    /// There is nothing to run.
+    #[error("{from} to {to} holds no session of {calendar}{why}: the next one is {next}")]
+    NoSession { from: SessionDate, to: SessionDate, calendar: String, why: String, next: String },
+    /// Rows of a file of bars make no sense.
+    #[error("{} has {bad} bad rows of {rows}: mend them, or leave them out with --skip-bad\n{first}", path.display())]
+    BadRows { path: PathBuf, bad: u64, rows: u64, first: String },
+    /// A command was not carried out, and why.
+    #[error("refused: {0}")]
+    Refused(String),
 }
 
 impl Simulation {
@@ -372,17 +381,23 @@ fn fingerprint(series: &Series) -> String {
 
 /// The instants between which a simulation runs: local midnight before its first session, so that a
 /// night's jobs are part of it, to the one after its last.
-fn bounds(calendar: &Calendar, simulation: &Simulation) -> anyhow::Result<(Timestamp, Timestamp)> {
-    for date in [simulation.from, simulation.to] {
+fn bounds(calendar: &Calendar, simulation: &Simulation) -> Result<(Timestamp, Timestamp), WiringError> {
+    let Simulation { from, to, .. } = *simulation;
+    let name = || calendar.name().to_owned();
+    for date in [from, to] {
         if !calendar.knows(date) {
-            bail!("{date} is outside {} to {}, which the calendar knows", calendar.first_date(), calendar.last_date());
+            let (first, last) = (calendar.first_date(), calendar.last_date());
+            return Err(WiringError::UnknownDate { date, calendar: name(), first, last });
         }
     }
-    if calendar.sessions(simulation.from, simulation.to).next().is_none() {
-        bail!("{} to {} holds no session of {}", simulation.from, simulation.to, calendar.name());
+    if calendar.sessions(from, to).next().is_none() {
+        let why = calendar.closed(from, to).first().map_or_else(String::new, |(_, holiday)| format!(" ({holiday})"));
+        let next =
+            calendar.session_after(to).map_or_else(|| "beyond the calendar".to_owned(), |next| next.date.to_string());
+        return Err(WiringError::NoSession { from, to, calendar: name(), why, next });
     }
     let midnight = |date: SessionDate| Timestamp::from_wall(date.0.and_time(chrono::NaiveTime::MIN), calendar.zone());
-    Ok((midnight(simulation.from), midnight(simulation.to.plus_days(1))))
+    Ok((midnight(from), midnight(to.plus_days(1))))
 }
 
 /// Where the simulated clock of an existing ledger stands, if it is the same simulation.
@@ -399,11 +414,8 @@ fn reached(path: &Path, arguments: &str) -> anyhow::Result<Option<Timestamp>> {
         return Ok(None); // opening it as a simulation says what is wrong
     }
     if ledger.meta().arguments.as_deref() != Some(arguments) {
-        bail!(
-            "{} holds another simulation ({}): name another file with --ledger",
-            path.display(),
-            ledger.meta().arguments.as_deref().unwrap_or("-")
-        );
+        let held = ledger.meta().arguments.clone().unwrap_or_default();
+        return Err(WiringError::OtherSimulation { path: path.to_owned(), held }.into());
     }
     Ok(ledger.read(meta::simulated_now)?)
 }
@@ -489,6 +501,9 @@ fn channels(settings: &Settings, mails: &Path) -> anyhow::Result<(Vec<Arc<dyn Ch
     Ok((channels, routes))
 }
 
+/// Bad rows that are named one by one.
+const BAD_ROWS_TOLD: usize = 20;
+
 /// Reads minute bars from files.
 ///
 /// # Errors
@@ -498,16 +513,15 @@ pub fn read_series(files: &[PathBuf], skip_bad: bool) -> anyhow::Result<Series> 
     for path in files {
         let file = read_bars(path, None)?;
         if file.bad_row_count > 0 {
-            for row in &file.bad_rows {
-                eprintln!("{}:{}: {}", path.display(), row.line, row.fault);
-            }
+            let named = |row: &BadRow| format!("{}:{}: {}", path.display(), row.line, row.fault);
+            let told: Vec<String> = file.bad_rows.iter().take(BAD_ROWS_TOLD).map(named).collect();
             if !skip_bad {
-                bail!(
-                    "{} has {} bad rows of {}: mend them, or leave them out with --skip-bad",
-                    path.display(),
-                    file.bad_row_count,
-                    file.rows
-                );
+                let (bad, rows) = (file.bad_row_count, file.rows);
+                let first = told.join("\n");
+                return Err(WiringError::BadRows { path: path.clone(), bad, rows, first }.into());
+            }
+            for row in told {
+                tracing::warn!(%row, "row.skipped");
             }
         }
         merge(&mut series, file.series);
@@ -553,6 +567,10 @@ pub async fn run(wired: &Wired, stop: CancellationToken, on_turn: fn()) -> anyho
             },
         )));
     }
+    if let Some(url) = parts.settings.scheduler.heartbeat_url.clone().filter(|_| !parts.simulated) {
+        let switch = DeadManSwitch::new(url).context("the dead man's switch")?;
+        tasks.push(tokio::spawn(ping_with_heartbeats(switch, parts.bus.subscribe(), beside.clone())));
+    }
     let ended = driver.run().await;
     beside.cancel();
     for task in tasks {
@@ -560,6 +578,26 @@ pub async fn run(wired: &Wired, stop: CancellationToken, on_turn: fn()) -> anyho
         drop(tokio::time::timeout(Duration::from_secs(5), task).await);
     }
     Ok(ended?)
+}
+
+/// Asks for the dead man's switch at each heartbeat, until it is told to stop.
+async fn ping_with_heartbeats(switch: DeadManSwitch, mut events: Receiver<Event>, stop: CancellationToken) {
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = stop.cancelled() => return,
+        };
+        match event {
+            Ok(Event::Heartbeat { .. }) => {
+                if let Err(error) = switch.ping().await {
+                    tracing::warn!(%error, "dead_man.unreachable");
+                }
+            }
+            Ok(Event::PhaseChanged { .. } | Event::RunEnded { .. } | Event::Finished { .. })
+            | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
 }
 
 fn restart_policy(settings: &Settings) -> RestartPolicy {

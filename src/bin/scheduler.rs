@@ -7,11 +7,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Parser;
 use daybook::adapters::clocks::Speed;
+use daybook::cli::exit;
 use daybook::config::{self, Configuration, Environment};
 use daybook::engine::driver::Ended;
 use daybook::wiring::{self, Simulation, Wired};
 use daybook::{logging, terminal};
 use daybook_core::time::SessionDate;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Runs trading days unattended.
@@ -83,19 +85,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match start(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(1)
-        }
+        Err(error) => exit::report(&error),
     }
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<()> {
-    let mut sources = config::Sources::new(arguments.config.clone(), Environment::of_process());
-    if let Some(seed) = arguments.seed {
-        sources = sources.with_option("--seed", "market.simulated.seed", seed.to_string());
-    }
-    let configuration = config::load(&sources)?;
+    let configuration = config::load(&sources(&arguments))?;
     logging::init(&configuration.settings.logging).map_err(|error| anyhow::anyhow!(error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
     let outcome = runtime.block_on(run(arguments, configuration));
@@ -107,11 +102,7 @@ async fn run(arguments: Arguments, configuration: Configuration) -> anyhow::Resu
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
     let Some(dates) = arguments.simulate else {
-        let path = arguments.ledger.unwrap_or_else(|| configuration.settings.ledger.path.clone());
-        let wired = wiring::live(&configuration, &path).await?;
-        notify_service_manager(&stop);
-        wiring::run(&wired, stop, tell_watchdog).await?;
-        return Ok(());
+        return live(arguments, configuration, stop).await;
     };
     let bars = match arguments.bars.as_slice() {
         [] => None,
@@ -133,6 +124,53 @@ async fn run(arguments: Arguments, configuration: Configuration) -> anyhow::Resu
     Ok(())
 }
 
+/// Runs the live day. SIGHUP reads the configuration again: a good one is taken as by a restart, on the
+/// same path; a bad one changes nothing.
+async fn live(arguments: Arguments, mut configuration: Configuration, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut reload = signal(SignalKind::hangup())?;
+    let mut ready = false;
+    while !stop.is_cancelled() {
+        let path = arguments.ledger.clone().unwrap_or_else(|| configuration.settings.ledger.path.clone());
+        let wired = wiring::live(&configuration, &path).await?;
+        if !std::mem::replace(&mut ready, true) {
+            tell_service_manager(sd_notify::NotifyState::Ready);
+        }
+        tracing::info!(ledger = %path.display(), "scheduler.ready");
+        let pause = stop.child_token();
+        let run = wiring::run(&wired, pause.clone(), tell_watchdog);
+        tokio::pin!(run);
+        loop {
+            tokio::select! {
+                ended = &mut run => {
+                    ended?;
+                    break;
+                }
+                _ = reload.recv() => match config::load(&sources(&arguments)) {
+                    Ok(read) if read.version == configuration.version && read.jobs == configuration.jobs => {
+                        tracing::info!("configuration.unchanged");
+                    }
+                    Ok(read) => {
+                        tracing::info!(version = %read.version.hash, "configuration.reloaded");
+                        configuration = read;
+                        pause.cancel();
+                    }
+                    Err(error) => tracing::error!(%error, "configuration.refused"),
+                },
+            }
+        }
+    }
+    tell_service_manager(sd_notify::NotifyState::Stopping);
+    Ok(())
+}
+
+fn sources(arguments: &Arguments) -> config::Sources {
+    let sources = config::Sources::new(arguments.config.clone(), Environment::of_process());
+    match arguments.seed {
+        Some(seed) => sources.with_option("--seed", "market.simulated.seed", seed.to_string()),
+        None => sources,
+    }
+}
+
 fn print_outcome(wired: &Wired, dates: Dates) -> anyhow::Result<()> {
     println!("{}", terminal::summary(&wired.parts.sources.ledger, dates.from, dates.to)?);
     println!("ledger  {}", wired.parts.sources.ledger.path().display());
@@ -148,7 +186,6 @@ fn print_outcome(wired: &Wired, dates: Dates) -> anyhow::Result<()> {
 
 /// SIGTERM and SIGINT ask for a drain; a second one ends the process at once, which is safe, too.
 fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
@@ -169,20 +206,12 @@ fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
 
 /// Tells systemd that the loop turns.
 fn tell_watchdog() {
-    // Without systemd, or without its watchdog, nobody listens and nothing is to be done.
-    drop(sd_notify::notify(&[sd_notify::NotifyState::Watchdog]));
+    tell_service_manager(sd_notify::NotifyState::Watchdog);
 }
 
-/// Tells systemd that the process is ready, and stopping; without systemd it does nothing.
-fn notify_service_manager(stop: &CancellationToken) {
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::warn!(%error, "service_manager.unreachable");
+/// Tells systemd where the process stands; without systemd nobody listens.
+fn tell_service_manager(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "service_manager.unreachable");
     }
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        stop.cancelled().await;
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Stopping]) {
-            tracing::warn!(%error, "service_manager.unreachable");
-        }
-    });
 }

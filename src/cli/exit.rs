@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::ledger::LedgerError;
 use crate::ports::{BrokerError, FeedError};
+use crate::wiring::WiringError;
 
 /// The exit codes that scripts may depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,17 @@ pub fn of(error: &anyhow::Error) -> Exit {
     error.chain().find_map(of_cause).unwrap_or(Exit::Failed)
 }
 
+/// Tells a person of an error and its causes, on standard error, and answers its exit code.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if !is_broken_pipe(error) {
+        eprintln!("error: {error}");
+        for cause in error.chain().skip(1) {
+            eprintln!("  because: {cause}");
+        }
+    }
+    of(error).into()
+}
+
 /// Whether the reader of the output went away.
 #[must_use]
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -76,6 +88,15 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             CommandError::Failed(_) => Exit::Failed,
             CommandError::Usage(_) => Exit::Usage,
             CommandError::Refused(_) => Exit::Refused,
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<WiringError>() {
+        return Some(match error {
+            WiringError::AlreadyDone { .. } | WiringError::Refused(_) => Exit::Refused,
+            WiringError::OtherSimulation { .. }
+            | WiringError::UnknownDate { .. }
+            | WiringError::NoSession { .. }
+            | WiringError::BadRows { .. } => Exit::Usage,
         });
     }
     if cause.is::<ConfigError>() {

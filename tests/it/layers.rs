@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["adapters"]),
     ("logging", &["config"]),
     // A record's rows are written as the job core hands them over.
-    ("ledger", &["engine"]),
+    ("ledger", &[]),
     ("digest", &["ports"]),
     ("outbox", &["ports", "ledger", "digest"]),
     ("engine", &["ports", "config", "ledger", "outbox"]),
