@@ -342,10 +342,15 @@ impl Driver {
         let now = self.parts.sources.clock.wall();
         self.parts.outbox.deliver_due(now).await?;
         self.note_phase(Phase::Stopped, now);
+        let simulated = self.parts.simulated;
         self.parts
             .sources
             .ledger
             .write(move |tx| {
+                if simulated {
+                    // The last look was at the last slot; the end is later, and is where it is finished.
+                    meta::set_simulated_now(tx, now)?;
+                }
                 phase_rows::change(tx, Phase::Stopped, "the scheduler stopped", now)?;
                 event::record(tx, &Event::new(now, EventLevel::Info, "scheduler.stopped", "drained"))?;
                 Ok(())
