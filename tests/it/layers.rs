@@ -16,7 +16,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Each adapter brings the type of its own settings.
     ("config", &["adapters"]),
     ("logging", &["config"]),
-    // A record's rows are written as the job core hands them over.
     ("ledger", &[]),
     ("digest", &["ports"]),
     ("outbox", &["ports", "ledger", "digest"]),
