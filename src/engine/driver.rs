@@ -58,6 +58,8 @@ pub struct Driver {
     parts: Arc<Parts>,
     limits: Limits,
     nudge: Arc<Notify>,
+    /// Told when a run ends: it may let another of its job start.
+    ended: Arc<Notify>,
     live: Arc<Mutex<Vec<i64>>>,
     tasks: TaskTracker,
     /// The first error of a run's task: the ledger could not take its outcome.
@@ -76,6 +78,7 @@ impl Driver {
             parts,
             limits,
             nudge,
+            ended: Arc::default(),
             live: Arc::default(),
             tasks: TaskTracker::new(),
             failure: Arc::default(),
@@ -252,7 +255,7 @@ impl Driver {
     /// Starts a run beside the others.
     fn start(&self, run: ClaimedRun) {
         let (parts, live, failure) = (self.parts.clone(), self.live.clone(), self.failure.clone());
-        let nudge = self.nudge.clone();
+        let ended = self.ended.clone();
         let run_id = run.run_id;
         live.lock().unwrap_or_else(PoisonError::into_inner).push(run_id);
         self.tasks.spawn(async move {
@@ -262,14 +265,8 @@ impl Driver {
                 failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
             parts.outbox.nudge();
-            nudge.notify_one();
+            ended.notify_one();
         });
-        self.next_looks_at_once();
-    }
-
-    /// A run that ends may let another of its job start.
-    fn next_looks_at_once(&self) {
-        self.nudge.notify_one();
     }
 
     async fn sleep(&mut self) {
@@ -285,13 +282,23 @@ impl Driver {
             }
             Execution::Concurrent => {
                 let next = self.next_at.min(now.after(SLEEP_MAX));
-                tokio::select! {
-                    () = clock.sleep_until(next) => {}
-                    () = self.nudge.notified() => {
-                        // A run may have ended, or the waker looks after a timer that was lost.
-                        self.next_at = self.next_at.min(clock.wall());
+                let slept_since = clock.monotonic();
+                let sleep = clock.sleep_until(next);
+                tokio::pin!(sleep);
+                loop {
+                    tokio::select! {
+                        () = &mut sleep => {}
+                        () = self.ended.notified() => self.next_at = self.next_at.min(clock.wall()),
+                        () = self.limits.stop.cancelled() => {}
+                        // The waker: it matters only where the sleep above has lost its timer.
+                        () = self.nudge.notified() => {
+                            if clock.monotonic().saturating_sub(slept_since) < 2 * SLEEP_MAX {
+                                continue;
+                            }
+                            tracing::warn!("timer.lost");
+                        }
                     }
-                    () = self.limits.stop.cancelled() => {}
+                    break;
                 }
             }
         }
