@@ -22,8 +22,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WRITER_CACHE_KIB: i64 = 2_000;
 /// Page cache of a reader, in KiB.
 const READER_CACHE_KIB: i64 = 500;
-/// Prepared statements that a connection keeps.
-const STATEMENTS_KEPT_MAX: usize = 64;
+/// Prepared statements that a connection keeps: more than there are, since a list that is one too short for a
+/// minute's statements keeps none of them.
+const STATEMENTS_KEPT_MAX: usize = 256;
 /// What the write-ahead log is cut back to after a checkpoint, in bytes.
 const WAL_KEPT_MAX: i64 = 16 * 1024 * 1024;
 
