@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use comfy_table::{CellAlignment, Table};
 use daybook_core::money::Money;
 use daybook_core::phase::Phase;
+use daybook_core::report::words;
 use daybook_core::schedule::JobKind;
 use daybook_core::time::{SessionDate, Timestamp};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -123,31 +124,9 @@ impl Seen {
             self.runs,
             figures.orders,
             figures.open_positions,
-            signed(figures.day_pnl),
+            words::signed_dollars(figures.day_pnl),
         )
     }
-}
-
-/// An amount with its sign, as results are shown.
-#[must_use]
-pub fn signed(amount: Money) -> String {
-    let cents = amount.0.div_euclid(Money::UNIT / 100);
-    let sign = if cents < 0 { "-" } else { "+" };
-    let cents = cents.unsigned_abs();
-    format!("{sign}${}.{:02}", grouped(cents / 100), cents % 100)
-}
-
-/// Digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// The table at the end of a simulation: a line a session, and their sum.
@@ -177,20 +156,20 @@ pub fn summary(ledger: &Ledger, first: SessionDate, last: SessionDate) -> Result
         total.3 += day.faults.len();
         table.add_row([
             day.session.to_string(),
-            signed(day.pnl),
+            words::signed_dollars(day.pnl),
             day.trades.len().to_string(),
             won.to_string(),
             day.refused.iter().map(|refusal| refusal.times).sum::<u32>().to_string(),
-            signed(day.max_drawdown.negated()),
-            signed(day.fees.negated()),
-            signed(day.closing_equity).trim_start_matches('+').to_owned(),
+            words::signed_dollars(day.max_drawdown.negated()),
+            words::signed_dollars(day.fees.negated()),
+            words::dollars(day.closing_equity),
             day.faults.len().to_string(),
         ]);
     }
     let blank = String::new;
     table.add_row([
         "total".to_owned(),
-        signed(total.0),
+        words::signed_dollars(total.0),
         total.1.to_string(),
         total.2.to_string(),
         blank(),
@@ -203,18 +182,4 @@ pub fn summary(ledger: &Ledger, first: SessionDate, last: SessionDate) -> Result
         column.set_cell_alignment(CellAlignment::Right);
     }
     Ok(table.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_signed_and_grouped() {
-        for (cents, shown) in
-            [(0, "+$0.00"), (5, "+$0.05"), (-5, "-$0.05"), (123_456_789, "+$1,234,567.89"), (-100_000, "-$1,000.00")]
-        {
-            assert_eq!(signed(Money(cents * 1_000_000)), shown);
-        }
-    }
 }

@@ -31,7 +31,7 @@ use crate::engine::supervisor::{Failures, RestartPolicy, supervise};
 use crate::engine::{Execution, Parts, waker};
 use crate::ledger::alert::Route;
 use crate::ledger::command::{self, CommandState};
-use crate::ledger::run::{self, RunOutcome};
+use crate::ledger::run_facts::{self, RunOutcome};
 use crate::ledger::settings::{self as versions, NewConfigVersion};
 use crate::ledger::{Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, meta};
 use crate::outbox::Outbox;
@@ -233,7 +233,7 @@ pub async fn once(
     let leave_at = clock.wall().after(PATIENCE);
     driver
         .run_until(|ledger| {
-            let Some(next) = ledger.read(|conn| run::next_attempt(conn, &job))? else { return Ok(true) };
+            let Some(next) = ledger.read(|conn| run_facts::next_attempt(conn, &job))? else { return Ok(true) };
             let now = clock.wall();
             // What has to wait is left to the next call: other jobs need the ledger, too.
             Ok(is_due && (next > now.after(LEAD) || now >= leave_at))
@@ -245,7 +245,7 @@ pub async fn once(
             return Err(WiringError::Refused(done.result.unwrap_or_default()).into());
         }
     }
-    ledger.read(|conn| run::claimed_under(conn, &job, parts.epoch)).map_err(Into::into)
+    ledger.read(|conn| run_facts::claimed_under(conn, &job, parts.epoch)).map_err(Into::into)
 }
 
 /// Waits for a slot that is near: what fires on the full minute is early for a slot five seconds after it.

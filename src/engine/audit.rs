@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use daybook_core::audit::{ExpectedSlot, Violation, audit};
 use daybook_core::calendar::Calendar;
-use daybook_core::schedule::{Form, JobDefinition, Pace, slots};
+use daybook_core::schedule::{JobDefinition, Pace, slots};
 use daybook_core::time::{Span, Timestamp};
 use serde::Serialize;
 
 use crate::ledger::check::{self, AuditFrame, FileCheck};
-use crate::ledger::{Ledger, LedgerError, run};
+use crate::ledger::{Ledger, LedgerError, run_facts};
 
 /// How long filled shares may lie without a stop: one period of the monitor, and half of one for what it
 /// decides to reach the broker.
@@ -48,7 +48,7 @@ pub fn audit_ledger(
     let sessions = calendar.sessions(first, last).filter(|session| session.pre_open <= as_of).collect();
     ledger.read(|conn| {
         let file = check::check_file(conn)?;
-        let slots = expected_slots(&run::accounted(conn)?, definitions, calendar);
+        let slots = expected_slots(&run_facts::accounted(conn)?, definitions, calendar);
         let frame = AuditFrame { as_of, unprotected_limit: UNPROTECTED_LIMIT, sessions, slots };
         let view = check::audit_view(conn, &meta.account, frame)?;
         Ok(Audit { file, violations: audit(&view) })
@@ -59,12 +59,12 @@ pub fn audit_ledger(
 /// market's pace is left out: its slots follow from decisions, not from its file; so is one whose file has
 /// changed since.
 fn expected_slots(
-    accounted: &BTreeMap<String, run::Accounted>,
+    accounted: &BTreeMap<String, run_facts::Accounted>,
     definitions: &[JobDefinition],
     calendar: &Calendar,
 ) -> Vec<ExpectedSlot> {
     let mut expected = Vec::new();
-    for job in definitions.iter().filter(|job| job.enabled && !is_adaptive(job)) {
+    for job in definitions.iter().filter(|job| job.enabled && !job.follows_the_pace()) {
         let Some(span) = accounted.get(&job.name) else { continue };
         let unchanged = serde_json::to_value(job).is_ok_and(|definition| definition == span.definition);
         if unchanged && !span.paused {
@@ -73,8 +73,4 @@ fn expected_slots(
         }
     }
     expected
-}
-
-fn is_adaptive(job: &JobDefinition) -> bool {
-    job.schedule.forms().iter().any(|form| matches!(form, Form::Adaptive(_)))
 }

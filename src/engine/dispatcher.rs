@@ -20,7 +20,7 @@ use super::broker_link::LinkError;
 use super::job::Sources;
 use crate::ledger::alert::{self, Route};
 use crate::ledger::intent::{self, StoredIntent};
-use crate::ledger::{LedgerError, halt, order, run};
+use crate::ledger::{LedgerError, halt, order, run_facts};
 use crate::ports::{Broker, BrokerError};
 
 /// Times an order is tried in one go while the broker says that nothing happened; the run is looked
@@ -441,7 +441,7 @@ fn too_late(conn: &Connection, stored: &StoredIntent, now: Timestamp) -> Result<
         return Ok(Some(format!("entries are halted: {}", halt.reason)));
     }
     if let Some(session) = stored.session
-        && run::flatten_begun(conn, session)?
+        && run_facts::flatten_begun(conn, session)?
     {
         return Ok(Some("the session's flatten has begun".to_owned()));
     }

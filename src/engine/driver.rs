@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use daybook_core::alert::{Alert, AlertLevel};
 use daybook_core::phase::{Phase, PhaseInputs, phase};
+use daybook_core::report::words;
 use daybook_core::risk::{Halt, HaltKind};
 use daybook_core::time::Timestamp;
 use tokio::sync::Notify;
@@ -332,7 +333,7 @@ impl Driver {
                         until: Some(expected),
                     };
                     halt::set(tx, &halt, None)?;
-                    let subject = format!("{message}: no new entries until {expected}");
+                    let subject = format!("{message}: no new entries until {}", words::instant(expected));
                     alert::raise(tx, None, &Alert::new(AlertLevel::Critical, "clock.stepped", subject), &routes, now)?;
                 }
                 Ok(())

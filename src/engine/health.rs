@@ -9,7 +9,7 @@ use super::Parts;
 use super::bus;
 use super::supervisor::Failures;
 use crate::ledger::event::{self, Event, EventLevel};
-use crate::ledger::{LedgerError, run};
+use crate::ledger::{LedgerError, run_facts};
 
 /// Free space below which a person is warned: a busy day writes a few megabytes, a backup doubles the
 /// ledger.
@@ -31,7 +31,7 @@ struct Figures {
     live_runs: usize,
     /// What the ledger tells of the runs since the last heartbeat.
     #[serde(flatten)]
-    runs: run::RunFigures,
+    runs: run_facts::RunFigures,
     /// The process's own; absent on a simulated clock, where two runs must write the same rows.
     #[serde(flatten)]
     process: Option<ProcessFigures>,
@@ -82,7 +82,7 @@ impl Health {
             .sources
             .ledger
             .write(move |tx| {
-                let figures = Figures { live_runs, runs: run::figures_since(tx, last)?, process };
+                let figures = Figures { live_runs, runs: run_facts::figures_since(tx, last)?, process };
                 let data = serde_json::to_value(&figures)?;
                 let (level, message) =
                     if failures { (EventLevel::Warning, "a part has failed") } else { (EventLevel::Info, "well") };

@@ -33,7 +33,7 @@ use crate::config::AnalysisParameters;
 use crate::engine::broker_link::BrokerView;
 use crate::engine::job::{Answer, Job, Sources, Terms};
 use crate::ledger::fill::{self, SessionResult};
-use crate::ledger::{LedgerError, bar, equity, halt, intent, run, signal};
+use crate::ledger::{LedgerError, bar, equity, halt, intent, run, run_facts, signal};
 
 /// Sessions that the average true range is measured over, and one more for the close before the first.
 const DAILY_BARS: usize = 15;
@@ -336,7 +336,7 @@ fn risk_facts(
         positions,
         entered_today,
         symbols,
-        analysis_cycles: run::decided_count(conn, JobKind::Analysis, warm_up_cycles)?,
+        analysis_cycles: run_facts::decided_count(conn, JobKind::Analysis, warm_up_cycles)?,
     })
 }
 

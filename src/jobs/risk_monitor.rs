@@ -15,7 +15,7 @@ use super::account;
 use crate::engine::broker_link::BrokerView;
 use crate::engine::job::{Job, Sources, Terms};
 use crate::ledger::position::{self, StoredPosition};
-use crate::ledger::{LedgerError, decision, equity, fill, halt, run};
+use crate::ledger::{LedgerError, decision, equity, fill, halt, run_facts};
 
 /// The job of kind `risk-monitor`.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ fn recorded(
         marks: Vec::new(),
         prior: decision::last_of_kind(conn, JobKind::RiskMonitor.as_str())?.and_then(|last| last.decision.look),
         warned: equity::warned_at(conn, session.date)?.is_some(),
-        flatten_begun: run::flatten_begun(conn, session.date)?,
+        flatten_begun: run_facts::flatten_begun(conn, session.date)?,
         closed_trades: closed
             .iter()
             .filter_map(|StoredPosition { position, .. }| {
@@ -86,6 +86,6 @@ fn recorded(
             })
             .collect(),
         last_safe_mode,
-        failures_in_a_row: run::failures_in_a_row(conn)?,
+        failures_in_a_row: run_facts::failures_in_a_row(conn)?,
     })
 }

@@ -37,6 +37,7 @@ pub mod prune;
 pub mod query;
 pub mod record;
 pub mod run;
+pub mod run_facts;
 pub mod settings;
 pub mod signal;
 pub mod view;

@@ -4,7 +4,6 @@
 //! be claimed again; `dead`, `skipped`, `expired` and `canceled` end it with a reason. Every function
 //! on a [`Transaction`] is one step of that life; the planner composes them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use daybook_core::calendar::Calendar;
@@ -22,9 +21,6 @@ use super::codec::{Json, Text, Word};
 /// A slot is dead after the process has died this often while running it: a poison slot must not
 /// bring the program down for ever. The flatten is exempt: it is tried until its window ends.
 const CRASH_ATTEMPTS_MAX: u32 = 3;
-
-/// Runs looked at for failures in a row.
-const FAILURES_LOOKED_AT: u32 = 100;
 
 /// How often the monitor looks while a position is open, whatever its schedule says.
 const WATCH_EVERY: Duration = Duration::from_secs(60);
@@ -215,29 +211,6 @@ const SQL_ATTEMPT_ENDED: &str =
 const SQL_PAUSE: &str = "UPDATE job SET paused = ?2, updated_at_ms = ?3 WHERE name = ?1 AND paused <> ?2";
 const SQL_STATE_OF_SLOT: &str = "SELECT state FROM run WHERE job = ?1 AND slot_at_ms = ?2";
 const SQL_ANY_OPEN_POSITION: &str = "SELECT EXISTS (SELECT 1 FROM position WHERE state <> 'closed')";
-const SQL_FLATTEN_BEGUN: &str =
-    "SELECT EXISTS (SELECT 1 FROM run WHERE kind = ?1 AND session = ?2 AND decided_at_ms IS NOT NULL)";
-const SQL_DECIDED_COUNT: &str = "
-    SELECT count(*) FROM (SELECT 1 FROM run WHERE kind = ?1 AND decided_at_ms IS NOT NULL LIMIT ?2)";
-const SQL_LAST_ENDS: &str = "
-    SELECT state FROM run WHERE finished_at_ms IS NOT NULL AND state IN ('done', 'dead') AND trigger <> 'manual'
-    ORDER BY run_id DESC LIMIT ?1";
-const SQL_ENDS_SINCE: &str = "
-    SELECT count(*) FILTER (WHERE state = 'done'), count(*) FILTER (WHERE state IN ('dead', 'expired'))
-    FROM run WHERE finished_at_ms >= ?1";
-const SQL_LATENESS_SINCE: &str = "
-    SELECT lateness_us FROM run WHERE started_at_ms >= ?1 AND trigger = 'schedule' AND attempt = 1
-    ORDER BY lateness_us";
-const SQL_OUTCOME: &str = "SELECT job, slot_at_ms, state, summary, reason FROM run WHERE run_id = ?1";
-const SQL_CLAIMED_UNDER: &str = "SELECT run_id FROM run WHERE job = ?1 AND epoch = ?2 ORDER BY run_id";
-const SQL_NEXT_ATTEMPT: &str = "
-    SELECT min(CASE state WHEN 'claimed' THEN slot_at_ms ELSE not_before_ms END) FROM run
-    WHERE job = ?1 AND state IN ('due', 'claimed', 'decided', 'failed')";
-const SQL_ACCOUNTED: &str = "
-    SELECT name, definition, paused, first_at_ms, horizon_at_ms FROM job JOIN (
-        SELECT job, min(at_ms) AS first_at_ms FROM (
-            SELECT job, slot_at_ms AS at_ms FROM run WHERE trigger = 'schedule'
-            UNION ALL SELECT job, from_at_ms FROM missed_range) GROUP BY job) ON job = name";
 const SQL_TAKE_BACK: &str = "UPDATE run SET state = 'due' WHERE run_id = ?1";
 const SQL_END: &str =
     "UPDATE run SET state = ?2, reason = ?3, finished_at_ms = ?4 WHERE run_id = ?1 AND finished_at_ms IS NULL";
@@ -380,7 +353,9 @@ fn plan_job(
     if let Some(missed) = &planned.missed {
         insert_missed(tx, &job.name, missed, input.now)?;
     }
-    if planned.horizon > state.horizon && (!planned.due.is_empty() || planned.missed.is_some()) {
+    // A change of the pace changes a job's slots from then on: what lies before it is accounted for.
+    let moves = !planned.due.is_empty() || planned.missed.is_some() || job.follows_the_pace();
+    if planned.horizon > state.horizon && moves {
         tx.prepare_cached(SQL_HORIZON)?.execute(params![job.name, planned.horizon.0, input.now.0])?;
     }
     let mut next = planned.next_slot;
@@ -686,62 +661,6 @@ pub fn cancel_undefined(tx: &Transaction<'_>, jobs: &[JobDefinition], now: Times
     Ok(())
 }
 
-/// Where a run stands, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RunOutcome {
-    /// Its row.
-    pub run_id: i64,
-    /// Its job.
-    pub job: String,
-    /// When it was due.
-    pub slot: Timestamp,
-    /// Where it stands.
-    pub state: RunState,
-    /// What it decided, in one line.
-    pub summary: Option<String>,
-    /// Why it ended as it did, or why its last attempt failed.
-    pub reason: Option<String>,
-}
-
-/// Where a run stands.
-///
-/// # Errors
-/// [`LedgerError::NoSuchRow`] if there is none of this number.
-pub fn outcome(conn: &Connection, run_id: i64) -> Result<RunOutcome, LedgerError> {
-    conn.prepare_cached(SQL_OUTCOME)?
-        .query_row([run_id], |row| {
-            Ok(RunOutcome {
-                run_id,
-                job: row.get(0)?,
-                slot: Timestamp(row.get(1)?),
-                state: row.get::<_, Word<RunState>>(2)?.0,
-                summary: row.get(3)?,
-                reason: row.get(4)?,
-            })
-        })
-        .optional()?
-        .ok_or_else(|| LedgerError::NoSuchRow { what: "run", key: run_id.to_string() })
-}
-
-/// The runs of a job that were claimed under a lease, in order.
-///
-/// # Errors
-/// If the ledger cannot be read.
-pub fn claimed_under(conn: &Connection, job: &str, epoch: i64) -> Result<Vec<RunOutcome>, LedgerError> {
-    let mut statement = conn.prepare_cached(SQL_CLAIMED_UNDER)?;
-    let ids: Vec<i64> = statement.query_map(params![job, epoch], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    ids.into_iter().map(|run_id| outcome(conn, run_id)).collect()
-}
-
-/// From when on a run of the job that has no end yet may go on; `None` if there is none.
-///
-/// # Errors
-/// If the ledger cannot be read.
-pub fn next_attempt(conn: &Connection, job: &str) -> Result<Option<Timestamp>, LedgerError> {
-    let at: Option<i64> = conn.prepare_cached(SQL_NEXT_ATTEMPT)?.query_row([job], |row| row.get(0))?;
-    Ok(at.map(Timestamp))
-}
-
 /// Takes back what a dead process had claimed: its runs wait again, or are dead if the process died
 /// in them too often.
 ///
@@ -759,96 +678,4 @@ pub fn recover(tx: &Transaction<'_>, now: Timestamp) -> Result<Vec<EndedRun>, Le
         }
     }
     Ok(dead)
-}
-
-/// Whether the flatten of a session has decided: from then on nothing opens a position in it.
-///
-/// # Errors
-/// If the ledger cannot be read.
-pub fn flatten_begun(conn: &Connection, session: SessionDate) -> Result<bool, LedgerError> {
-    let mut statement = conn.prepare_cached(SQL_FLATTEN_BEGUN)?;
-    Ok(statement.query_row(params![Word(JobKind::MarketCloseFlatten), Text(session)], |row| row.get(0))?)
-}
-
-/// How many runs of a kind have decided, over the ledger's life; counted up to `limit`.
-///
-/// # Errors
-/// If the ledger cannot be read.
-pub fn decided_count(conn: &Connection, kind: JobKind, limit: u32) -> Result<u32, LedgerError> {
-    Ok(conn.prepare_cached(SQL_DECIDED_COUNT)?.query_row(params![Word(kind), limit], |row| row.get(0))?)
-}
-
-/// How many runs of scheduled jobs have died in a row, up to now.
-///
-/// # Errors
-/// If the ledger cannot be read.
-pub fn failures_in_a_row(conn: &Connection) -> Result<u32, LedgerError> {
-    let mut statement = conn.prepare_cached(SQL_LAST_ENDS)?;
-    let mut rows = statement.query([FAILURES_LOOKED_AT])?;
-    let mut failures = 0;
-    while let Some(row) = rows.next()? {
-        match row.get::<_, Word<RunState>>(0)?.0 {
-            RunState::Dead => failures += 1,
-            _ => break,
-        }
-    }
-    Ok(failures)
-}
-
-/// What a heartbeat tells of the runs since an instant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RunFigures {
-    /// Runs that ended done.
-    pub done: u32,
-    /// Runs that ended dead or expired.
-    pub failed: u32,
-    /// The median of how late runs started, in microseconds.
-    pub lateness_p50_us: Option<i64>,
-    /// The 99th percentile of it.
-    pub lateness_p99_us: Option<i64>,
-}
-
-/// The figures of runs that started or ended since an instant.
-///
-/// # Errors
-/// If the ledger cannot be read.
-pub fn figures_since(conn: &Connection, since: Timestamp) -> Result<RunFigures, LedgerError> {
-    let (done, failed) =
-        conn.prepare_cached(SQL_ENDS_SINCE)?.query_row([since.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut statement = conn.prepare_cached(SQL_LATENESS_SINCE)?;
-    let lateness: Vec<i64> = statement.query_map([since.0], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let percentile =
-        |percent: usize| lateness.get((lateness.len() * percent / 100).min(lateness.len().saturating_sub(1)));
-    Ok(RunFigures { done, failed, lateness_p50_us: percentile(50).copied(), lateness_p99_us: percentile(99).copied() })
-}
-
-/// The span of a job's slots that the ledger accounts for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Accounted {
-    /// Its definition, as it was last in force.
-    pub definition: serde_json::Value,
-    /// Whether it is paused: what it missed is written when it is planned again.
-    pub paused: bool,
-    /// The first slot that is accounted for; the span begins right before it.
-    pub from: Timestamp,
-    /// The instant up to which slots are accounted for.
-    pub horizon: Timestamp,
-}
-
-/// The span of each job that has slots, by the job's name.
-///
-/// # Errors
-/// If the ledger cannot be read.
-pub fn accounted(conn: &Connection) -> Result<BTreeMap<String, Accounted>, LedgerError> {
-    let mut statement = conn.prepare_cached(SQL_ACCOUNTED)?;
-    let spans = statement.query_map([], |row| {
-        let span = Accounted {
-            definition: row.get::<_, Json<_>>(1)?.0,
-            paused: row.get(2)?,
-            from: Timestamp(row.get::<_, i64>(3)?.saturating_sub(1)),
-            horizon: Timestamp(row.get(4)?),
-        };
-        Ok((row.get(0)?, span))
-    })?;
-    Ok(spans.collect::<Result<_, _>>()?)
 }

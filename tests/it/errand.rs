@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use daybook::config::{self, Configuration, Environment, Sources};
 use daybook::engine::commands::Command;
-use daybook::ledger::run::{RunOutcome, RunState};
+use daybook::ledger::run::RunState;
+use daybook::ledger::run_facts::RunOutcome;
 use daybook::wiring::{Errand, once};
 use tempfile::TempDir;
 

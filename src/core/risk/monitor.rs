@@ -14,6 +14,7 @@ use crate::market::Symbol;
 use crate::money::{Money, Price};
 use crate::order::{BrokerPosition, Order, Origin, Purpose};
 use crate::portfolio::{Position, PositionEvent, PositionState};
+use crate::report::words;
 use crate::strategy::{Direction, Reason};
 use crate::time::{Span, Timestamp};
 
@@ -247,7 +248,7 @@ impl Run<'_> {
         self.plan.tell(
             AlertLevel::Warning,
             "safe_mode.begun",
-            format!("safe mode: {reason}. Entries stop until {until}"),
+            format!("safe mode: {reason}. Entries stop until {}", words::instant(until)),
         );
         self.latch(HaltKind::SafeMode, reason, numbers, Some(until));
     }

@@ -274,6 +274,12 @@ impl JobFile {
 }
 
 impl JobDefinition {
+    /// Whether its slots follow from how often the market is analysed.
+    #[must_use]
+    pub fn follows_the_pace(&self) -> bool {
+        self.schedule.forms().iter().any(|form| matches!(form, Form::Adaptive(_)))
+    }
+
     /// Whether it also runs when the process starts, whatever its schedule says.
     #[must_use]
     pub fn runs_at_boot(&self) -> bool {
