@@ -116,7 +116,7 @@ impl Seen {
     }
 
     fn line(&self, parts: &Parts, at: Timestamp) -> String {
-        let figures = parts.sources.ledger.read(|conn| day::running_figures(conn)).unwrap_or_default();
+        let figures = parts.sources.ledger.read(day::running_figures).unwrap_or_default();
         format!(
             "{} New York  {:<11}  {} runs  {} orders  {} open  day P&L {}",
             at.in_zone(parts.sources.calendar.zone()).format("%a %m-%d %H:%M"),

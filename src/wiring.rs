@@ -486,12 +486,14 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     Ok(Wired { parts: Arc::new(parts), until, mails, _lock: lock })
 }
 
+type Channels = Vec<Arc<dyn Channel>>;
+
 /// The channels that are told: files of everything, and e-mail where it is configured.
-fn channels(settings: &Settings, mails: &Path) -> anyhow::Result<(Vec<Arc<dyn Channel>>, Vec<Route>)> {
+fn channels(settings: &Settings, mails: &Path) -> anyhow::Result<(Channels, Vec<Route>)> {
     let email = &settings.notifications.email;
     let files = FileChannel::new(mails.to_owned(), letterhead(email)?);
     let mut routes = vec![Route::every(files.name())];
-    let mut channels: Vec<Arc<dyn Channel>> = vec![Arc::new(files)];
+    let mut channels: Channels = vec![Arc::new(files)];
     if email.is_on() {
         let email = EmailChannel::new(email)?;
         let min_level = settings.notifications.min_level;

@@ -105,10 +105,10 @@ impl Job for Analysis {
         let facts = inputs.iter().map(|input| symbol_facts(input, &bars, session)).collect();
         let held = view.positions.iter().map(|position| position.symbol);
         let marks = account::marks(sources, held, view.as_of).await;
+        let gathered = Gathered { session, view: &view, marks: &marks, entered_today: entered, symbols: facts };
         let warm_up = terms.settings.risk.warm_up_cycles;
         let account = &sources.ledger.meta().account;
-        let risk =
-            sources.ledger.read(|conn| risk_facts(conn, account, session, &view, &marks, entered, facts, warm_up))?;
+        let risk = sources.ledger.read(|conn| risk_facts(conn, account, gathered, warm_up))?;
         Ok(AnalysisFacts { pace, symbols: inputs, failures, risk, bars })
     }
 
@@ -148,11 +148,9 @@ impl Job for Analysis {
     fn answers(&self, facts: &AnalysisFacts, terms: &Terms, symbol: Symbol) -> anyhow::Result<Vec<Answer>> {
         let Some(input) = facts.symbols.iter().find(|input| input.symbol == symbol) else { return Ok(Vec::new()) };
         let view = symbol_view(facts, input);
-        let answer = |strategy: &Box<dyn Strategy>| Answer {
-            by: strategy.name().to_owned(),
-            evaluation: strategy.evaluate(&view),
-        };
-        Ok(chosen_strategies(terms)?.iter().map(answer).collect())
+        let answer =
+            |strategy: &dyn Strategy| Answer { by: strategy.name().to_owned(), evaluation: strategy.evaluate(&view) };
+        Ok(chosen_strategies(terms)?.iter().map(|strategy| answer(strategy.as_ref())).collect())
     }
 
     fn bars<'a>(&self, facts: &'a AnalysisFacts) -> Option<&'a BarSet> {
@@ -294,16 +292,23 @@ fn symbol_facts(input: &SymbolInput, bars: &BarSet, session: Session) -> SymbolF
     SymbolFacts { symbol: input.symbol, mark: quoted.or(traded), bars: u32::try_from(in_session).unwrap_or(u32::MAX) }
 }
 
+/// What was gathered beside the ledger's account.
+struct Gathered<'a> {
+    session: Session,
+    view: &'a BrokerView,
+    /// The prices of what is held.
+    marks: &'a [Mark],
+    entered_today: Vec<Symbol>,
+    symbols: Vec<SymbolFacts>,
+}
+
 fn risk_facts(
     conn: &Connection,
     account: &str,
-    session: Session,
-    view: &BrokerView,
-    marks: &[Mark],
-    entered_today: Vec<Symbol>,
-    symbols: Vec<SymbolFacts>,
+    gathered: Gathered<'_>,
     warm_up_cycles: u32,
 ) -> Result<RiskFacts, LedgerError> {
+    let Gathered { session, view, marks, entered_today, symbols } = gathered;
     let positions: Vec<Commitment> = account::open_positions(conn, account)?
         .iter()
         .map(|position| {
