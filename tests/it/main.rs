@@ -3,10 +3,13 @@
 mod broker_contract;
 mod cli;
 mod cron;
+mod day;
 mod dependencies;
 mod docs;
 mod errand;
+mod job_core;
 mod layers;
 mod paper_broker;
 mod repository;
+mod restart;
 mod support;

@@ -1,3 +1,4 @@
-//! What tests share: a market that does as it is told.
+//! What tests share: a market that does as it is told, and whole simulated days.
 
 pub mod market;
+pub mod simulation;
