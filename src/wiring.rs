@@ -503,6 +503,21 @@ fn channels(settings: &Settings, mails: &Path) -> anyhow::Result<(Channels, Vec<
     Ok((channels, routes))
 }
 
+/// The outbox of a ledger and where alerts go, for a process that sends something and ends. The mails of a
+/// simulation stay beside its ledger.
+///
+/// # Errors
+/// If a channel's settings cannot be used.
+pub fn outbox(configuration: &Configuration, ledger: &Ledger) -> anyhow::Result<(Outbox, Vec<Route>)> {
+    let settings = &configuration.settings;
+    let mails = match ledger.meta().kind {
+        LedgerKind::Live => settings.notifications.folder.clone(),
+        LedgerKind::Simulation | LedgerKind::Replay => ledger.path().with_extension("mail"),
+    };
+    let (channels, routes) = channels(settings, &mails)?;
+    Ok((Outbox::new(ledger.clone(), Arc::new(SystemClock::new()), channels), routes))
+}
+
 /// Bad rows that are named one by one.
 const BAD_ROWS_TOLD: usize = 20;
 

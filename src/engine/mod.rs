@@ -15,7 +15,7 @@ mod chores;
 pub mod commands;
 pub mod dispatcher;
 pub mod driver;
-mod health;
+pub mod health;
 pub mod job;
 mod runner;
 pub mod supervisor;

@@ -81,6 +81,20 @@ pub enum DeliveryState {
     Dead,
 }
 
+impl DeliveryState {
+    /// `pending`, `sending`, `sent`, `failed` or `dead`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+        }
+    }
+}
+
 /// A channel's delivery of an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Delivery {

@@ -19,6 +19,9 @@ const SQL_RUNS_OF_KIND: &str = "
     SELECT run_id, job, kind, slot_at_ms, session, trigger, state, attempt, started_at_ms, lateness_us, decided_at_ms,
         finished_at_ms, reason, summary
     FROM run WHERE kind = ?1 AND slot_at_ms >= ?2 AND slot_at_ms < ?3 ORDER BY slot_at_ms, run_id";
+const SQL_LAST_SESSION: &str = "SELECT max(session) FROM run WHERE kind = ?1 AND decided_at_ms IS NOT NULL";
+const SQL_LAST_RUN_OF: &str = "
+    SELECT max(run_id) FROM run WHERE kind = ?1 AND session = ?2 AND decided_at_ms IS NOT NULL";
 const SQL_LAST_RUN: &str = "
     SELECT run_id, job, kind, slot_at_ms, session, trigger, state, attempt, started_at_ms, lateness_us, decided_at_ms,
         finished_at_ms, reason, summary
@@ -160,6 +163,24 @@ pub fn runs_of_kind(
     Ok(select.query_map(params![kind.as_str(), from.0, until.0], run_from_row)?.collect::<Result<_, _>>()?)
 }
 
+/// The last session that a kind of job has decided for.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn last_session(conn: &Connection, kind: JobKind) -> Result<Option<SessionDate>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_LAST_SESSION)?;
+    Ok(select.query_row([kind.as_str()], |row| row.get::<_, Option<Text<_>>>(0))?.map(|text| text.0))
+}
+
+/// The number of the last run that a kind of job has decided for a session.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn last_run_of(conn: &Connection, kind: JobKind, session: SessionDate) -> Result<Option<i64>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_LAST_RUN_OF)?;
+    Ok(select.query_row(params![kind.as_str(), Text(session)], |row| row.get(0))?)
+}
+
 /// The run of a job's newest slot.
 ///
 /// # Errors
@@ -247,6 +268,11 @@ mod tests {
         let analyses =
             |until| day.ledger.read(|conn| runs_of_kind(conn, JobKind::Analysis, Timestamp(0), until)).unwrap();
         assert_eq!((analyses(Timestamp(60_000)).len(), analyses(Timestamp(60_001)).len()), (0, 1));
+        let last = |kind| day.ledger.read(|conn| last_session(conn, kind)).unwrap();
+        assert_eq!((last(JobKind::Analysis), last(JobKind::Reconcile)), (SessionDate::of(2026, 11, 16), None));
+        let session = SessionDate::of(2026, 11, 16).unwrap();
+        let last_of = |kind| day.ledger.read(|conn| last_run_of(conn, kind, session)).unwrap();
+        assert_eq!((last_of(JobKind::Analysis), last_of(JobKind::Reconcile)), (Some(1), None));
         let one = day.ledger.read(|conn| run(conn, 1)).unwrap();
         assert_eq!((one.attempt, one.lateness_us, one.summary.as_deref()), (2, Some(1_500), Some("2 signals")));
         assert_eq!(day.ledger.read(|conn| last_run(conn, "analysis")).unwrap(), Some(one));

@@ -81,6 +81,7 @@ impl TestLedger {
                      VALUES (?1, '{}', '{}', ?2, '', '')",
                     params![run_id, Json(&decision)],
                 )?;
+                tx.execute("UPDATE run SET state = 'decided', decided_at_ms = slot_at_ms WHERE run_id = ?1", [run_id])?;
                 Ok(())
             })
             .unwrap();
