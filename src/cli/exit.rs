@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::output::{Paint, say};
+use crate::adapters::feeds::files::ReadError;
 use crate::config::ConfigError;
 use crate::ledger::LedgerError;
 use crate::ports::{BrokerError, FeedError};
@@ -65,12 +67,15 @@ pub fn of(error: &anyhow::Error) -> Exit {
 /// Tells a person of an error and its causes, on standard error, and answers its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if !is_broken_pipe(error) {
-        eprintln!("error: {error}");
-        for cause in error.chain().skip(1) {
-            eprintln!("  because: {cause}");
-        }
+        say(&told(error, Paint::for_stream(&io::stderr())));
     }
     of(error).into()
+}
+
+/// An error and its causes, one a line.
+fn told(error: &anyhow::Error, paint: Paint) -> String {
+    let causes = error.chain().skip(1).map(|cause| format!("\n  because: {cause}"));
+    format!("{} {error}{}", paint.red("error:"), causes.collect::<String>())
 }
 
 /// Whether the reader of the output went away.
@@ -99,7 +104,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             | WiringError::BadRows { .. } => Exit::Usage,
         });
     }
-    if cause.is::<ConfigError>() {
+    if cause.is::<ConfigError>() || cause.is::<ReadError>() {
         return Some(Exit::Usage);
     }
     if let Some(error) = cause.downcast_ref::<LedgerError>() {
@@ -150,13 +155,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_error_is_told_with_its_causes() {
+        let error = anyhow::anyhow!("the disk said no").context("writing day.db");
+        assert_eq!(told(&error, Paint::PLAIN), "error: writing day.db\n  because: the disk said no");
+    }
+
+    #[test]
     fn an_error_has_the_promised_code_however_deep_it_lies() {
         let path = || PathBuf::from("data/ledger.db");
         let unknown = BrokerError::Unknown { broker: "paper".to_owned(), reason: "timed out".to_owned() };
-        let table: [(anyhow::Error, Exit); 9] = [
+        let table: [(anyhow::Error, Exit); 10] = [
             (anyhow::anyhow!("something broke"), Exit::Failed),
             (CommandError::Usage("no such job".to_owned()).into(), Exit::Usage),
             (CommandError::Refused("halted".to_owned()).into(), Exit::Refused),
+            (WiringError::Refused("the job is paused".to_owned()).into(), Exit::Refused),
             (ConfigError::Missing { path: path() }.into(), Exit::Usage),
             (LedgerError::AlreadyHeld { path: path(), holder: "process 7".to_owned() }.into(), Exit::Held),
             (LedgerError::NotFound { path: path() }.into(), Exit::Usage),

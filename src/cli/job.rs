@@ -9,10 +9,13 @@ use daybook_core::time::{SessionDate, Timestamp};
 use serde::Serialize;
 
 use super::Context;
+use super::ask::{ask, run_due};
 use super::exit::CommandError;
 use super::output::{Cell, Column, FormatArg, Paint, Table, pairs};
 use super::plan::{Planned, slot_table};
+use super::time::{Moment, date, session_of};
 use crate::config::{Configuration, suggestion};
+use crate::engine::commands::Command;
 use crate::ledger::history::{self, AttemptRow, RecordRow, RunRow};
 use crate::ledger::intent::{self, StoredIntent};
 
@@ -36,6 +39,46 @@ pub enum JobCommand {
   trade job show 812
   trade job show 812 --json | jq .record.facts")]
     Show(Show),
+    /// Runs a job now, once: by the scheduler if one runs, or else here and on the same path
+    ///
+    /// A run by hand is a slot of its own: it is not caught up, and risk and halts hold for it as for any other.
+    /// --as-slot takes the place of a scheduled slot instead, so that it cannot be done twice. --due is for
+    /// crontabs: it runs what is due and not done, and does nothing if that is nothing.
+    #[command(after_help = "Examples:
+  trade job run reconcile
+  trade job run daily-summary --session 2026-11-16
+  trade job run analysis --as-slot 2026-11-16T10:00:05
+  trade job run risk-monitor --due")]
+    Run(Run),
+    /// Stops a job: none of its slots runs until it is resumed
+    Pause(Name),
+    /// Lets a paused job run again, from its next slot on
+    Resume(Name),
+}
+
+/// A job's name.
+#[derive(Debug, Args)]
+pub struct Name {
+    /// The job
+    #[arg(value_name = "NAME")]
+    job: String,
+}
+
+/// What is run, and as what.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The job
+    #[arg(value_name = "NAME")]
+    job: String,
+    /// As this scheduled slot: New York time, or with a zone
+    #[arg(long, value_name = "TIME")]
+    as_slot: Option<Moment>,
+    /// For this session [default: the one in progress, or the next]
+    #[arg(long, value_name = "DATE", value_parser = date, conflicts_with = "as_slot")]
+    session: Option<SessionDate>,
+    /// Only what is due and not done
+    #[arg(long, conflicts_with_all = ["as_slot", "session"])]
+    due: bool,
 }
 
 /// How many slots.
@@ -104,8 +147,34 @@ impl JobCommand {
                 })?;
                 context.output.document(&told, |told, paint| told.text(facts, paint))
             }
+            Self::Run(run) => run.run(context),
+            Self::Pause(Name { job }) => with_job(context, job, |job| Command::Pause { job }),
+            Self::Resume(Name { job }) => with_job(context, job, |job| Command::Unpause { job }),
         }
     }
+}
+
+impl Run {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let configuration = context.configuration()?;
+        find(&configuration, &self.job)?;
+        if let Some(date) = self.session {
+            session_of(&configuration.settings.calendar(), date)?;
+        }
+        context.begin_logging(&configuration)?;
+        if self.due {
+            return run_due(context, &configuration, &self.job);
+        }
+        let as_slot = self.as_slot.map(Moment::echoed);
+        ask(context, &configuration, &Command::Run { job: self.job, as_slot, session: self.session })
+    }
+}
+
+/// Asks for something about a configured job.
+fn with_job(context: &Context, job: String, command: impl FnOnce(String) -> Command) -> anyhow::Result<()> {
+    let configuration = context.configuration()?;
+    find(&configuration, &job)?;
+    ask(context, &configuration, &command(job))
 }
 
 /// The configured job of a name.
@@ -140,22 +209,20 @@ fn list(context: &Context, format: FormatArg) -> anyhow::Result<()> {
             Some(ledger) => ledger.read(|conn| history::last_run(conn, &job.name))?,
             None => None,
         };
-        let paused = planned.state(&job.name).is_some_and(|state| state.paused);
         let state = if !job.enabled {
             "off"
-        } else if paused {
+        } else if planned.is_paused(&job.name) {
             "paused"
         } else {
             "on"
         };
-        let next = planned.slots_of(job, now).next().filter(|_| !paused);
         table.push(vec![
             Cell::text(&job.name),
             Cell::text(job.kind.as_str()),
             Cell::text(state),
             Cell::text(schedule_words(&job.schedule)),
-            Cell::time_if(next.map(|slot| slot.at)),
-            Cell::time_if(last.as_ref().map(|run| run.slot)),
+            Cell::time_short(planned.next_of(job, now)),
+            Cell::time_short(last.as_ref().map(|run| run.slot)),
             Cell::text_if(last.as_ref().map(|run| &run.state)),
         ]);
     }

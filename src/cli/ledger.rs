@@ -112,7 +112,8 @@ fn shown(path: &Path) -> String {
 }
 
 /// An answer as a table. A column stands to the right if it holds numbers and nothing else.
-fn table(answer: &Answer) -> Table {
+#[must_use]
+pub fn table(answer: &Answer) -> Table {
     let is_numeric = |place: usize| {
         let mut values = answer.rows.iter().filter_map(|row| row.get(place));
         values.all(|value| matches!(value, Cell::Null | Cell::Integer(_) | Cell::Real(_)))

@@ -33,6 +33,8 @@ enum Show {
     Number,
     /// As dollars and cents with a sign.
     Result,
+    /// As dollars and cents.
+    Amount,
     /// As a price.
     Price,
 }
@@ -69,7 +71,7 @@ fn shown(view: View) -> &'static [(&'static str, &'static str, Show)] {
             ("side", "SIDE", Show::Plain),
             ("quantity", "QTY", Show::Number),
             ("price", "PRICE", Show::Price),
-            ("fee", "FEE", Show::Price),
+            ("fee", "FEE", Show::Amount),
             ("realised", "REALISED", Show::Result),
             ("order_role", "ROLE", Show::Plain),
         ],
@@ -131,10 +133,12 @@ fn table(answer: &Answer, chosen: &[(&'static str, &'static str, Show)], nothing
     let of = |name: &str| chosen.iter().find(|(chosen, ..)| *chosen == name);
     let columns = answer.columns.iter().map(|name| match of(name) {
         Some((_, title, Show::Plain)) => Column::text(name.clone(), *title),
-        Some((_, title, Show::Number | Show::Result | Show::Price)) => Column::number(name.clone(), *title),
+        Some((_, title, Show::Number | Show::Result | Show::Amount | Show::Price)) => {
+            Column::number(name.clone(), *title)
+        }
         None => Column::unseen(name.clone()),
     });
-    let mut table = Table::new(columns.collect(), nothing);
+    let mut table = Table::new(columns.collect(), nothing).seen_as(chosen.iter().map(|(name, ..)| *name));
     for row in &answer.rows {
         let cells = row.iter().zip(&answer.columns).map(|(value, name)| {
             let cell = output::Cell::value(value);
@@ -152,6 +156,7 @@ fn number_words(number: f64, show: Show) -> String {
     let exact = match show {
         Show::Plain | Show::Number => None,
         Show::Result => Money::from_f64(number).ok().map(words::signed_dollars),
+        Show::Amount => Money::from_f64(number).ok().map(words::dollars),
         Show::Price => Price::from_f64(number).ok().map(words::price),
     };
     exact.unwrap_or_else(|| number.to_string())

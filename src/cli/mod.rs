@@ -5,56 +5,55 @@
 //! every error its exit code. A command reads the ledger beside a running scheduler; what it changes it
 //! asks the scheduler for, through the ledger.
 
+mod ask;
 mod bars;
 mod calendar;
 mod config;
+mod days;
+mod doctor;
 pub mod exit;
 mod job;
 mod ledger;
 mod lookup;
+mod notify;
+mod operate;
 mod output;
 mod plan;
+mod report;
 mod setup;
 mod shell;
 mod status;
 mod time;
 mod why;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use daybook_core::time::Timestamp;
 
 use crate::adapters::clocks::SystemClock;
-use crate::config::{self as settings, ConfigError, Configuration, Environment};
+use crate::config::{self as settings, ConfigError, Configuration, Environment, Origin};
 use crate::ledger::view::View;
 use crate::ledger::{Ledger, LedgerError, OpenOptions, meta};
 use crate::ports::Clock;
 
 use self::exit::Exit;
-use self::output::{Output, Paint, say};
+use self::output::Output;
+
+/// The level of the log of a single command.
+const QUIET: &str = "warn";
+/// Threads of a single command that runs the engine.
+const WORKERS: usize = 2;
 
 /// Runs `trade` with the arguments of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let trade = Trade::parse();
-    let ended = trade.run();
-    let Err(error) = ended else { return Exit::Done.into() };
-    if !exit::is_broken_pipe(&error) {
-        say(&told(&error, Paint::for_stream(&io::stderr())));
+    match Trade::parse().run() {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => exit::report(&error),
     }
-    exit::of(&error).into()
-}
-
-/// An error and its causes, one a line.
-fn told(error: &anyhow::Error, paint: Paint) -> String {
-    let mut text = format!("{} {error}", paint.red("error:"));
-    for cause in error.chain().skip(1) {
-        text.push_str(&format!("\n  because: {cause}"));
-    }
-    text
 }
 
 /// Looks at Daybook's ledger, and asks its scheduler for things
@@ -101,6 +100,8 @@ enum Command {
   trade init
   trade init /etc/daybook")]
     Init(setup::InitCommand),
+    /// Checks everything that a trading day needs, and says what to do; ends with 1 if something is wrong
+    Doctor,
     /// How it stands: phase, session, halts, day P&L against its limit, positions, next slots, faults
     Status,
     /// Jobs and their runs: what is scheduled, what ran, what to run, pause or resume
@@ -124,6 +125,12 @@ enum Command {
   trade why AAPL --session 2026-11-16
   trade why AAPL --at 2026-11-16T09:45")]
     Why(why::WhyCommand),
+    /// An ended session as its mail tells it
+    #[command(subcommand)]
+    Report(report::ReportCommand),
+    /// What people were sent, and trying it again
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// The file itself: questions in SQL, checks, backups
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -133,6 +140,32 @@ enum Command {
     /// Sessions, holidays and the slots of a day
     #[command(subcommand)]
     Calendar(calendar::CalendarCommand),
+    /// Runs the jobs over past or made-up sessions on a simulated clock, into a ledger of its own
+    #[command(after_help = "Examples:
+  trade replay --from 2013-10-07 --to 2013-10-11 --bars us_minute_2013-10.csv
+  trade replay --from 2026-11-16 --to 2026-11-20 --seed 7
+
+Without --ledger the replay writes a file of its own beside the configured ledger, and says which.")]
+    Replay(days::ReplayCommand),
+    /// Decides recorded runs again from their facts, and prints what differs; ends with 1 if anything does
+    Verify(days::VerifyCommand),
+    /// What the scan before the open has chosen, best first
+    Scan(days::ScanCommand),
+    /// Stops new entries; what is open is still watched and closed
+    Halt(operate::ReasonArg),
+    /// Clears every latch: entries are open again
+    Resume(operate::ReasonArg),
+    /// The emergency stop: halts, cancels every order, closes every position; asks first
+    StopEverything(operate::StopCommand),
+    /// Closes a position at the market, or all of them
+    #[command(after_help = "Examples:
+  trade close AAPL
+  trade close --all")]
+    Close(operate::CloseCommand),
+    /// Cancels an open order, or all of them
+    #[command(after_help = "Examples:
+  trade cancel --all")]
+    Cancel(operate::CancelCommand),
     /// The configuration: is it right, what holds, and where from
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -157,6 +190,7 @@ impl Trade {
         };
         match self.command {
             Command::Init(command) => command.run(&context),
+            Command::Doctor => doctor::run(&context),
             Command::Status => status::run(&context),
             Command::Job(command) => command.run(&context),
             Command::Positions(lookup) => lookup.run(View::Position, &context),
@@ -166,9 +200,19 @@ impl Trade {
             Command::Runs(lookup) => lookup.run(View::Run, &context),
             Command::Alerts(lookup) => lookup.run(View::Alert, &context),
             Command::Why(command) => command.run(&context),
+            Command::Report(command) => command.run(&context),
+            Command::Notify(command) => command.run(&context),
             Command::Ledger(command) => command.run(&context),
             Command::Bars(command) => command.run(&context),
             Command::Calendar(command) => command.run(&context),
+            Command::Replay(command) => command.run(&context),
+            Command::Verify(command) => command.run(&context),
+            Command::Scan(command) => command.run(&context),
+            Command::Halt(reason) => reason.halt(&context),
+            Command::Resume(reason) => reason.resume(&context),
+            Command::StopEverything(command) => command.run(&context),
+            Command::Close(command) => command.run(&context),
+            Command::Cancel(command) => command.run(&context),
             Command::Config(command) => command.run(&context),
             Command::Completions(command) => command.run(&context),
             Command::Man(command) => command.run(&context),
@@ -198,13 +242,38 @@ impl Context {
         Ok(simulated.unwrap_or_else(|| self.now()))
     }
 
+    /// Where the configuration is read from.
+    fn sources(&self) -> settings::Sources {
+        let sources = settings::Sources::new(self.config.clone(), Environment::of_process());
+        match &self.ledger {
+            Some(ledger) => sources.with_option("--ledger", "ledger.path", ledger.to_string_lossy()),
+            None => sources,
+        }
+    }
+
     /// The configuration that was named, with what the command line says over it.
     fn configuration(&self) -> Result<Configuration, ConfigError> {
-        let mut sources = settings::Sources::new(self.config.clone(), Environment::of_process());
-        if let Some(ledger) = &self.ledger {
-            sources = sources.with_option("--ledger", "ledger.path", ledger.to_string_lossy());
+        settings::load(&self.sources())
+    }
+
+    /// Begins to log to standard error, for a command that runs the engine: warnings, unless the settings
+    /// say otherwise. What a person wants to know is printed anyway.
+    fn begin_logging(&self, configuration: &Configuration) -> anyhow::Result<()> {
+        let mut logging = configuration.settings.logging.clone();
+        if configuration.origin("logging.level") == Origin::Default {
+            logging.level = QUIET.to_owned();
         }
-        settings::load(&sources)
+        crate::logging::init(&logging).context("beginning to log")
+    }
+
+    /// Runs what waits, to its end.
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+        let runtime = runtime.context("starting the runtime")?;
+        let done = runtime.block_on(work);
+        // A task that hangs must not keep the command from ending.
+        runtime.shutdown_background();
+        Ok(done)
     }
 
     /// The ledger that is meant, which must be there.
@@ -230,11 +299,5 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
         Trade::command().debug_assert();
-    }
-
-    #[test]
-    fn an_error_is_told_with_its_causes() {
-        let error = anyhow::anyhow!("the disk said no").context("writing day.db");
-        assert_eq!(told(&error, Paint::PLAIN), "error: writing day.db\n  because: the disk said no");
     }
 }

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
+use super::time::ZONE;
 use crate::ledger::query;
 
 /// A header line above the rows, no borders: narrow, and easy to `grep`.
@@ -161,6 +162,13 @@ impl Cell {
         Self { value: Value::String(at.to_string()), shown: instant(at) }
     }
 
+    /// An instant, shown to people without its year and zone where there is little room.
+    #[must_use]
+    pub fn time_short(at: Option<Timestamp>) -> Self {
+        let shown = at.map_or_else(String::new, |at| at.in_zone(ZONE).format("%m-%d %H:%M:%S").to_string());
+        Self::time_if(at).shown_as(shown)
+    }
+
     /// An instant, if there is one.
     #[must_use]
     pub fn time_if(at: Option<Timestamp>) -> Self {
@@ -186,6 +194,14 @@ impl Cell {
         Self { value, shown }
     }
 
+    /// A value of several parts, which programs read as JSON.
+    #[must_use]
+    pub fn json(value: &impl Serialize) -> Self {
+        // Everything that is shown here is a value of the core, and has a JSON form.
+        let value = serde_json::to_value(value).unwrap_or_default();
+        Self { shown: plain(&value), value }
+    }
+
     /// The same value, shown to people in other words.
     #[must_use]
     pub fn shown_as(self, shown: impl ToString) -> Self {
@@ -197,6 +213,8 @@ impl Cell {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     columns: Vec<Column>,
+    /// The places of the columns that are shown on a terminal, in the order of that.
+    seen: Vec<usize>,
     rows: Vec<Vec<Cell>>,
     /// What a person reads in place of an empty table.
     nothing: Cow<'static, str>,
@@ -205,7 +223,16 @@ pub struct Table {
 impl Table {
     /// A table without rows yet; `nothing` is what a person reads if there never are any.
     pub fn new(columns: Vec<Column>, nothing: impl Into<Cow<'static, str>>) -> Self {
-        Self { columns, rows: Vec::new(), nothing: nothing.into() }
+        let seen = columns.iter().enumerate().filter(|(_, column)| column.title.is_some()).map(|(place, _)| place);
+        Self { seen: seen.collect(), columns, rows: Vec::new(), nothing: nothing.into() }
+    }
+
+    /// The same table with its columns in this order on a terminal, by their names.
+    #[must_use]
+    pub fn seen_as<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let place = |name| self.columns.iter().position(|column| column.name == name && column.title.is_some());
+        self.seen = names.into_iter().filter_map(place).collect();
+        self
     }
 
     /// Adds a row, one cell for each column.
@@ -220,20 +247,20 @@ impl Table {
         if self.rows.is_empty() {
             return format!("{}\n", self.nothing);
         }
-        let seen: Vec<usize> =
-            self.columns.iter().enumerate().filter_map(|(i, column)| column.title.as_ref().map(|_| i)).collect();
         let mut table = comfy_table::Table::new();
         table.load_style(TABLE_STYLE);
         match width {
             Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
             None => table.set_content_arrangement(ContentArrangement::Disabled),
         };
-        let titles = seen.iter().filter_map(|i| self.columns.get(*i)).filter_map(|column| column.title.clone());
+        let titles = self.seen.iter().filter_map(|i| self.columns.get(*i)).filter_map(|column| column.title.clone());
         table.set_header(titles.map(String::from).collect::<Vec<_>>());
         for row in &self.rows {
-            table.add_row(seen.iter().filter_map(|i| row.get(*i)).map(|cell| cell.shown.as_str()).collect::<Vec<_>>());
+            table.add_row(
+                self.seen.iter().filter_map(|i| row.get(*i)).map(|cell| cell.shown.as_str()).collect::<Vec<_>>(),
+            );
         }
-        for (place, column) in seen.iter().filter_map(|i| self.columns.get(*i)).enumerate() {
+        for (place, column) in self.seen.iter().filter_map(|i| self.columns.get(*i)).enumerate() {
             if let Some(shown) = table.column_mut(place) {
                 shown.set_padding((0, 1));
                 if column.numeric {

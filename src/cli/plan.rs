@@ -39,15 +39,27 @@ impl<'a> Planned<'a> {
         Self { jobs: &configuration.jobs, calendar: configuration.settings.calendar(), states: BTreeMap::new() }
     }
 
-    /// What the ledger knows of a job.
+    /// The jobs, in the order of their names.
     #[must_use]
-    pub fn state(&self, job: &str) -> Option<&JobState> {
-        self.states.get(job)
+    pub const fn jobs(&self) -> &'a [JobDefinition] {
+        self.jobs
+    }
+
+    /// Whether a person has paused a job.
+    #[must_use]
+    pub fn is_paused(&self, job: &str) -> bool {
+        self.states.get(job).is_some_and(|state| state.paused)
+    }
+
+    /// The next slot of a job, if one will run.
+    #[must_use]
+    pub fn next_of(&self, job: &JobDefinition, from: Timestamp) -> Option<Timestamp> {
+        self.slots_of(job, from).next().filter(|_| !self.is_paused(&job.name)).map(|slot| slot.at)
     }
 
     /// The slots of one job after an instant.
-    pub fn slots_of<'b>(&'b self, job: &'b JobDefinition, from: Timestamp) -> impl Iterator<Item = Slot> + 'b {
-        let pace = self.state(&job.name).map_or_else(Pace::default, |state| state.pace);
+    fn slots_of<'b>(&'b self, job: &'b JobDefinition, from: Timestamp) -> impl Iterator<Item = Slot> + 'b {
+        let pace = self.states.get(&job.name).map_or_else(Pace::default, |state| state.pace);
         slots_after(&job.schedule, &self.calendar, pace, from).take_while(|_| job.enabled)
     }
 

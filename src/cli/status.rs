@@ -9,6 +9,7 @@ use daybook_core::money::{Bps, Money};
 use daybook_core::phase::Phase;
 use daybook_core::report::words::{self, clock, dollars, instant, price, shares, signed_dollars};
 use daybook_core::risk::Halt;
+use daybook_core::schedule::JobDefinition;
 use daybook_core::time::{SessionDate, Timestamp};
 use serde::Serialize;
 
@@ -20,8 +21,8 @@ use crate::ledger::phase::PhaseChange;
 use crate::ledger::position::StoredPosition;
 use crate::ledger::{Ledger, LedgerError, LedgerKind, LedgerLock, alert, equity, event, halt, meta, phase, position};
 
-/// Slots shown.
-const NEXT_SHOWN: usize = 5;
+/// Jobs whose next slot is shown.
+const NEXT_SHOWN: usize = 8;
 /// Faults shown.
 const FAULTS_SHOWN: usize = 5;
 /// Alerts looked through for those that are faults.
@@ -132,11 +133,7 @@ fn gather(
             halts: halt::in_force(conn, as_of)?,
             day: equity::last(conn)?.map(|point| DayStatus::of(&point, configuration.settings.risk.max_daily_loss)),
             positions: position::open(conn, &account)?,
-            next_slots: planned
-                .slots_after(as_of)
-                .take(NEXT_SHOWN)
-                .map(|(slot, job)| NextSlot { job: job.name.clone(), slot: slot.at })
-                .collect(),
+            next_slots: next_slots(planned, as_of),
             faults: faults(conn)?,
         })
     })
@@ -145,6 +142,15 @@ fn gather(
 fn session_at(calendar: &Calendar, at: Timestamp) -> Option<SessionStatus> {
     let session = calendar.session_date_at(at).and_then(|date| calendar.session(date))?;
     Some(SessionStatus { session, market: session.phase_at(at) })
+}
+
+/// The next slot of each job, the soonest first.
+fn next_slots(planned: &Planned<'_>, as_of: Timestamp) -> Vec<NextSlot> {
+    let of_job = |job: &JobDefinition| Some(NextSlot { job: job.name.clone(), slot: planned.next_of(job, as_of)? });
+    let mut next: Vec<NextSlot> = planned.jobs().iter().filter_map(of_job).collect();
+    next.sort_by_key(|next| next.slot);
+    next.truncate(NEXT_SHOWN);
+    next
 }
 
 /// What went wrong last: events of the program and alerts that a person should have seen.

@@ -1,6 +1,6 @@
 //! `trade why`: the story of a symbol, each time it was considered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -177,7 +177,28 @@ impl Lines {
     fn line(&mut self, indent: usize, text: impl std::fmt::Display) {
         let _ = writeln!(self.0, "{:indent$}{text}", "");
     }
+
+    /// Text that is broken between words where the line would become too long.
+    fn wrapped(&mut self, indent: usize, text: &str) {
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && indent + line.chars().count() + 1 + word.chars().count() > WIDTH {
+                self.line(indent, &line);
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(indent, &line);
+    }
 }
+
+/// The width of the story, in characters; a single long word may pass it.
+const WIDTH: usize = 100;
+/// The widest value of a check that the others are lined up with.
+const VALUE_WIDTH_MAX: usize = 32;
 
 /// Where what belongs to a look stands: under its job's name.
 const UNDER: usize = 12;
@@ -204,7 +225,7 @@ impl Told {
             let (group, later) = rest.split_at(alike);
             match group {
                 [look] => look.write(&mut lines, paint),
-                [first, .., last] => Look::write_group(&mut lines, first, last, group.len()),
+                [first, .., last] => Look::write_group(&mut lines, group, first, last),
                 [] => {}
             }
             rest = later;
@@ -223,14 +244,15 @@ impl Look {
             |look: &Self| look.answers.iter().map(|answer| (answer.by.clone(), decided_by(answer))).collect::<Vec<_>>();
         is_quiet(&self.seen)
             && is_quiet(&other.seen)
-            && self.seen.job == other.seen.job
             && self.seen.slot.date_in(ZONE) == other.seen.slot.date_in(ZONE)
             && ground(self) == ground(other)
     }
 
-    fn write_group(lines: &mut Lines, first: &Self, last: &Self, times: usize) {
+    fn write_group(lines: &mut Lines, group: &[Self], first: &Self, last: &Self) {
+        let jobs: BTreeSet<&str> = group.iter().map(|look| look.seen.job.as_str()).collect();
+        let jobs = jobs.into_iter().collect::<Vec<_>>().join(" and ");
         let (from, to) = (clock(first.seen.slot), clock(last.seen.slot));
-        lines.line(2, format_args!("{from}  {}, {times} times until {to}: nothing", first.seen.job));
+        lines.line(2, format_args!("{from}  {jobs}, {} times until {to}: nothing", group.len()));
         write_answers(lines, &last.answers, "at last");
     }
 
@@ -244,7 +266,7 @@ impl Look {
         };
         lines.line(2, format_args!("{}  {job}, run {run_id}: {outcome}", clock(*slot)));
         if let Some(candidate) = candidate {
-            lines.line(UNDER, words::reasons(&candidate.factors));
+            lines.wrapped(UNDER, &words::reasons(&candidate.factors));
         }
         write_answers(lines, &self.answers, "it measured");
         for signal in signals {
@@ -269,11 +291,11 @@ fn write_answers(lines: &mut Lines, answers: &[Answer], when: &str) {
         match evaluation {
             Evaluation::None(grounds) => match grounds.split_last() {
                 Some((Reason { measure, value }, [])) => {
-                    lines.line(UNDER, format_args!("{by} says no: {measure} {value}"))
+                    lines.wrapped(UNDER, &format!("{by} says no: {measure} {value}"))
                 }
                 Some((Reason { measure, value }, before)) => {
-                    lines.line(UNDER, format_args!("{by} says no: {measure} {value}"));
-                    lines.line(UNDER + 2, format_args!("{when}: {}", words::reasons(before)));
+                    lines.wrapped(UNDER, &format!("{by} says no: {measure} {value}"));
+                    lines.wrapped(UNDER + 2, &format!("{when}: {}", words::reasons(before)));
                 }
                 None => lines.line(UNDER, format_args!("{by} says no")),
             },
@@ -299,10 +321,10 @@ fn write_signal(lines: &mut Lines, ConsideredSignal { signal, verdict, .. }: &Co
             clock(signal.valid_until)
         ),
     );
-    lines.line(UNDER + 2, format_args!("because {}", words::reasons(&signal.reasons)));
+    lines.wrapped(UNDER + 2, &format!("because {}", words::reasons(&signal.reasons)));
     let Verdict { quantity, refused_by, checks } = verdict;
     let name_width = checks.iter().map(|check| words::check(check.name).len()).max().unwrap_or(0);
-    let value_width = checks.iter().map(|check| check.value.chars().count()).max().unwrap_or(0);
+    let value_width = checks.iter().map(|check| check.value.chars().count()).max().unwrap_or(0).min(VALUE_WIDTH_MAX);
     for Check { name, passed, value, limit } in checks {
         let mark = if *passed { paint.green("ok") } else { paint.red("NO") };
         let name = words::check(*name);
@@ -354,7 +376,9 @@ fn write_intent(lines: &mut Lines, ConsideredIntent { intent, orders }: &Conside
     }
 }
 
-fn action_words(action: &Action) -> String {
+/// What is done at the broker: `buy 100 at the market`.
+#[must_use]
+pub fn action_words(action: &Action) -> String {
     match action {
         Action::Submit(OrderTicket { side, quantity, order_type, class, .. }) => {
             let class = match class {

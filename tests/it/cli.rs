@@ -1,8 +1,10 @@
 //! `trade` as a person and a script meet it: exit codes, standard output, standard error.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use daybook::ledger::LedgerLock;
 use tempfile::TempDir;
 
 /// A folder of its own, in which `trade` runs.
@@ -62,7 +64,7 @@ fn wrong_usage_ends_with_2_and_says_what_was_meant() {
     let desk = Desk::new();
     let unknown = desk.trade(&["calender"]);
     assert_eq!(unknown.code, 2);
-    assert!(unknown.err.contains("similar subcommand exists: 'calendar'"), "{}", unknown.err);
+    assert!(unknown.err.contains("'calendar'"), "{}", unknown.err);
     let swapped = desk.trade(&["calendar", "sessions", "--from", "2026-02-01", "--to", "2026-01-01"]);
     assert_eq!((swapped.code, swapped.out.as_str()), (2, ""));
     assert_eq!(swapped.err, "error: --to 2026-01-01 is before --from 2026-02-01: swap them\n");
@@ -181,4 +183,109 @@ fn completions_and_the_manual_know_every_command() {
     }
     let pages = desk.json(&["man", "man1"]);
     assert!(pages.as_array().unwrap().contains(&"trade-calendar-sessions.1".into()), "{pages}");
+}
+
+#[test]
+fn what_is_asked_for_is_done_here_where_no_scheduler_runs() {
+    let desk = Desk::new();
+    assert_eq!(desk.trade(&["halt"]).code, 2, "a ledger is not made by a slip in its name");
+    let ran = desk.json(&["job", "run", "reconcile"]);
+    assert_eq!((&ran["scheduler"], &ran["runs"][0]["state"]), (&serde_json::Value::Null, &"done".into()));
+
+    assert_eq!(desk.trade(&["halt", "--reason", "lunch"]).code, 0);
+    let halted = desk.json(&["status"]);
+    assert_eq!((&halted["halts"][0]["kind"], &halted["halts"][0]["reason"]), (&"manual".into(), &"lunch".into()));
+    assert_eq!(desk.trade(&["resume"]).code, 0);
+    let again = desk.trade(&["resume"]);
+    assert_eq!((again.code, again.err.as_str()), (3, "error: refused: nothing is halted\n"));
+
+    assert_eq!(desk.trade(&["job", "pause", "analysis"]).code, 0);
+    let jobs = desk.json(&["job", "list"]);
+    assert_eq!((&jobs[0]["job"], &jobs[0]["state"]), (&"analysis".into(), &"paused".into()));
+
+    let unconfirmed = desk.trade(&["stop-everything"]);
+    assert_eq!(unconfirmed.code, 2);
+    assert!(unconfirmed.err.contains("add --yes"), "{}", unconfirmed.err);
+    assert_eq!(desk.trade(&["stop-everything", "--yes"]).code, 0);
+    assert_eq!(desk.json(&["status"])["halts"][0]["kind"], "emergency_stop");
+    let nothing = desk.trade(&["close", "AAPL"]);
+    assert_eq!(nothing.code, 1);
+    assert!(nothing.out.contains("there is no position in AAPL"), "{}", nothing.out);
+
+    assert_eq!(desk.trade(&["verify"]).code, 0);
+    assert_eq!(desk.trade(&["ledger", "check"]).code, 0);
+}
+
+#[test]
+fn who_comes_second_to_a_ledger_is_turned_away_with_4() {
+    let desk = Desk::new();
+    assert_eq!(desk.trade(&["job", "run", "reconcile"]).code, 0);
+    assert_eq!(desk.trade(&["ledger", "backup", "copy.db"]).code, 0);
+    let lock = LedgerLock::acquire(&desk.path().join("data/ledger.db")).unwrap();
+    let refused = desk.trade(&["ledger", "restore", "copy.db"]);
+    assert_eq!(refused.code, 4);
+    assert!(refused.err.contains(&format!("process {}", std::process::id())), "{}", refused.err);
+    let status = desk.json(&["status"]);
+    assert_eq!(status["scheduler"], format!("process {}", std::process::id()));
+    drop(lock);
+    assert_eq!(desk.trade(&["ledger", "restore", "copy.db"]).code, 0);
+}
+
+#[test]
+fn the_scheduler_does_what_trade_asks_for() {
+    let desk = Desk::new();
+    let mut scheduler = Command::new(assert_cmd::cargo::cargo_bin!("scheduler"))
+        .current_dir(desk.path())
+        .env_clear()
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(scheduler.stderr.take().unwrap()).lines();
+    log.find(|line| line.as_ref().unwrap().contains("scheduler.ready")).unwrap().unwrap();
+
+    let ran = desk.json(&["job", "run", "reconcile"]);
+    assert_eq!(ran["scheduler"], format!("process {}", scheduler.id()));
+    assert_eq!(ran["runs"][0]["state"], "done");
+    assert_eq!(desk.trade(&["halt"]).code, 0);
+    assert_eq!(desk.json(&["status"])["halts"][0]["kind"], "manual");
+
+    let stopped = Command::new("kill").args(["-TERM", &scheduler.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    log.for_each(|line| drop(line.unwrap())); // until the process closes it
+    assert_eq!(scheduler.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_replayed_day_answers_every_question() {
+    let desk = Desk::new();
+    let good: String = BARS.lines().filter(|line| !line.contains("13:31")).map(|line| format!("{line}\n")).collect();
+    desk.write("bars.csv", &good);
+    let weekend = desk.trade(&["replay", "--from", "2013-10-05", "--to", "2013-10-06", "--bars", "bars.csv"]);
+    assert_eq!(weekend.code, 2);
+    assert!(weekend.err.contains("holds no session of XNYS"), "{}", weekend.err);
+
+    let replay = ["replay", "--from", "2013-10-07", "--to", "2013-10-07", "--bars", "bars.csv", "--ledger", "day.db"];
+    let replayed = desk.json(&replay);
+    assert_eq!((&replayed["ledger"], &replayed["days"][0]["session"]), (&"day.db".into(), &"2013-10-07".into()));
+    assert_eq!(desk.trade(&replay).code, 3, "the ledger holds these sessions already");
+
+    let of_day = |arguments: &[&str]| desk.json(&[arguments, &["--ledger", "day.db"]].concat());
+    assert_eq!(of_day(&["status"])["ledger"]["kind"], "replay");
+    assert_eq!(of_day(&["report", "day"])["session"], "2013-10-07");
+    assert_eq!(of_day(&["verify", "--session", "2013-10-07"])["differences"], serde_json::json!([]));
+    assert!(of_day(&["runs"]).as_array().unwrap().len() > 100);
+    assert_eq!(of_day(&["why", "AIG"])["symbol"], "AIG");
+    assert_eq!(of_day(&["ledger", "query", "SELECT count(*) AS days FROM v_day"])[0]["days"], 1);
+    assert_eq!(of_day(&["notify", "list"])[0]["state"], "sent");
+    for view in ["positions", "orders", "fills", "signals", "alerts"] {
+        assert!(of_day(&[view, "--all"]).is_array(), "{view}");
+    }
+    let no_session = desk.trade(&["orders", "--session", "2013-10-06", "--ledger", "day.db"]);
+    assert_eq!(no_session.code, 2);
+    assert!(no_session.err.contains("(a Sunday); the nearest: 2013-10-04 and 2013-10-07"), "{}", no_session.err);
+    let wrong = desk.trade(&["ledger", "query", "SELECT profit FROM v_day", "--ledger", "day.db"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("no such column: profit"), "{}", wrong.err);
+    assert_eq!(desk.trade(&["halt", "--ledger", "day.db"]).code, 2, "a replay is not operated");
 }

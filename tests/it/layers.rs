@@ -25,7 +25,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Wiring: the places that name concrete adapters.
     ("wiring", &["ports", "adapters", "config", "ledger", "outbox", "engine", "jobs"]),
     ("terminal", &["engine", "ledger", "wiring"]),
-    ("cli", &["ports", "adapters", "config", "ledger", "digest", "outbox", "engine", "jobs", "wiring", "logging"]),
+    (
+        "cli",
+        &[
+            "ports", "adapters", "config", "ledger", "digest", "outbox", "engine", "jobs", "wiring", "logging",
+            "terminal",
+        ],
+    ),
 ];
 
 /// What no part of the core may name: the outside world.

@@ -1,0 +1,320 @@
+//! `trade doctor`: is everything there that a trading day needs?
+
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::time::Duration;
+
+use daybook_core::report::words::{counted, instant};
+use daybook_core::schedule::JobKind;
+use daybook_core::time::Timestamp;
+use serde::Serialize;
+
+use super::Context;
+use super::exit::CommandError;
+use super::output::Paint;
+use crate::adapters::channels::EmailSettings;
+use crate::adapters::feeds::files::read_bars;
+use crate::config::{Configuration, FeedKind};
+use crate::engine::health::free_space;
+use crate::ledger::{Ledger, LedgerError, LedgerLock, OpenOptions};
+
+/// Free space below which a person is warned: a busy day writes a few megabytes, a backup doubles the ledger.
+const FREE_MIN_MIB: u64 = 500;
+/// How long a mail server may take to answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+/// Before this instant (2026-01-01T00:00:00Z) a clock is certainly wrong.
+const CLOCK_MIN: Timestamp = Timestamp(1_767_225_600_000);
+
+/// How something was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Health {
+    Well,
+    Warning,
+    Wrong,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Finding {
+    what: &'static str,
+    health: Health,
+    told: String,
+    /// What to do about it.
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn well(what: &'static str, told: impl Into<String>) -> Self {
+        Self { what, health: Health::Well, told: told.into(), advice: None }
+    }
+
+    fn warning(what: &'static str, told: impl Into<String>, advice: &str) -> Self {
+        Self { what, health: Health::Warning, told: told.into(), advice: Some(advice.to_owned()) }
+    }
+
+    fn wrong(what: &'static str, told: impl Into<String>, advice: &str) -> Self {
+        Self { health: Health::Wrong, ..Self::warning(what, told, advice) }
+    }
+}
+
+/// Looks at everything, and says what to do.
+///
+/// # Errors
+/// If something is wrong, or standard output cannot be written.
+pub fn run(context: &Context) -> anyhow::Result<()> {
+    let findings = match context.configuration() {
+        Ok(configuration) => examine(&configuration, context.now()),
+        Err(error) => {
+            let advice = "mend it; `trade config template` prints a right one, line by line";
+            vec![Finding::wrong("configuration", error.to_string(), advice)]
+        }
+    };
+    context.output.document(&findings, |findings, paint| text(findings, paint))?;
+    let wrong = findings.iter().filter(|finding| finding.health == Health::Wrong).count();
+    match findings.first() {
+        _ if wrong == 0 => Ok(()),
+        Some(Finding { what: "configuration", health: Health::Wrong, .. }) => {
+            Err(CommandError::Usage("the configuration is wrong".to_owned()).into())
+        }
+        _ => Err(CommandError::Failed(format!("{} wrong", counted(wrong, "thing is", "things are"))).into()),
+    }
+}
+
+fn examine(configuration: &Configuration, now: Timestamp) -> Vec<Finding> {
+    let settings = &configuration.settings;
+    let mut findings = vec![configured(configuration), jobs(configuration)];
+    findings.push(ledger(&settings.ledger.path));
+    findings.push(scheduler(&settings.ledger.path));
+    findings.push(disk(&settings.ledger.path));
+    findings.push(clock(configuration, now));
+    findings.push(Finding::well("broker", format!("paper, account {}", settings.account.name)));
+    findings.push(feed(configuration));
+    findings.push(mail_folder(&settings.notifications.folder));
+    findings.push(email(&settings.notifications.email));
+    findings
+}
+
+fn configured(configuration: &Configuration) -> Finding {
+    match &configuration.file {
+        Some(file) => Finding::well("configuration", format!("{}: right, with its secrets", file.display())),
+        None => Finding::warning(
+            "configuration",
+            "there is no file: the built-in defaults hold",
+            "`trade init` writes a documented one",
+        ),
+    }
+}
+
+fn jobs(configuration: &Configuration) -> Finding {
+    let enabled = configuration.jobs.iter().filter(|job| job.enabled);
+    for (kind, advice) in [
+        (JobKind::MarketCloseFlatten, "without it positions stay open over night: enable one"),
+        (JobKind::RiskMonitor, "without it no limit is watched: enable one"),
+        (JobKind::Reconcile, "without it nobody compares the ledger with the broker: enable one"),
+    ] {
+        if !enabled.clone().any(|job| job.kind == kind) {
+            return Finding::wrong("jobs", format!("no job of kind {} is enabled", kind.as_str()), advice);
+        }
+    }
+    let (enabled, all) = (enabled.count(), configuration.jobs.len());
+    Finding::well("jobs", format!("{enabled} of {all} enabled"))
+}
+
+fn ledger(path: &Path) -> Finding {
+    let what = "ledger";
+    match Ledger::open(path, &OpenOptions { create: None, quick_check: true }) {
+        Ok(ledger) => {
+            let mib = std::fs::metadata(path).map_or(0, |file| file.len() >> 20);
+            let meta = ledger.meta();
+            let made = instant(meta.created_at);
+            Finding::well(what, format!("{}: sound, {mib} MiB, account {}, since {made}", path.display(), meta.account))
+        }
+        Err(LedgerError::NotFound { .. } | LedgerError::MissingFolder { .. }) => {
+            Finding::well(what, format!("{} is not there yet: the scheduler makes it", path.display()))
+        }
+        Err(LedgerError::AlreadyHeld { holder, .. }) => Finding::warning(
+            what,
+            format!("its schema is older than this program's, and {holder} holds it"),
+            "restart the scheduler with the same version as `trade`",
+        ),
+        Err(error) => Finding::wrong(what, error.to_string(), "see above; nothing was changed"),
+    }
+}
+
+fn scheduler(path: &Path) -> Finding {
+    match LedgerLock::holder(path) {
+        Ok(Some(holder)) => Finding::well("scheduler", format!("it runs ({holder})")),
+        Ok(None) => {
+            Finding::warning("scheduler", "none runs on this ledger", "start `scheduler`, or see cron/README.md")
+        }
+        Err(error) => Finding::wrong("scheduler", error.to_string(), "see that this user may read the lock file"),
+    }
+}
+
+fn disk(path: &Path) -> Finding {
+    let there = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    match free_space(&there.join("ledger.db")) {
+        Ok(free) if free >> 20 < FREE_MIN_MIB => {
+            let told = format!("{} MiB free at {}", free >> 20, there.display());
+            Finding::warning("disk", told, "make room: a full disk stops the scheduler")
+        }
+        Ok(free) => Finding::well("disk", format!("{} MiB free", free >> 20)),
+        Err(error) => {
+            Finding::warning("disk", format!("{}: {error}", there.display()), "see that the folder can be read")
+        }
+    }
+}
+
+fn clock(configuration: &Configuration, now: Timestamp) -> Finding {
+    let calendar = configuration.settings.calendar();
+    let today = now.date_in(calendar.zone());
+    if now < CLOCK_MIN || !calendar.knows(today) {
+        let told = format!("it shows {}", instant(now));
+        return Finding::wrong("clock", told, "set it, and keep it with NTP (timedatectl set-ntp true)");
+    }
+    let next = calendar.session_date_at(now).map_or_else(|| "none".to_owned(), |date| date.to_string());
+    match is_synchronised() {
+        Some(false) => Finding::warning(
+            "clock",
+            format!("{}, not synchronised", instant(now)),
+            "keep it with NTP (timedatectl set-ntp true): slots are due by this clock",
+        ),
+        Some(true) => Finding::well("clock", format!("{}, synchronised; session {next}", instant(now))),
+        None => Finding::well("clock", format!("{}; session {next}", instant(now))),
+    }
+}
+
+/// Whether the kernel holds the clock to be synchronised; `None` where it does not tell.
+#[cfg(target_os = "linux")]
+fn is_synchronised() -> Option<bool> {
+    // SAFETY: a `timex` of zeroes is a valid one, and with `modes` zero the call only reads.
+    let state = unsafe { libc::adjtimex(&mut std::mem::zeroed()) };
+    (state >= 0).then_some(state != libc::TIME_ERROR)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_synchronised() -> Option<bool> {
+    None
+}
+
+fn feed(configuration: &Configuration) -> Finding {
+    let market = &configuration.settings.market;
+    match market.feed {
+        FeedKind::Simulated => {
+            let (seed, symbols) = (market.simulated.seed, market.simulated.symbols);
+            Finding::well("feed", format!("the simulated market of seed {seed}, {symbols} symbols"))
+        }
+        FeedKind::Files => {
+            let (mut rows, mut bad) = (0, 0);
+            for path in &market.files.bars {
+                match read_bars(path, None) {
+                    Ok(file) => (rows, bad) = (rows + file.rows, bad + file.bad_row_count),
+                    Err(error) => return Finding::wrong("feed", error.to_string(), "mend `market.files.bars`"),
+                }
+            }
+            if bad > 0 && !market.files.skip_bad {
+                let told = format!("{bad} bad rows beside {rows} good ones");
+                return Finding::wrong(
+                    "feed",
+                    told,
+                    "mend them (`trade bars import` names them), or set market.files.skip_bad",
+                );
+            }
+            Finding::well("feed", format!("{rows} bars in {}", counted(market.files.bars.len(), "file", "files")))
+        }
+    }
+}
+
+fn mail_folder(folder: &Path) -> Finding {
+    let there = folder.ancestors().find(|place| place.exists());
+    let writable = there
+        .and_then(|place| std::fs::metadata(place).ok())
+        .is_some_and(|place| place.is_dir() && !place.permissions().readonly());
+    if writable || folder.is_relative() && there.is_none() {
+        return Finding::well("mail folder", folder.display().to_string());
+    }
+    let told = format!("{} cannot be written", folder.display());
+    Finding::wrong("mail folder", told, "name another in notifications.folder, or give its owner the right to write")
+}
+
+fn email(settings: &EmailSettings) -> Finding {
+    if !settings.is_on() {
+        let advice = "set notifications.email, then `trade notify test email`";
+        return Finding::warning("e-mail", "no server is configured: mails are files only", advice);
+    }
+    let (host, port) = (settings.host.as_str(), settings.port());
+    let addresses = (host, port).to_socket_addrs();
+    let answered = addresses.and_then(|mut addresses| {
+        let first = addresses.next().ok_or_else(|| std::io::Error::other("the name has no address"))?;
+        TcpStream::connect_timeout(&first, ANSWERED_WITHIN)
+    });
+    match answered {
+        Ok(_) => Finding::well("e-mail", format!("{host}:{port} answers; `trade notify test email` sends one")),
+        Err(error) => {
+            Finding::wrong("e-mail", format!("{host}:{port}: {error}"), "check notifications.email and the network")
+        }
+    }
+}
+
+fn text(findings: &[Finding], paint: Paint) -> String {
+    let width = findings.iter().map(|finding| finding.what.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Finding { what, health, told, advice } in findings {
+        let mark = match health {
+            Health::Well => paint.green("ok   "),
+            Health::Warning => paint.yellow("note "),
+            Health::Wrong => paint.red("WRONG"),
+        };
+        let indent = " ".repeat(width + 9);
+        text.push_str(&format!("{mark}  {what:<width$}  {}\n", told.replace('\n', &format!("\n{indent}"))));
+        if let Some(advice) = advice {
+            text.push_str(&format!("{indent}-> {advice}\n"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Sources, load};
+
+    fn configuration(variables: &[(&str, &str)]) -> Configuration {
+        load(&Sources::new(None, variables.iter().copied().collect::<Environment>())).unwrap()
+    }
+
+    #[test]
+    fn what_is_wrong_comes_with_what_to_do() {
+        let findings = vec![
+            Finding::well("jobs", "8 of 9 enabled"),
+            Finding::warning("scheduler", "none runs on this ledger", "start `scheduler`, or see cron/README.md"),
+            Finding::wrong("ledger", "it is damaged\nbadly", "restore a backup"),
+        ];
+        insta::assert_snapshot!(text(&findings, Paint::PLAIN));
+    }
+
+    #[test]
+    fn a_fresh_machine_is_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data/ledger.db");
+        let configuration = configuration(&[("DAYBOOK__LEDGER__PATH", path.to_str().unwrap())]);
+        let now = "2026-11-16T14:30:00Z".parse().unwrap();
+        let findings = examine(&configuration, now);
+        let wrong: Vec<_> = findings.iter().filter(|finding| finding.health == Health::Wrong).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_ledger_that_is_none_a_clock_that_stands_and_bars_that_are_missing_are_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        std::fs::write(&path, "not a database").unwrap();
+        assert_eq!(ledger(&path).health, Health::Wrong);
+        assert_eq!(clock(&configuration(&[]), Timestamp(0)).health, Health::Wrong);
+        let files =
+            configuration(&[("DAYBOOK__MARKET__FEED", "files"), ("DAYBOOK__MARKET__FILES__BARS", "[none.csv]")]);
+        assert_eq!(feed(&files).health, Health::Wrong);
+    }
+}

@@ -1,0 +1,123 @@
+//! `trade halt`, `resume`, `stop-everything`, `close` and `cancel`: a person steps in.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::Args;
+use daybook_core::market::Symbol;
+
+use super::Context;
+use super::ask::ask;
+use super::exit::CommandError;
+use crate::engine::commands::{Command, Trade};
+use crate::ledger::LedgerError;
+
+/// What a person types to confirm the emergency stop.
+const CONFIRMATION: &str = "stop";
+
+/// Why it is asked for.
+#[derive(Debug, Args)]
+pub struct ReasonArg {
+    /// Why; it stands in the ledger
+    #[arg(long, value_name = "TEXT", default_value = "asked for by hand")]
+    reason: String,
+}
+
+/// `trade stop-everything`.
+#[derive(Debug, Args)]
+pub struct StopCommand {
+    #[command(flatten)]
+    why: ReasonArg,
+    /// Do not ask first
+    #[arg(long)]
+    yes: bool,
+}
+
+/// `trade close`.
+#[derive(Debug, Args)]
+#[group(id = "position", required = true, multiple = false, args = ["symbol", "all"])]
+pub struct CloseCommand {
+    /// The symbol whose position is closed
+    symbol: Option<Symbol>,
+    /// Every position
+    #[arg(long)]
+    all: bool,
+}
+
+/// `trade cancel`.
+#[derive(Debug, Args)]
+#[group(id = "orders", required = true, multiple = false, args = ["order", "all"])]
+pub struct CancelCommand {
+    /// The order, by the broker's name for it or by the one it was sent under
+    order: Option<String>,
+    /// Every open order
+    #[arg(long)]
+    all: bool,
+}
+
+impl ReasonArg {
+    /// Stops new entries.
+    ///
+    /// # Errors
+    /// As [`ask`]; so for the others below.
+    pub fn halt(self, context: &Context) -> anyhow::Result<()> {
+        operate(context, &Command::Halt { reason: self.reason })
+    }
+
+    /// Clears every latch.
+    pub fn resume(self, context: &Context) -> anyhow::Result<()> {
+        operate(context, &Command::Resume { reason: self.reason })
+    }
+}
+
+impl StopCommand {
+    /// Halts, cancels and closes everything.
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
+        if !self.yes {
+            confirm()?;
+        }
+        operate(context, &Command::Trade(Trade::StopEverything { reason: self.why.reason }))
+    }
+}
+
+impl CloseCommand {
+    /// Closes one position, or all.
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
+        operate(context, &Command::Trade(Trade::Close { symbol: self.symbol }))
+    }
+}
+
+impl CancelCommand {
+    /// Cancels one order, or all.
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
+        operate(context, &Command::Trade(Trade::Cancel { order: self.order }))
+    }
+}
+
+/// Asks for something in a ledger that is there: a slip in its name must not make a new one.
+fn operate(context: &Context, command: &Command) -> anyhow::Result<()> {
+    let configuration = context.configuration()?;
+    let path = &configuration.settings.ledger.path;
+    if !path.exists() {
+        return Err(LedgerError::NotFound { path: path.clone() }.into());
+    }
+    ask(context, &configuration, command)
+}
+
+fn confirm() -> Result<(), CommandError> {
+    if !io::stdin().is_terminal() {
+        let message = "nobody is there to confirm the emergency stop: add --yes";
+        return Err(CommandError::Usage(message.to_owned()));
+    }
+    // A prompt that cannot be shown is answered with nothing, which is no.
+    let _ = write!(
+        io::stderr(),
+        "This stops new entries, cancels every order and closes every position at the market, until a person\n\
+         resumes. Type \"{CONFIRMATION}\" to go on: "
+    );
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    if read.is_ok() && answer.trim() == CONFIRMATION {
+        return Ok(());
+    }
+    Err(CommandError::Refused("not confirmed: nothing was done".to_owned()))
+}

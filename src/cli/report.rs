@@ -1,0 +1,66 @@
+//! `trade report`: an ended session as the digest tells it.
+
+use clap::{Args, Subcommand};
+use daybook_core::schedule::JobKind;
+use daybook_core::time::SessionDate;
+
+use super::Context;
+use super::exit::CommandError;
+use super::notify;
+use super::time::{date, session_of};
+use crate::digest::plain_text;
+use crate::ledger::{equity, history};
+use crate::wiring;
+
+/// `trade report ...`.
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// An ended session: result, trades, refused signals, limits, faults
+    #[command(after_help = "Examples:
+  trade report day
+  trade report day 2026-11-16 --send
+  trade report day 2026-11-16 --json | jq .trades")]
+    Day(Day),
+}
+
+/// Which session, and whether it is sent.
+#[derive(Debug, Args)]
+pub struct Day {
+    /// The session [default: the last one with a report]
+    #[arg(value_name = "DATE", value_parser = date)]
+    session: Option<SessionDate>,
+    /// Send it on every channel again, instead of showing it
+    #[arg(long)]
+    send: bool,
+}
+
+impl ReportCommand {
+    /// Shows or sends the report.
+    ///
+    /// # Errors
+    /// If there is no such session or no report of it, or it could not be sent.
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
+        let Self::Day(Day { session, send }) = self;
+        let configuration = context.configuration()?;
+        let ledger = context.ledger()?;
+        let session = match session {
+            Some(date) => session_of(&configuration.settings.calendar(), date)?.date,
+            None => ledger.read(|conn| history::last_session(conn, JobKind::DailySummary))?.ok_or_else(|| {
+                CommandError::Usage("there is no report yet: the daily summary writes one after each close".to_owned())
+            })?,
+        };
+        let report = ledger.read(|conn| equity::day(conn, session))?.ok_or_else(|| {
+            CommandError::Usage(format!(
+                "there is no report of {session}: the daily summary writes it after the close, or \
+                 `trade job run daily-summary --session {session}` does now"
+            ))
+        })?;
+        if !send {
+            return context.output.document(&report, |report, _| plain_text(report));
+        }
+        // The mail is drawn from the report of the session that its alert's run belongs to.
+        let run_id = ledger.read(|conn| history::last_run_of(conn, JobKind::DailySummary, session))?;
+        let (_, routes) = wiring::outbox(&configuration, &ledger)?;
+        notify::send(context, &configuration, &ledger, run_id, report.alert(), routes)
+    }
+}
