@@ -1,7 +1,7 @@
 //! The operator's command line, `trade`.
 //!
 //! Each file is one group of commands: what is typed, what is read or asked for, and a pure function
-//! from that to what is shown. [`output`] prints every table and document in one way, and [`exit`] gives
+//! from that to what is shown. `output` prints every table and document in one way, and [`exit`] gives
 //! every error its exit code. A command reads the ledger beside a running scheduler; what it changes it
 //! asks the scheduler for, through the ledger.
 
