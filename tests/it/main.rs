@@ -6,6 +6,7 @@ mod cron;
 mod day;
 mod dependencies;
 mod docs;
+mod engine;
 mod errand;
 mod job_core;
 mod layers;
