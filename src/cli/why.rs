@@ -308,9 +308,9 @@ fn write_answers(lines: &mut Lines, answers: &[Answer], when: &str) {
 
 fn write_signal(lines: &mut Lines, ConsideredSignal { signal, verdict, .. }: &ConsideredSignal, paint: Paint) {
     let price = words::price;
-    lines.line(
+    lines.wrapped(
         UNDER,
-        format_args!(
+        &format!(
             "{} proposes {}: entry {}, stop {}, target {}, confidence {}, good until {}",
             signal.strategy,
             signal.direction.as_str(),
