@@ -337,8 +337,7 @@ pub fn simulation_ledger(
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
-    let folder = configuration.settings.ledger.path.with_file_name("simulations");
-    let path = folder.join(simulation.ledger_name(&configuration.settings));
+    let path = simulations(&configuration.settings).join(simulation.ledger_name(&configuration.settings));
     let (_, until) = bounds(&configuration.settings.calendar(), simulation)?;
     let arguments = simulation.arguments(&configuration.settings);
     if reached(&path, &arguments)?.is_some_and(|reached| reached >= until) {
@@ -362,6 +361,24 @@ pub fn simulation_ledger(
         drop(lock);
     }
     Ok(path)
+}
+
+/// The folder of the ledgers that simulations make where none is named.
+fn simulations(settings: &Settings) -> PathBuf {
+    settings.ledger.path.with_file_name("simulations")
+}
+
+/// The ledger of the simulation that was written last, of those that named none.
+#[must_use]
+pub fn latest_simulation(settings: &Settings) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(simulations(settings)).ok()?;
+    let ledgers = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let is_ledger = path.extension()? == "db" && !path.to_string_lossy().ends_with(".paper.db");
+        is_ledger.then_some(())?;
+        Some((path.metadata().ok()?.modified().ok()?, path))
+    });
+    ledgers.max().map(|(_, path)| path)
 }
 
 /// A hash of bars: the same rows in whatever files give the same.

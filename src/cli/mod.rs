@@ -38,9 +38,10 @@ use crate::config::{self as settings, ConfigError, Configuration, Environment, O
 use crate::ledger::view::View;
 use crate::ledger::{Ledger, LedgerError, OpenOptions, meta};
 use crate::ports::Clock;
+use crate::wiring;
 
 use self::exit::Exit;
-use self::output::Output;
+use self::output::{Output, say};
 
 /// The level of the log of a single command.
 const QUIET: &str = "warn";
@@ -276,9 +277,19 @@ impl Context {
         Ok(done)
     }
 
-    /// The ledger that is meant, which must be there.
+    /// The ledger that is meant, which must be there. Where none is named and the configured one was never
+    /// made, it is that of the last simulation, and the person is told.
     fn ledger(&self) -> anyhow::Result<Ledger> {
-        Ok(Ledger::open(&self.configuration()?.settings.ledger.path, &OpenOptions::existing())?)
+        let settings = self.configuration()?.settings;
+        let opened = Ledger::open(&settings.ledger.path, &OpenOptions::existing());
+        if let Err(LedgerError::NotFound { .. } | LedgerError::MissingFolder { .. }) = opened
+            && self.ledger.is_none()
+            && let Some(path) = wiring::latest_simulation(&settings)
+        {
+            say(&format!("(the last simulation: --ledger {})", path.display()));
+            return Ok(Ledger::open(&path, &OpenOptions::existing())?);
+        }
+        Ok(opened?)
     }
 
     /// The ledger that is meant, if it is there.
