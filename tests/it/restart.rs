@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use daybook::ledger::Ledger;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::support::simulation::{FINISHED, SYMBOLS, finished, open, rows};
@@ -55,6 +56,23 @@ fn kill_at(mut child: Child, ledger: &Path, run: i64) -> bool {
     true
 }
 
+/// What people were told, and on which channels.
+fn told(ledger: &Ledger) -> Vec<String> {
+    rows(ledger, "SELECT at_utc, level, event, subject, sent_on FROM v_alert ORDER BY 1, 3, 4")
+}
+
+/// Has the program check the ledger: the file, and every invariant of its rows.
+fn checks(ledger: &Path) {
+    let check = Command::new(assert_cmd::cargo::cargo_bin!("trade"))
+        .args(["ledger", "check", "--ledger"])
+        .arg(ledger)
+        .current_dir(ledger.parent().unwrap())
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+}
+
 /// Numbers that look drawn, the same each time (SplitMix64).
 fn drawn(seed: u64) -> impl FnMut(i64) -> i64 {
     let mut state = seed;
@@ -89,11 +107,11 @@ fn a_day_that_is_killed_and_started_again_is_the_day_that_was_not() {
         for view in FINISHED {
             assert_eq!(finished(&ledger, view), finished(&whole, view), "{view}, seed {seed}, killed at runs {at:?}");
         }
+        assert_eq!(told(&ledger), told(&whole), "seed {seed}, killed at runs {at:?}");
         let lives = rows(&ledger, "SELECT count(*) FROM run WHERE trigger = 'boot'");
         assert!(lives[0].parse::<u64>().unwrap() > 1, "seed {seed}: it was started again");
-        assert_eq!(
-            rows(&ledger, "SELECT job, slot_at_ms FROM run WHERE state IN ('dead', 'expired')"),
-            Vec::<String>::new()
-        );
+        let lost = "SELECT job, slot_at_ms FROM run WHERE state IN ('dead', 'expired')";
+        assert_eq!(rows(&ledger, lost), Vec::<String>::new(), "seed {seed}");
+        checks(&path);
     }
 }
