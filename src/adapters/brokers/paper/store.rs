@@ -12,6 +12,7 @@ use daybook_core::market::Symbol;
 use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::{ClientOrderId, Fill, Order};
 use daybook_core::time::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, named_params, params};
 
 use super::{Durability, PaperError, codec};
@@ -251,6 +252,7 @@ fn configure(conn: &Connection, durability: Durability) -> rusqlite::Result<()> 
     };
     conn.pragma_update(None, "synchronous", synchronous)?;
     conn.pragma_update(None, "foreign_keys", true)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?; // plans are made once
     conn.pragma_update(None, "trusted_schema", false)
 }
 
