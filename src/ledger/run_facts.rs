@@ -28,7 +28,8 @@ const SQL_LATENESS_SINCE: &str = "
     SELECT lateness_us FROM run WHERE started_at_ms >= ?1 AND trigger = 'schedule' AND attempt = 1
     ORDER BY lateness_us";
 const SQL_OUTCOME: &str = "SELECT job, slot_at_ms, state, summary, reason FROM run WHERE run_id = ?1";
-const SQL_CLAIMED_UNDER: &str = "SELECT run_id FROM run WHERE job = ?1 AND epoch = ?2 ORDER BY run_id";
+const SQL_CLAIMED_UNDER: &str =
+    "SELECT run_id FROM run WHERE job = ?1 AND epoch = ?2 AND trigger <> 'boot' ORDER BY run_id";
 const SQL_NEXT_ATTEMPT: &str = "
     SELECT min(CASE state WHEN 'claimed' THEN slot_at_ms ELSE not_before_ms END) FROM run
     WHERE job = ?1 AND state IN ('due', 'claimed', 'decided', 'failed')";
@@ -75,7 +76,7 @@ pub fn outcome(conn: &Connection, run_id: i64) -> Result<RunOutcome, LedgerError
         .ok_or_else(|| LedgerError::NoSuchRow { what: "run", key: run_id.to_string() })
 }
 
-/// The runs of a job that were claimed under a lease, in order.
+/// The runs of a job that were claimed under a lease, in order; a boot's own run is none of them.
 ///
 /// # Errors
 /// If the ledger cannot be read.
