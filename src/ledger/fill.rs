@@ -1,5 +1,9 @@
 //! Executions: recorded once each, and folded into positions as they are recorded.
+//!
+//! Positions are the fold of their fills in the order in which those traded, whenever they arrive: one that
+//! arrives after a later one of its symbol has the positions folded again.
 
+use daybook_core::market::Symbol;
 use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::{Action, Fill, OrderClass, OrderRole, Purpose};
 use daybook_core::portfolio::{Booked, Effect, EntryPlan, FillOrigin, book, sort_fills};
@@ -9,7 +13,7 @@ use serde::Serialize;
 
 use super::codec::{Text, Word};
 use super::position::{self, Cause};
-use super::{LedgerError, intent};
+use super::{LedgerError, intent, refold};
 
 const SQL_INSERT: &str = "
     INSERT INTO fill (account, execution_id, broker_order_id, client_order_id, symbol, side, quantity_e9, price_e8, fee_e8,
@@ -29,6 +33,11 @@ const SQL_KNOWN: &str = select_fill!("WHERE account = ?1 AND execution_id = ?2")
 const SQL_OF_SESSION: &str = select_fill!("WHERE account = ?1 AND session = ?2 ORDER BY at_ms, fill_id");
 const SQL_OF_ORDER: &str = select_fill!("WHERE account = ?1 AND broker_order_id = ?2 ORDER BY fill_id");
 const SQL_ALL: &str = select_fill!("WHERE account = ?1 ORDER BY fill_id");
+const SQL_OF_SYMBOL: &str =
+    select_fill!("WHERE account = ?1 AND symbol = ?2 AND at_ms >= ?3 ORDER BY at_ms, execution_id");
+const SQL_IS_LATE: &str = "
+    SELECT EXISTS (SELECT 1 FROM fill WHERE account = ?1 AND symbol = ?2 AND at_ms >= ?3
+        AND (at_ms > ?3 OR execution_id > ?4))";
 const SQL_ROLE: &str = "
     SELECT role, coalesce(parent_client_order_id, client_order_id) FROM broker_order
     WHERE account = ?1 AND broker_order_id = ?2";
@@ -141,7 +150,11 @@ pub fn record(
         let known = tx.prepare_cached(SQL_KNOWN)?.query_row([account, &fill.execution_id], from_row).optional()?;
         match known {
             None => {
-                book_and_insert(tx, account, &fill, now)?;
+                if is_late(tx, account, &fill)? {
+                    refold::insert_late(tx, account, &fill, now)?;
+                } else {
+                    book_and_insert(tx, account, &fill, now)?;
+                }
                 recorded.new.push(fill);
             }
             Some(known) if known.fill == fill => recorded.repeated += 1,
@@ -187,8 +200,26 @@ fn book_and_insert(tx: &Transaction<'_>, account: &str, fill: &Fill, now: Timest
     note_effects(tx, fill, fill_id, &booked, ended, position_id)
 }
 
+/// Whether a later execution of its symbol is booked already.
+fn is_late(tx: &Transaction<'_>, account: &str, fill: &Fill) -> Result<bool, LedgerError> {
+    let key = params![account, fill.symbol.as_str(), fill.at.0, fill.execution_id];
+    Ok(tx.prepare_cached(SQL_IS_LATE)?.query_row(key, |row| row.get(0))?)
+}
+
+/// The account's executions in a symbol from an instant on, in the order in which they are booked.
+pub(super) fn of_symbol_since(
+    conn: &Connection,
+    account: &str,
+    symbol: Symbol,
+    since: Timestamp,
+) -> Result<Vec<StoredFill>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_OF_SYMBOL)?;
+    let fills = select.query_map(params![account, symbol.as_str(), since.0], from_row)?;
+    Ok(fills.collect::<Result<_, _>>()?)
+}
+
 /// What is known of the order behind a fill: its role, and the plan of the entry if it enters.
-fn origin(tx: &Transaction<'_>, account: &str, fill: &Fill) -> Result<FillOrigin, LedgerError> {
+pub(super) fn origin(tx: &Transaction<'_>, account: &str, fill: &Fill) -> Result<FillOrigin, LedgerError> {
     let order = tx
         .prepare_cached(SQL_ROLE)?
         .query_row([account, &fill.broker_order_id], |row| {
@@ -216,7 +247,7 @@ fn origin(tx: &Transaction<'_>, account: &str, fill: &Fill) -> Result<FillOrigin
     Ok(FillOrigin { role, plan })
 }
 
-fn insert(
+pub(super) fn insert(
     tx: &Transaction<'_>,
     account: &str,
     fill: &Fill,
@@ -224,11 +255,6 @@ fn insert(
     position_id: i64,
     now: Timestamp,
 ) -> Result<i64, LedgerError> {
-    // A fill reduces or closes at most one position.
-    let realised = booked.effects.iter().find_map(|effect| match effect {
-        Effect::Reduced { realised } | Effect::Closed { realised } => Some(*realised),
-        Effect::Opened | Effect::Added => None,
-    });
     Ok(tx.prepare_cached(SQL_INSERT)?.insert(params![
         account,
         fill.execution_id,
@@ -239,7 +265,7 @@ fn insert(
         fill.quantity.0,
         fill.price.0,
         fill.fee.0,
-        realised.unwrap_or_default().0,
+        realised_by(booked).0,
         Text(super::new_york_date(fill.at)),
         fill.at.0,
         now.0,
@@ -247,7 +273,18 @@ fn insert(
     ])?)
 }
 
-fn note_effects(
+/// What a fill realised: it reduces or closes at most one position.
+pub(super) fn realised_by(booked: &Booked) -> Money {
+    let realised = booked.effects.iter().find_map(|effect| match effect {
+        Effect::Reduced { realised } | Effect::Closed { realised } => Some(*realised),
+        Effect::Opened | Effect::Added => None,
+    });
+    realised.unwrap_or_default()
+}
+
+/// Writes what a fill did to positions: to the one that `ended` with it, and to the one that it opened, added to
+/// or reduced.
+pub(super) fn note_effects(
     tx: &Transaction<'_>,
     fill: &Fill,
     fill_id: i64,
@@ -389,7 +426,7 @@ mod tests {
         let held = day.ledger.read(|conn| position::open_of(conn, "paper", symbol("AAPL"))).unwrap().unwrap();
         assert_eq!(held.position.state, PositionState::Monitoring);
 
-        show(&day, &[fill(9, "b-2", Side::Sell, 100, 97_99)], "p2");
+        show(&day, &[fill(900, "b-2", Side::Sell, 100, 97_99)], "p2");
         let trades = day.ledger.read(|conn| position::closed_in(conn, "paper", session())).unwrap();
         assert_eq!(trades[0].position.exit_reason.as_deref(), Some("stop"));
         let result = day.ledger.read(|conn| session_result(conn, "paper", session())).unwrap();

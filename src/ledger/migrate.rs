@@ -11,13 +11,14 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::LedgerError;
 
 /// Every migration, in order: its name and its SQL.
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     ("V1__ledger", include_str!("../../migrations/V1__ledger.sql")),
     ("V2__job", include_str!("../../migrations/V2__job.sql")),
     ("V3__market", include_str!("../../migrations/V3__market.sql")),
     ("V4__trading", include_str!("../../migrations/V4__trading.sql")),
     ("V5__alert", include_str!("../../migrations/V5__alert.sql")),
     ("V6__views", include_str!("../../migrations/V6__views.sql")),
+    ("V7__refold", include_str!("../../migrations/V7__refold.sql")),
 ];
 
 /// The newest schema version that this program knows.
@@ -65,6 +66,7 @@ mod tests {
         ("V4__trading", "a45d97123c38484c054d1b5cac970a25512c21e2a98f65e1f290191cdc2d7b6f"),
         ("V5__alert", "f7a61b0eb757d13c65560ebae78e7e8d0074ef321a7e1aecab504e8fa05a9a55"),
         ("V6__views", "73dedc16773f93c38b45fb3402505288dbbf3755a353debd23b56b6a303dc8b1"),
+        ("V7__refold", "e54b245b8fd4b297ca56841ee60b82ddc75407d93012efd67ea3507a5d45554d"),
     ];
 
     #[test]

@@ -36,6 +36,7 @@ pub mod position;
 pub mod prune;
 pub mod query;
 pub mod record;
+mod refold;
 pub mod run;
 pub mod run_facts;
 pub mod settings;

@@ -25,6 +25,12 @@ const SQL_UPDATE: &str = "
         best_price_e8 = :best_price, closed_at_ms = :closed_at, realised_e8 = :realised, fees_e8 = :fees,
         exit_reason = :exit_reason
     WHERE position_id = :position_id";
+const SQL_REOPEN: &str = "
+    UPDATE position SET session = ?2, direction = ?3, strategy = ?4, initial_stop_e8 = ?5, opened_at_ms = ?6
+    WHERE position_id = ?1";
+const SQL_FORGET_FILLS: &str = "DELETE FROM position_event WHERE position_id = ?1 AND fill_id IS NOT NULL";
+const SQL_FORGET_EVENTS: &str = "DELETE FROM position_event WHERE position_id = ?1";
+const SQL_FORGET: &str = "DELETE FROM position WHERE position_id = ?1";
 const SQL_EVENT: &str = "
     INSERT INTO position_event (position_id, at_ms, kind, run_id, fill_id, state, quantity_e9, stop_e8, detail)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -48,9 +54,12 @@ const SQL_ALL: &str = select_position!("WHERE account = ?1 ORDER BY position_id"
 const SQL_OF_SYMBOL: &str = select_position!(
     "WHERE account = ?1 AND symbol = ?2 AND opened_at_ms < ?4 AND coalesce(closed_at_ms, ?4) >= ?3 ORDER BY position_id"
 );
+const SQL_HELD_SINCE: &str = select_position!(
+    "WHERE account = ?1 AND symbol = ?2 AND coalesce(closed_at_ms, ?3) >= ?3 ORDER BY opened_at_ms, position_id"
+);
 const SQL_HISTORY: &str = "
     SELECT at_ms, kind, run_id, fill_id, state, quantity_e9, stop_e8, detail FROM position_event
-    WHERE position_id = ?1 ORDER BY position_event_id";
+    WHERE position_id = ?1 ORDER BY at_ms, position_event_id";
 
 /// A position with its row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -182,6 +191,38 @@ pub(super) fn update(tx: &Transaction<'_>, position_id: i64, position: &Position
         ":exit_reason": position.exit_reason,
     })?;
     Ok(())
+}
+
+/// Writes a position that was folded again from other fills, and forgets what fills did to it before.
+pub(super) fn rewrite(tx: &Transaction<'_>, position_id: i64, position: &Position) -> Result<(), LedgerError> {
+    tx.prepare_cached(SQL_REOPEN)?.execute(params![
+        position_id,
+        Text(super::new_york_date(position.opened_at)),
+        position.direction.as_str(),
+        position.strategy,
+        position.initial_stop.map(|price| price.0),
+        position.opened_at.0,
+    ])?;
+    tx.prepare_cached(SQL_FORGET_FILLS)?.execute([position_id])?;
+    update(tx, position_id, position)
+}
+
+/// Removes a position that never was: its fills turned out to belong to another.
+pub(super) fn forget(tx: &Transaction<'_>, position_id: i64) -> Result<(), LedgerError> {
+    tx.prepare_cached(SQL_FORGET_EVENTS)?.execute([position_id])?;
+    tx.prepare_cached(SQL_FORGET)?.execute([position_id])?;
+    Ok(())
+}
+
+/// The account's positions in a symbol that were held at `since` or after it, in the order of their opening.
+pub(super) fn held_since(
+    conn: &Connection,
+    account: &str,
+    symbol: Symbol,
+    since: Timestamp,
+) -> Result<Vec<StoredPosition>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_HELD_SINCE)?;
+    Ok(select.query_map(params![account, symbol.as_str(), since.0], from_row)?.collect::<Result<_, _>>()?)
 }
 
 /// Writes what happened to a position, and how it stands after it.
