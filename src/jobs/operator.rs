@@ -64,10 +64,13 @@ fn close(facts: &OperatorFacts, terms: &Terms, symbol: Option<Symbol>, reason: &
         .map(|position| position.symbol)
         .filter(|held| symbol.is_none_or(|symbol| symbol == *held))
         .collect();
-    if let Some(symbol) = symbol
-        && chosen.is_empty()
-    {
-        bail!("there is no position in {symbol}: `trade positions` shows what is held");
+    if chosen.is_empty() {
+        // What was asked for holds already: that is no failure.
+        let summary = symbol.map_or_else(
+            || "nothing to close: no position is held".to_owned(),
+            |symbol| format!("nothing to close: there is no position in {symbol}"),
+        );
+        return Ok(Decision { summary, ..Decision::default() });
     }
     let intents = chosen.iter().map(|symbol| Intent {
         leg: 0, // numbered by the caller

@@ -44,12 +44,7 @@ struct Step {
 }
 
 /// Records an execution that is older than others of its symbol, and folds those again.
-pub(super) fn insert_late(
-    tx: &Transaction<'_>,
-    account: &str,
-    late: &Fill,
-    now: Timestamp,
-) -> Result<(), LedgerError> {
+pub(super) fn insert_late(tx: &Transaction<'_>, account: &str, late: &Fill, now: Timestamp) -> Result<(), LedgerError> {
     let old = affected(tx, account, late)?;
     let since = old.first().map_or(late.at, |first| first.position.opened_at.min(late.at));
     let mut fills = Vec::new();
@@ -57,9 +52,8 @@ pub(super) fn insert_late(
         let row = Some(Row { fill_id: stored.fill_id, position_id: stored.position_id });
         fills.push(Known { origin: fill::origin(tx, account, &stored.fill)?, fill: stored.fill, row });
     }
-    let place = fills.partition_point(|known| {
-        (known.fill.at, &known.fill.execution_id) < (late.at, &late.execution_id)
-    });
+    let place =
+        fills.partition_point(|known| (known.fill.at, &known.fill.execution_id) < (late.at, &late.execution_id));
     fills.insert(place, Known { fill: late.clone(), origin: fill::origin(tx, account, late)?, row: None });
 
     let refused = |error: &dyn std::error::Error| LedgerError::Refused {
