@@ -2,6 +2,7 @@
 //! table at the end.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, Table};
@@ -34,7 +35,7 @@ pub async fn show(wired: &Wired, stop: CancellationToken) -> anyhow::Result<Ende
     let until = wired.until.unwrap_or(from);
     let parts = wired.parts.clone();
     let watching = tokio::spawn(async move { watch(&parts, events, from, until).await });
-    let ended = wiring::run(wired, stop, || {}).await;
+    let ended = wiring::run(wired, stop, Arc::new(|| {})).await;
     watching.abort();
     // It was stopped, or it has ended by itself.
     drop(watching.await);

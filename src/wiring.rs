@@ -28,14 +28,14 @@ use crate::engine::commands::Command;
 use crate::engine::driver::{Driver, Ended, Limits};
 use crate::engine::job::Sources;
 use crate::engine::supervisor::{Failures, RestartPolicy, supervise};
-use crate::engine::{Execution, Parts, waker};
+use crate::engine::{Execution, JobTable, Parts, waker};
 use crate::ledger::alert::Route;
 use crate::ledger::command::{self, CommandState};
 use crate::ledger::run_facts::{self, RunOutcome};
 use crate::ledger::settings::{self as versions, NewConfigVersion};
-use crate::ledger::{Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, meta};
+use crate::ledger::{Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, meta};
 use crate::outbox::Outbox;
-use crate::ports::{Channel, Clock, MarketFeed};
+use crate::ports::{Broker, Channel, Clock, MarketFeed};
 
 /// Sessions on the simulated clock.
 #[derive(Debug, Clone)]
@@ -94,6 +94,41 @@ struct Ground {
     execution: Execution,
     /// The end of a simulation.
     until: Option<Timestamp>,
+    /// What stands in the place of the paper broker, the configured channels, the built-in jobs.
+    instead: Instead,
+}
+
+/// Parts of a made-up world that stand in the place of those that the configuration names.
+#[derive(Default)]
+struct Instead {
+    broker: Option<Arc<dyn Broker>>,
+    channel: Option<Arc<dyn Channel>>,
+    jobs: Option<Arc<JobTable>>,
+    gate: Option<Arc<dyn Gate>>,
+}
+
+/// A world around a process, which goes on when the process ends: a clock, a market, an account, somebody who is
+/// told. What is in it may be at fault.
+#[derive(Clone)]
+pub struct World {
+    /// What the process takes for the time.
+    pub clock: Arc<dyn Clock>,
+    /// What it takes for the market.
+    pub feed: Arc<dyn MarketFeed>,
+    /// Who holds its account.
+    pub broker: Arc<dyn Broker>,
+    /// Who is told.
+    pub channel: Arc<dyn Channel>,
+    /// What its jobs do.
+    pub jobs: Arc<JobTable>,
+    /// What stands around its commits.
+    pub gate: Arc<dyn Gate>,
+    /// When it began: a new ledger is made as of then.
+    pub began: Timestamp,
+    /// When it ends.
+    pub until: Timestamp,
+    /// What tells this world from others.
+    pub name: String,
 }
 
 /// The jobs of a process that runs them all.
@@ -125,6 +160,7 @@ fn live_ground(configuration: &Configuration) -> anyhow::Result<Ground> {
         patience: Duration::ZERO,
         execution: Execution::Concurrent,
         until: None,
+        instead: Instead::default(),
     })
 }
 
@@ -157,6 +193,31 @@ pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &
         patience: Duration::ZERO,
         execution: Execution::InTurn,
         until: Some(until),
+        instead: Instead::default(),
+    };
+    wire(configuration, path, ground).await
+}
+
+/// Wires a process that lives in a made-up world. The same ledger in the same world goes on.
+///
+/// # Errors
+/// As [`live`].
+pub async fn in_world(configuration: &Configuration, path: &Path, world: World) -> anyhow::Result<Wired> {
+    let settings = &configuration.settings;
+    let World { clock, feed, broker, channel, jobs, gate, began, until, name } = world;
+    let instead = Instead { broker: Some(broker), channel: Some(channel), jobs: Some(jobs), gate: Some(gate) };
+    let ground = Ground {
+        new: NewLedger::simulated(LedgerKind::Simulation, &settings.account.name, &name, began),
+        clock,
+        calendar: settings.calendar(),
+        feed,
+        mails: path.with_extension("mail"),
+        claimed: all_jobs(configuration),
+        definitions: all_jobs(configuration),
+        patience: Duration::ZERO,
+        execution: Execution::InTurn,
+        until: Some(until),
+        instead,
     };
     wire(configuration, path, ground).await
 }
@@ -217,7 +278,7 @@ pub async fn once(
         stop: CancellationToken::new(),
         until: None,
         drain: parts.settings.scheduler.drain_timeout.as_duration(),
-        on_turn: || {},
+        on_turn: Arc::new(|| {}),
     };
     let now = parts.sources.clock.wall();
     let command_id = match &errand {
@@ -449,14 +510,18 @@ fn configured_feed(settings: &Settings, calendar: &Calendar) -> anyhow::Result<A
 }
 
 async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> anyhow::Result<Wired> {
-    let Ground { new, clock, calendar, feed, mails, definitions, claimed, patience, execution, until } = ground;
+    let Ground { new, clock, calendar, feed, mails, definitions, claimed, patience, execution, until, instead } =
+        ground;
     let settings = Arc::new(configuration.settings.clone());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
     }
     let simulated = new.kind != LedgerKind::Live;
     let lock = lock(path, patience, clock.as_ref()).await?;
-    let ledger = Ledger::open_locked(&lock, &OpenOptions::create_or_open(new))?;
+    let mut ledger = Ledger::open_locked(&lock, &OpenOptions::create_or_open(new))?;
+    if let Some(gate) = instead.gate {
+        ledger = ledger.behind(gate);
+    }
     let holder = format!("pid {}", std::process::id());
     let ledger = ledger.take_lease(&lock, &holder, clock.wall()).await?;
     let epoch = ledger.epoch().unwrap_or_default();
@@ -469,18 +534,21 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     let now = clock.wall();
     ledger.write(move |tx| versions::record(tx, &version, now)).await?;
 
-    let durability = if simulated { Durability::Kill } else { Durability::PowerCut };
-    let broker = PaperBroker::open(
-        &path.with_extension("paper.db"),
-        durability,
-        settings.execution.paper.clone(),
-        feed.clone(),
-        clock.clone(),
-        calendar.clone(),
-    )?;
-    let (channels, routes) = channels(&settings, &mails)?;
+    let broker = match instead.broker {
+        Some(broker) => broker,
+        None => {
+            let durability = if simulated { Durability::Kill } else { Durability::PowerCut };
+            let (file, exchange) = (path.with_extension("paper.db"), settings.execution.paper.clone());
+            let (feed, clock) = (feed.clone(), clock.clone());
+            Arc::new(PaperBroker::open(&file, durability, exchange, feed, clock, calendar.clone())?)
+        }
+    };
+    let (channels, routes) = match instead.channel {
+        Some(channel) => (vec![channel.clone()], vec![Route::every(channel.name())]),
+        None => channels(&settings, &mails)?,
+    };
     let routes: Arc<[Route]> = routes.into();
-    let broker = BrokerLink::new(Arc::new(broker), ledger.clone(), clock.clone(), routes.clone());
+    let broker = BrokerLink::new(broker, ledger.clone(), clock.clone(), routes.clone());
     let outbox = Arc::new(Outbox::new(ledger.clone(), clock.clone(), channels));
     let backups = if simulated { path.with_extension("backups") } else { settings.backup_folder() };
     let parts = Parts {
@@ -491,7 +559,7 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         settings,
         definitions: definitions.into(),
         claimed: claimed.into(),
-        jobs: Arc::new(crate::jobs::table()),
+        jobs: instead.jobs.unwrap_or_else(|| Arc::new(crate::jobs::table())),
         epoch,
         routes,
         outbox,
@@ -567,7 +635,11 @@ pub fn read_series(files: &[PathBuf], skip_bad: bool) -> anyhow::Result<Series> 
 ///
 /// # Errors
 /// What the ledger could not take.
-pub async fn run(wired: &Wired, stop: CancellationToken, on_turn: fn()) -> anyhow::Result<Ended> {
+pub async fn run(
+    wired: &Wired,
+    stop: CancellationToken,
+    on_turn: Arc<dyn Fn() + Send + Sync>,
+) -> anyhow::Result<Ended> {
     let parts = wired.parts.clone();
     let nudge = Arc::new(Notify::new());
     let drain = parts.settings.scheduler.drain_timeout.as_duration();

@@ -5,4 +5,5 @@ pub mod brokers;
 pub mod channels;
 pub mod clocks;
 pub mod dead_man;
+pub mod faulty;
 pub mod feeds;

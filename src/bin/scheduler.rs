@@ -137,7 +137,7 @@ async fn live(arguments: Arguments, mut configuration: Configuration, stop: Canc
         }
         tracing::info!(ledger = %path.display(), "scheduler.ready");
         let pause = stop.child_token();
-        let run = wiring::run(&wired, pause.clone(), tell_watchdog);
+        let run = wiring::run(&wired, pause.clone(), Arc::new(tell_watchdog));
         tokio::pin!(run);
         loop {
             tokio::select! {

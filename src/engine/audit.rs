@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use daybook_core::audit::{ExpectedSlot, Violation, audit};
-use daybook_core::calendar::Calendar;
+use daybook_core::calendar::{Calendar, Session};
 use daybook_core::schedule::{JobDefinition, Pace, slots};
 use daybook_core::time::{Span, Timestamp};
 use serde::Serialize;
 
-use crate::ledger::check::{self, AuditFrame, FileCheck};
+use crate::ledger::check::{self, AuditFrame, FileCheck, Since};
 use crate::ledger::{Ledger, LedgerError, run_facts};
 
 /// How long filled shares may lie without a stop: one period of the monitor, and half of one for what it
@@ -49,10 +49,25 @@ pub fn audit_ledger(
     ledger.read(|conn| {
         let file = check::check_file(conn)?;
         let slots = expected_slots(&run_facts::accounted(conn)?, definitions, calendar);
-        let frame = AuditFrame { as_of, unprotected_limit: UNPROTECTED_LIMIT, sessions, slots };
+        let since = Since::BEGINNING;
+        let frame = AuditFrame { as_of, unprotected_limit: UNPROTECTED_LIMIT, sessions, slots, since };
         let view = check::audit_view(conn, &meta.account, frame)?;
         Ok(Audit { file, violations: audit(&view) })
     })
+}
+
+/// Checks the rows of a part of the ledger: what happened since, in the sessions that the caller names.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn audit_part(
+    ledger: &Ledger,
+    sessions: Vec<Session>,
+    since: Since,
+    as_of: Timestamp,
+) -> Result<Vec<Violation>, LedgerError> {
+    let frame = AuditFrame { as_of, unprotected_limit: UNPROTECTED_LIMIT, sessions, slots: Vec::new(), since };
+    ledger.read(|conn| Ok(audit(&check::audit_view(conn, &ledger.meta().account, frame)?)))
 }
 
 /// The slots that the schedules name in the span that each job is accounted for. A job that follows the

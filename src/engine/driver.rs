@@ -42,7 +42,7 @@ pub struct Limits {
     /// How long a drain waits for runs.
     pub drain: Duration,
     /// Called in every turn of the loop: the service manager's watchdog wants to hear of them.
-    pub on_turn: fn(),
+    pub on_turn: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// How the loop ended.

@@ -7,7 +7,7 @@ use daybook_core::audit::{
 use daybook_core::calendar::Session;
 use daybook_core::money::{Money, Quantity};
 use daybook_core::time::{Span, Timestamp};
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use super::codec::{Text, Word};
@@ -21,17 +21,18 @@ const FINDINGS_MAX: i64 = 100;
 const SQL_JOBS: &str = "SELECT name, horizon_at_ms FROM job";
 const SQL_RUNS: &str = "
     SELECT run_id, job, kind, slot_at_ms, trigger = 'schedule', session,
-        state IN ('done', 'dead', 'skipped', 'expired', 'canceled'), epoch, decided_at_ms, finished_at_ms FROM run";
-const SQL_MISSED: &str = "SELECT job, from_at_ms, to_at_ms FROM missed_range";
+        state IN ('done', 'dead', 'skipped', 'expired', 'canceled'), epoch, decided_at_ms, finished_at_ms FROM run
+    WHERE run_id > ?2 OR (kind = 'market-close-flatten' AND slot_at_ms >= ?1)";
+const SQL_MISSED: &str = "SELECT job, from_at_ms, to_at_ms FROM missed_range WHERE to_at_ms >= ?1";
 const SQL_SIGNALS: &str = "
     SELECT signal_id, symbol, strategy, direction, entry_e8, stop_e8, target_e8, confidence_bps, reasons, valid_until_ms,
         verdict.quantity_e9, verdict.refused_by, verdict.checks
-    FROM signal LEFT JOIN verdict USING (signal_id)";
+    FROM signal LEFT JOIN verdict USING (signal_id) WHERE at_ms >= ?1";
 const SQL_INTENTS: &str = "
     SELECT intent_id, purpose, action, client_order_id, symbol, quantity_e9, signal_id, decided_at_ms, valid_until_ms,
-        submitted_at_ms, state FROM intent";
+        submitted_at_ms, state FROM intent WHERE decided_at_ms >= ?1";
 const SQL_ORDER_EVENTS: &str =
-    "SELECT broker_order_id, status, filled_e9, at_ms FROM broker_order_event WHERE account = ?1";
+    "SELECT broker_order_id, status, filled_e9, at_ms FROM broker_order_event WHERE account = ?1 AND at_ms >= ?2";
 const SQL_DAYS: &str = "
     SELECT session, opening_equity_e8, closing_equity_e8, realised_e8, unrealised_e8, fees_e8 FROM day_report";
 const SQL_HALTS: &str = "SELECT kind, set_at_ms, until_ms, cleared_at_ms FROM halt";
@@ -85,6 +86,22 @@ pub struct AuditFrame {
     pub sessions: Vec<Session>,
     /// Slots that the schedules name up to each job's horizon; empty where the definitions have changed.
     pub slots: Vec<ExpectedSlot>,
+    /// Which rows are read.
+    pub since: Since,
+}
+
+/// From where on an audit reads rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Since {
+    /// Rows of what was traded from here on; the account was flat then.
+    pub at: Timestamp,
+    /// Runs, and figures of runs, after this one.
+    pub run_id: i64,
+}
+
+impl Since {
+    /// Everything.
+    pub const BEGINNING: Self = Self { at: Timestamp(i64::MIN), run_id: 0 };
 }
 
 /// Every row that the audit reads.
@@ -92,32 +109,30 @@ pub struct AuditFrame {
 /// # Errors
 /// If the ledger cannot be read.
 pub fn audit_view(conn: &Connection, account: &str, frame: AuditFrame) -> Result<LedgerView, LedgerError> {
-    let AuditFrame { as_of, unprotected_limit, sessions, slots } = frame;
-    let mut equity = Vec::new();
-    for session in &sessions {
-        equity.extend(equity::of_session(conn, session.date)?);
-    }
-    let fills = fill::all(conn, account)?.into_iter();
-    let positions = position::all(conn, account)?.into_iter();
+    let AuditFrame { as_of, unprotected_limit, sessions, slots, since } = frame;
+    let equity = equity::after_run(conn, since.run_id)?;
+    let fills = fill::traded_since(conn, account, since.at)?.into_iter();
+    let positions = position::opened_since(conn, account, since.at)?.into_iter();
+    let from = [since.at.0];
     Ok(LedgerView {
         as_of,
         unprotected_limit,
         sessions,
         slots,
         jobs: rows(conn, SQL_JOBS, [], |row| Ok(JobRow { name: row.get(0)?, horizon: Timestamp(row.get(1)?) }))?,
-        runs: rows(conn, SQL_RUNS, [], run)?,
-        missed: rows(conn, SQL_MISSED, [], |row| {
+        runs: rows(conn, SQL_RUNS, [since.at.0, since.run_id], run)?,
+        missed: rows(conn, SQL_MISSED, from, |row| {
             Ok(MissedRow { job: row.get(0)?, from: Timestamp(row.get(1)?), to: Timestamp(row.get(2)?) })
         })?,
-        signals: rows(conn, SQL_SIGNALS, [], |row| {
+        signals: rows(conn, SQL_SIGNALS, from, |row| {
             Ok(SignalRow { signal_id: row.get(0)?, signal: signal_at(row, 1)?, verdict: verdict_at(row, 10)? })
         })?,
-        intents: rows(conn, SQL_INTENTS, [], intent)?,
-        orders: order::all(conn, account)?
+        intents: rows(conn, SQL_INTENTS, from, intent)?,
+        orders: order::submitted_since(conn, account, since.at)?
             .into_iter()
             .map(|stored| OrderRow { order: stored.order, intent_id: stored.intent_id })
             .collect(),
-        order_events: rows(conn, SQL_ORDER_EVENTS, [account], |row| {
+        order_events: rows(conn, SQL_ORDER_EVENTS, params![account, since.at.0], |row| {
             Ok(OrderEventRow {
                 broker_order_id: row.get(0)?,
                 status: row.get::<_, Word<_>>(1)?.0,
@@ -159,7 +174,7 @@ fn rows<T, P: rusqlite::Params>(
     params: P,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, LedgerError> {
-    Ok(conn.prepare(sql)?.query_map(params, read)?.collect::<Result<_, _>>()?)
+    Ok(conn.prepare_cached(sql)?.query_map(params, read)?.collect::<Result<_, _>>()?)
 }
 
 fn instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
@@ -212,6 +227,7 @@ mod tests {
             unprotected_limit: "2m".parse().unwrap(),
             sessions: vec![],
             slots: vec![],
+            since: Since::BEGINNING,
         }
     }
 

@@ -19,6 +19,9 @@ const SQL_OPENING: &str = "SELECT opening_equity_e8 FROM session_equity WHERE se
 const SQL_OF_SESSION: &str = "
     SELECT session, at_ms, equity_e8, opening_equity_e8, exposure_e8, realised_e8, unrealised_e8, fees_e8 FROM equity
     WHERE session = ?1 ORDER BY at_ms, run_id";
+const SQL_AFTER_RUN: &str = "
+    SELECT session, at_ms, equity_e8, opening_equity_e8, exposure_e8, realised_e8, unrealised_e8, fees_e8 FROM equity
+    WHERE run_id > ?1 ORDER BY run_id";
 const SQL_LAST: &str = "
     SELECT session, at_ms, equity_e8, opening_equity_e8, exposure_e8, realised_e8, unrealised_e8, fees_e8 FROM equity
     ORDER BY session DESC, at_ms DESC, run_id DESC LIMIT 1";
@@ -84,6 +87,14 @@ pub fn opening(conn: &Connection, session: SessionDate) -> Result<Option<Money>,
 /// If the ledger cannot be read.
 pub fn of_session(conn: &Connection, session: SessionDate) -> Result<Vec<EquityPoint>, LedgerError> {
     Ok(conn.prepare_cached(SQL_OF_SESSION)?.query_map([Text(session)], from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The figures of the runs after one, in their order.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn after_run(conn: &Connection, run_id: i64) -> Result<Vec<EquityPoint>, LedgerError> {
+    Ok(conn.prepare_cached(SQL_AFTER_RUN)?.query_map([run_id], from_row)?.collect::<Result<_, _>>()?)
 }
 
 /// The last figures of all.

@@ -33,6 +33,7 @@ const SQL_KNOWN: &str = select_fill!("WHERE account = ?1 AND execution_id = ?2")
 const SQL_OF_SESSION: &str = select_fill!("WHERE account = ?1 AND session = ?2 ORDER BY at_ms, fill_id");
 const SQL_OF_ORDER: &str = select_fill!("WHERE account = ?1 AND broker_order_id = ?2 ORDER BY fill_id");
 const SQL_ALL: &str = select_fill!("WHERE account = ?1 ORDER BY fill_id");
+const SQL_SINCE: &str = select_fill!("WHERE account = ?1 AND at_ms >= ?2 ORDER BY fill_id");
 const SQL_OF_SYMBOL: &str =
     select_fill!("WHERE account = ?1 AND symbol = ?2 AND at_ms >= ?3 ORDER BY at_ms, execution_id");
 const SQL_IS_LATE: &str = "
@@ -338,6 +339,14 @@ pub fn of_order(conn: &Connection, account: &str, broker_order_id: &str) -> Resu
 /// If the ledger cannot be read.
 pub fn all(conn: &Connection, account: &str) -> Result<Vec<StoredFill>, LedgerError> {
     Ok(conn.prepare_cached(SQL_ALL)?.query_map([account], from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The account's executions from an instant on, in the order in which they were booked.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn traded_since(conn: &Connection, account: &str, since: Timestamp) -> Result<Vec<StoredFill>, LedgerError> {
+    Ok(conn.prepare_cached(SQL_SINCE)?.query_map(params![account, since.0], from_row)?.collect::<Result<_, _>>()?)
 }
 
 /// What a session has brought by its executions.

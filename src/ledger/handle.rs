@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -12,10 +13,21 @@ use super::{LedgerError, LedgerLock, Meta, OpenOptions};
 /// Reading connections that are kept open between reads. More may be open while reads overlap.
 const READERS_KEPT_MAX: usize = 2;
 
+/// Stands before and behind every write of a handle, for a made-up world: the process may end there, and the disk
+/// may be full. A future that never ends is a process that went no further.
+#[async_trait]
+pub trait Gate: Send + Sync {
+    /// Lets a transaction begin, or refuses it.
+    async fn enter(&self) -> Result<(), LedgerError>;
+    /// Lets the caller know that it was committed.
+    async fn leave(&self);
+}
+
 /// A handle on a ledger; its copies share one writer and one set of readers.
 #[derive(Clone)]
 pub struct Ledger {
     shared: Arc<Shared>,
+    gate: Option<Arc<dyn Gate>>,
     /// The epoch that every write verifies; `None` for a process that holds no lease.
     epoch: Option<i64>,
 }
@@ -64,7 +76,13 @@ impl Ledger {
             readers: Mutex::new(Vec::new()),
             writer: Writer::start(conn, path)?,
         };
-        Ok(Self { shared: Arc::new(shared), epoch: None })
+        Ok(Self { shared: Arc::new(shared), gate: None, epoch: None })
+    }
+
+    /// The same ledger, whose writes go through `gate`.
+    #[must_use]
+    pub fn behind(self, gate: Arc<dyn Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// Where the file is.
@@ -86,11 +104,11 @@ impl Ledger {
     }
 
     pub(super) fn leased(&self, epoch: i64) -> Self {
-        Self { shared: Arc::clone(&self.shared), epoch: Some(epoch) }
+        Self { shared: Arc::clone(&self.shared), gate: self.gate.clone(), epoch: Some(epoch) }
     }
 
     pub(super) fn unleased(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), epoch: None }
+        Self { shared: Arc::clone(&self.shared), gate: self.gate.clone(), epoch: None }
     }
 
     /// Runs `work` in one `BEGIN IMMEDIATE` transaction on the writer thread, and commits it if it
@@ -106,11 +124,18 @@ impl Ledger {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
     {
+        if let Some(gate) = &self.gate {
+            gate.enter().await?;
+        }
         let _room = self.shared.room.acquire().await.map_err(|_| LedgerError::Closed)?;
         let (sender, receiver) = oneshot::channel();
         // Who has stopped waiting needs no answer.
         self.shared.writer.submit(self.epoch, work, move |answer| drop(sender.send(answer)))?;
-        receiver.await.map_err(|_| LedgerError::Closed)?
+        let done = receiver.await.map_err(|_| LedgerError::Closed)?;
+        if let Some(gate) = &self.gate {
+            gate.leave().await;
+        }
+        done
     }
 
     /// [`write`](Ledger::write) for a thread that may wait.

@@ -48,7 +48,7 @@ mod writer;
 use daybook_core::time::{SessionDate, Timestamp};
 
 pub use error::LedgerError;
-pub use handle::Ledger;
+pub use handle::{Gate, Ledger};
 pub use lease::Lease;
 pub use lock::LedgerLock;
 pub use meta::{LedgerKind, Meta};

@@ -53,6 +53,8 @@ const SQL_OF_INTENT: &str = select_order!("WHERE intent_id = ?1 ORDER BY submitt
 const SQL_BY_CLIENT_ID: &str = select_order!(
     "WHERE client_order_id = ?1 OR parent_client_order_id = ?1 ORDER BY role <> 'parent', broker_order_id"
 );
+const SQL_SINCE: &str =
+    select_order!("WHERE account = ?1 AND submitted_at_ms >= ?2 ORDER BY submitted_at_ms, broker_order_id");
 const SQL_ALL: &str = select_order!("WHERE account = ?1 ORDER BY submitted_at_ms, broker_order_id");
 const SQL_HISTORY: &str = "
     SELECT status, filled_e9, average_price_e8, stop_e8, reason, at_ms, recorded_at_ms FROM broker_order_event
@@ -343,6 +345,14 @@ pub fn submitted_between(
     until: Timestamp,
 ) -> Result<Vec<StoredOrder>, LedgerError> {
     Ok(conn.prepare_cached(SQL_SUBMITTED)?.query_map([from.0, until.0], from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The account's orders submitted from an instant on, in order.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn submitted_since(conn: &Connection, account: &str, since: Timestamp) -> Result<Vec<StoredOrder>, LedgerError> {
+    Ok(conn.prepare_cached(SQL_SINCE)?.query_map(params![account, since.0], from_row)?.collect::<Result<_, _>>()?)
 }
 
 /// The orders that came of an intent, legs included.

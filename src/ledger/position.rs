@@ -51,6 +51,7 @@ const SQL_CLOSED: &str = select_position!(
     "WHERE account = ?1 AND closed_at_ms >= ?2 AND closed_at_ms < ?3 ORDER BY closed_at_ms, position_id"
 );
 const SQL_ALL: &str = select_position!("WHERE account = ?1 ORDER BY position_id");
+const SQL_OPENED_SINCE: &str = select_position!("WHERE account = ?1 AND opened_at_ms >= ?2 ORDER BY position_id");
 const SQL_OF_SYMBOL: &str = select_position!(
     "WHERE account = ?1 AND symbol = ?2 AND opened_at_ms < ?4 AND coalesce(closed_at_ms, ?4) >= ?3 ORDER BY position_id"
 );
@@ -331,6 +332,15 @@ pub fn of_symbol(
 /// If the ledger cannot be read.
 pub fn all(conn: &Connection, account: &str) -> Result<Vec<StoredPosition>, LedgerError> {
     Ok(conn.prepare_cached(SQL_ALL)?.query_map([account], from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The account's positions that were opened from an instant on.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn opened_since(conn: &Connection, account: &str, since: Timestamp) -> Result<Vec<StoredPosition>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_OPENED_SINCE)?;
+    Ok(select.query_map(params![account, since.0], from_row)?.collect::<Result<_, _>>()?)
 }
 
 /// What happened to a position, in order.

@@ -24,6 +24,9 @@ const SQL_LAST_ENDS: &str = "
 const SQL_ENDS_SINCE: &str = "
     SELECT count(*) FILTER (WHERE state = 'done'), count(*) FILTER (WHERE state IN ('dead', 'expired'))
     FROM run WHERE finished_at_ms >= ?1";
+const SQL_UNFINISHED: &str =
+    "SELECT run_id, job, slot_at_ms, state, summary, reason FROM run WHERE finished_at_ms IS NULL ORDER BY run_id";
+const SQL_LAST_RUN: &str = "SELECT coalesce(max(run_id), 0) FROM run";
 const SQL_LATENESS_SINCE: &str = "
     SELECT lateness_us FROM run WHERE started_at_ms >= ?1 AND trigger = 'schedule' AND attempt = 1
     ORDER BY lateness_us";
@@ -74,6 +77,33 @@ pub fn outcome(conn: &Connection, run_id: i64) -> Result<RunOutcome, LedgerError
         })
         .optional()?
         .ok_or_else(|| LedgerError::NoSuchRow { what: "run", key: run_id.to_string() })
+}
+
+/// Runs that have no end, in the order in which they were written.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn unfinished(conn: &Connection) -> Result<Vec<RunOutcome>, LedgerError> {
+    let mut statement = conn.prepare_cached(SQL_UNFINISHED)?;
+    let runs = statement.query_map([], |row| {
+        Ok(RunOutcome {
+            run_id: row.get(0)?,
+            job: row.get(1)?,
+            slot: Timestamp(row.get(2)?),
+            state: row.get::<_, Word<RunState>>(3)?.0,
+            summary: row.get(4)?,
+            reason: row.get(5)?,
+        })
+    })?;
+    Ok(runs.collect::<Result<_, _>>()?)
+}
+
+/// The number of the last run that was written: how many there are.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn last_run_id(conn: &Connection) -> Result<i64, LedgerError> {
+    Ok(conn.prepare_cached(SQL_LAST_RUN)?.query_row([], |row| row.get(0))?)
 }
 
 /// The runs of a job that were claimed under a lease, in order; a boot's own run is none of them.

@@ -75,7 +75,7 @@ impl Engine {
             stop: CancellationToken::new(),
             until: Some(new_york(MONDAY, wall)),
             drain: Duration::from_secs(1),
-            on_turn: || {},
+            on_turn: Arc::new(|| {}),
         };
         let mut driver = Driver::new(self.parts.clone(), limits, Arc::new(Notify::new()));
         driver.boot().await.unwrap();

@@ -30,7 +30,7 @@ impl Days {
     pub async fn run(from: &str, to: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let wired = wire(&folder.path().join("day.db"), from, to).await;
-        let ended = wiring::run(&wired, CancellationToken::new(), || {}).await.unwrap();
+        let ended = wiring::run(&wired, CancellationToken::new(), std::sync::Arc::new(|| {})).await.unwrap();
         assert_eq!(ended, Ended::Finished);
         Self { wired, _folder: folder }
     }

@@ -99,6 +99,14 @@ impl PaperBroker {
         Ok(Self { desk: Mutex::new(desk), settings, feed, clock, calendar })
     }
 
+    /// Every order that the broker ever took, legs included, in their order: its own record, which an audit compares.
+    ///
+    /// # Errors
+    /// If the account cannot be read.
+    pub async fn record(&self) -> Result<Vec<Order>, BrokerError> {
+        self.desk().await?.store.orders().map_err(before_commit)
+    }
+
     /// The desk, after everything has happened that is known by now.
     async fn desk(&self) -> Result<MutexGuard<'_, Desk>, BrokerError> {
         let mut desk = self.desk.lock().await;

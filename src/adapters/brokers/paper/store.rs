@@ -74,6 +74,7 @@ const OF_OPEN_GROUPS: &str = "
     WHERE group_number IN (SELECT group_number FROM book_order
                            WHERE status IN ('accepted', 'held', 'new', 'partially_filled', 'pending_cancel'))
     ORDER BY number";
+const OF_ALL: &str = "ORDER BY number";
 const OF_NUMBER: &str = "WHERE number = ?1";
 /// The order of this client id; and where it leads its group, what follows: a leg whose stop was moved
 /// is represented by its replacement.
@@ -180,6 +181,15 @@ impl Store {
         self.doing("reading", |conn| {
             let mut statement = conn.prepare_cached(&format!("{ORDER_COLUMNS} {OF_CLIENT_ID}"))?;
             let orders = statement.query_map([id.as_str()], book_order)?;
+            orders.map(|book| book.map(|book| book.order)).collect()
+        })
+    }
+
+    /// Every order that was ever taken, in order.
+    pub(super) fn orders(&self) -> Result<Vec<Order>, PaperError> {
+        self.doing("reading", |conn| {
+            let mut statement = conn.prepare_cached(&format!("{ORDER_COLUMNS} {OF_ALL}"))?;
+            let orders = statement.query_map([], book_order)?;
             orders.map(|book| book.map(|book| book.order)).collect()
         })
     }
