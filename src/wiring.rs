@@ -518,7 +518,8 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     }
     let simulated = new.kind != LedgerKind::Live;
     let lock = lock(path, patience, clock.as_ref()).await?;
-    let mut ledger = Ledger::open_locked(&lock, &OpenOptions::create_or_open(new))?;
+    let options = OpenOptions::create_or_open(new).in_turn_if(execution == Execution::InTurn);
+    let mut ledger = Ledger::open_locked(&lock, &options)?;
     if let Some(gate) = instead.gate {
         ledger = ledger.behind(gate);
     }

@@ -92,7 +92,12 @@ fn main() -> ExitCode {
 fn start(arguments: Arguments) -> anyhow::Result<()> {
     let configuration = config::load(&sources(&arguments))?;
     logging::init(&configuration.settings.logging).map_err(|error| anyhow::anyhow!(error))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+    let runtime = match arguments.simulate {
+        // On a simulated clock one thing happens at a time.
+        Some(_) => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        // Four: a job that blocks its thread keeps none of the others from running.
+        None => tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?,
+    };
     let outcome = runtime.block_on(run(arguments, configuration));
     runtime.shutdown_background();
     outcome

@@ -123,7 +123,7 @@ fn jobs(configuration: &Configuration) -> Finding {
 
 fn ledger(path: &Path) -> Finding {
     let what = "ledger";
-    match Ledger::open(path, &OpenOptions { create: None, quick_check: true }) {
+    match Ledger::open(path, &OpenOptions { create: None, quick_check: true, ..OpenOptions::existing() }) {
         Ok(ledger) => {
             let mib = std::fs::metadata(path).map_or(0, |file| file.len() >> 20);
             let meta = ledger.meta();

@@ -45,8 +45,6 @@ use self::output::{Output, say};
 
 /// The level of the log of a single command.
 const QUIET: &str = "warn";
-/// Threads of a single command that runs the engine.
-const WORKERS: usize = 2;
 
 /// Runs `trade` with the arguments of this process.
 #[must_use]
@@ -269,7 +267,7 @@ impl Context {
 
     /// Runs what waits, to its end.
     fn block_on<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("starting the runtime")?;
         let done = runtime.block_on(work);
         // A task that hangs must not keep the command from ending.

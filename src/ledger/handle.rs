@@ -74,7 +74,7 @@ impl Ledger {
             meta,
             room: Semaphore::new(QUEUE_MAX),
             readers: Mutex::new(Vec::new()),
-            writer: Writer::start(conn, path)?,
+            writer: if options.in_turn { Writer::in_turn(conn) } else { Writer::start(conn, path)? },
         };
         Ok(Self { shared: Arc::new(shared), gate: None, epoch: None })
     }
@@ -111,7 +111,7 @@ impl Ledger {
         Self { shared: Arc::clone(&self.shared), gate: self.gate.clone(), epoch: None }
     }
 
-    /// Runs `work` in one `BEGIN IMMEDIATE` transaction on the writer thread, and commits it if it
+    /// Runs `work` in one `BEGIN IMMEDIATE` transaction on the writing connection, and commits it if it
     /// succeeds. Writes are done in the order of the calls.
     ///
     /// Once it is queued the transaction runs, even if the caller stops waiting for it.
@@ -152,20 +152,21 @@ impl Ledger {
         receiver.recv().map_err(|_| LedgerError::Closed)?
     }
 
-    /// Runs `work` on one snapshot of the ledger, on the caller's thread and a connection that cannot
-    /// write. It must be short: while it lasts the write-ahead log grows.
+    /// Runs `work` on one snapshot of the ledger, on the caller's thread; nothing that it writes stays. It
+    /// must be short: while it lasts the write-ahead log grows.
     ///
     /// # Errors
     /// What `work` returns, and what keeps the ledger from being read.
     pub fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        if let Some(conn) = self.shared.writer.idle() {
+            return on_snapshot(&conn, work);
+        }
         let kept = self.readers().pop();
         let conn = match kept {
             Some(conn) => conn,
             None => open_reader(&self.shared.path)?,
         };
-        let snapshot = conn.unchecked_transaction()?;
-        let answer = work(&snapshot);
-        snapshot.finish()?;
+        let answer = on_snapshot(&conn, work);
         let mut readers = self.readers();
         if readers.len() < READERS_KEPT_MAX {
             readers.push(conn);
@@ -177,6 +178,25 @@ impl Ledger {
         // The list is whole at every instant, so that a panic elsewhere does not spoil it.
         self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Runs `work` in a transaction that is rolled back. Its statements are kept prepared, since reads are many
+/// and short.
+fn on_snapshot<T>(
+    conn: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, LedgerError>,
+) -> Result<T, LedgerError> {
+    /// Ends the transaction also when `work` panics.
+    struct Snapshot<'a>(&'a Connection);
+    impl Drop for Snapshot<'_> {
+        fn drop(&mut self) {
+            // Rolling back fails only where there is no transaction any more.
+            let _ = self.0.prepare_cached("ROLLBACK").and_then(|mut rollback| rollback.execute([]));
+        }
+    }
+    conn.prepare_cached("BEGIN DEFERRED")?.execute([])?;
+    let snapshot = Snapshot(conn);
+    work(snapshot.0)
 }
 
 #[cfg(test)]
@@ -261,6 +281,35 @@ mod tests {
             })
             .unwrap();
         assert_eq!((before, after, count(&day.ledger)), (0, 0, 1));
+    }
+
+    #[test]
+    fn in_turn_it_is_the_same_ledger() {
+        let day = TestLedger::in_turn();
+        let (inner, outer) = (day.ledger.clone(), day.ledger.clone());
+        day.ledger
+            .write_blocking(move |tx| {
+                tx.execute(INSERT, ["a"])?;
+                assert_eq!(count(&inner), 0, "what is not committed is not there");
+                Ok(())
+            })
+            .unwrap();
+        let panicked = day
+            .ledger
+            .write_blocking(|tx| -> Result<(), LedgerError> {
+                tx.execute(INSERT, ["b"])?;
+                panic!("a broken assumption");
+            })
+            .unwrap_err();
+        assert!(matches!(panicked, LedgerError::Panicked { .. }), "{panicked}");
+        day.ledger
+            .read(|conn| {
+                conn.execute(INSERT, ["c"])?;
+                assert_eq!(count(&outer), 1, "a read in a read");
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(count(&day.ledger), 1, "nothing that a read writes stays");
     }
 
     #[test]

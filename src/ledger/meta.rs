@@ -11,7 +11,8 @@ use super::open::NewLedger;
 const SQL_GET: &str = "SELECT value FROM meta WHERE key = ?1";
 const SQL_INSERT: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2)";
 const SQL_SET: &str =
-    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+    WHERE value <> excluded.value";
 
 /// Whose days a ledger holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

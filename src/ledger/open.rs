@@ -28,6 +28,9 @@ const READER_CACHE_KIB: i64 = 500;
 const STATEMENTS_KEPT_MAX: usize = 256;
 /// What the write-ahead log is cut back to after a checkpoint, in bytes.
 const WAL_KEPT_MAX: i64 = 16 * 1024 * 1024;
+/// Pages in the write-ahead log at which a simulation copies them to the file: four times SQLite's own
+/// measure, since nobody waits for its disk.
+const SIMULATED_CHECKPOINT: i64 = 4_000;
 
 /// What a ledger is made as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +81,9 @@ impl NewLedger {
 
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 0xf)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 /// How a ledger is opened.
@@ -89,6 +94,9 @@ pub struct OpenOptions {
     pub create: Option<NewLedger>,
     /// Whether SQLite checks the whole file first (its `quick_check`), as a scheduler's start does.
     pub quick_check: bool,
+    /// Whether one connection does everything, on its callers' threads: for a process in which one thing
+    /// happens at a time. Otherwise writes have a thread of their own.
+    pub in_turn: bool,
 }
 
 impl OpenOptions {
@@ -101,7 +109,13 @@ impl OpenOptions {
     /// Opens or makes a file of this kind and checks all of it: for a scheduler.
     #[must_use]
     pub const fn create_or_open(new: NewLedger) -> Self {
-        Self { create: Some(new), quick_check: true }
+        Self { create: Some(new), quick_check: true, in_turn: false }
+    }
+
+    /// The same, in turn if it is so: for a process in which one thing happens at a time.
+    #[must_use]
+    pub fn in_turn_if(self, in_turn: bool) -> Self {
+        Self { in_turn, ..self }
     }
 }
 
@@ -203,6 +217,9 @@ pub(super) fn open_checked(
         return Err(LedgerError::OtherKind { path: path.to_owned(), found: meta.kind, wanted: new.kind });
     }
     conn.pragma_update(None, "synchronous", synchronous(meta.kind))?;
+    if meta.kind != LedgerKind::Live {
+        conn.pragma_update_and_check(None, "wal_autocheckpoint", SIMULATED_CHECKPOINT, |_| Ok(()))?;
+    }
     Ok((conn, meta))
 }
 

@@ -41,6 +41,13 @@ impl TestLedger {
         self.ledger.path()
     }
 
+    /// The same, in turn: as a simulated clock has it.
+    pub(crate) fn in_turn() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = OpenOptions::create_or_open(new_simulation()).in_turn_if(true);
+        Self { ledger: Ledger::open(&folder.path().join("day.db"), &options).unwrap(), folder }
+    }
+
     /// A claimed run of `job` (also its kind), `minute` minutes after the open.
     pub(crate) fn run(&self, job: &str, minute: i64) -> RunRef {
         let slot = Timestamp(OPEN.0 + minute * 60_000);

@@ -1,9 +1,10 @@
-//! The one thread that writes.
+//! The one connection that writes: on a thread of its own, or in turn with everything else.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -16,13 +17,19 @@ pub(super) const QUEUE_MAX: usize = 256;
 /// A transaction and the way back of its answer, as the writer takes it.
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// The writing connection on its own thread; it ends, and the connection closes, with this value.
-pub(super) struct Writer {
-    sender: Option<SyncSender<Work>>,
-    thread: Option<JoinHandle<()>>,
+/// The writing connection; it closes with this value.
+pub(super) enum Writer {
+    /// Beside the callers, who go on with something else meanwhile.
+    Thread { sender: Option<SyncSender<Work>>, thread: Option<JoinHandle<()>> },
+    /// On the caller's thread: where one thing happens at a time, handing it over costs more than the work.
+    InTurn(Box<Mutex<Connection>>),
 }
 
 impl Writer {
+    pub(super) fn in_turn(conn: Connection) -> Self {
+        Self::InTurn(Box::new(Mutex::new(conn)))
+    }
+
     pub(super) fn start(mut conn: Connection, path: &Path) -> Result<Self, LedgerError> {
         let (sender, receiver): (_, Receiver<Work>) = sync_channel(QUEUE_MAX);
         let thread = thread::Builder::new()
@@ -33,25 +40,49 @@ impl Writer {
                 }
             })
             .map_err(|source| LedgerError::io("starting the writer of", path, source))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        Ok(Self::Thread { sender: Some(sender), thread: Some(thread) })
     }
 
-    /// Queues `work`, in the order of the calls; `answer` gets what became of it. Waits for room.
+    /// The connection, where it works in turn and nobody uses it: its cache is warm, and another one's
+    /// is emptied by every commit.
+    pub(super) fn idle(&self) -> Option<MutexGuard<'_, Connection>> {
+        match self {
+            Self::Thread { .. } => None,
+            Self::InTurn(conn) => match conn.try_lock() {
+                Ok(conn) => Some(conn),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            },
+        }
+    }
+
+    /// Queues `work`, or does it, in the order of the calls; `answer` gets what became of it. Waits for room.
     pub(super) fn submit<T: Send + 'static>(
         &self,
         held: Option<i64>,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
         answer: impl FnOnce(Result<T, LedgerError>) + Send + 'static,
     ) -> Result<(), LedgerError> {
-        let work: Work = Box::new(move |conn| answer(transact(conn, held, work)));
-        self.sender.as_ref().ok_or(LedgerError::Closed)?.send(work).map_err(|_| LedgerError::Closed)
+        match self {
+            Self::Thread { sender, .. } => {
+                let work: Work = Box::new(move |conn| answer(transact(conn, held, work)));
+                sender.as_ref().ok_or(LedgerError::Closed)?.send(work).map_err(|_| LedgerError::Closed)
+            }
+            Self::InTurn(conn) => {
+                // A panic in it was caught and rolled back: the connection is sound.
+                let mut conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
+                answer(transact(&mut conn, held, work));
+                Ok(())
+            }
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.sender = None;
-        if let Some(thread) = self.thread.take()
+        let Self::Thread { sender, thread } = self else { return };
+        *sender = None;
+        if let Some(thread) = thread.take()
             && thread.thread().id() != thread::current().id()
         {
             // The thread catches what panics in it; it ends once the queue is empty.
