@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::LedgerError;
 
 /// Every migration, in order: its name and its SQL.
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     ("V1__ledger", include_str!("../../migrations/V1__ledger.sql")),
     ("V2__job", include_str!("../../migrations/V2__job.sql")),
     ("V3__market", include_str!("../../migrations/V3__market.sql")),
@@ -19,6 +19,7 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ("V5__alert", include_str!("../../migrations/V5__alert.sql")),
     ("V6__views", include_str!("../../migrations/V6__views.sql")),
     ("V7__refold", include_str!("../../migrations/V7__refold.sql")),
+    ("V8__run_indexes", include_str!("../../migrations/V8__run_indexes.sql")),
 ];
 
 /// The newest schema version that this program knows.
@@ -67,6 +68,7 @@ mod tests {
         ("V5__alert", "f7a61b0eb757d13c65560ebae78e7e8d0074ef321a7e1aecab504e8fa05a9a55"),
         ("V6__views", "73dedc16773f93c38b45fb3402505288dbbf3755a353debd23b56b6a303dc8b1"),
         ("V7__refold", "e54b245b8fd4b297ca56841ee60b82ddc75407d93012efd67ea3507a5d45554d"),
+        ("V8__run_indexes", "0e9fc15f0604ddda16e5f245680f66a7bc58e47327d26192d8c0690374004e8e"),
     ];
 
     #[test]

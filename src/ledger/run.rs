@@ -4,6 +4,7 @@
 //! be claimed again; `dead`, `skipped`, `expired` and `canceled` end it with a reason. Every function
 //! on a [`Transaction`] is one step of that life; the planner composes them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use daybook_core::calendar::Calendar;
@@ -11,7 +12,7 @@ use daybook_core::schedule::{
     CatchUp, JobDefinition, JobKind, MissedRange, Overlap, Pace, PlanInput, PlannedSlot, Retries, Slot, plan,
 };
 use daybook_core::time::{SessionDate, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
+use rusqlite::{Connection, Row, Transaction, named_params, params};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -183,7 +184,7 @@ pub struct LookInput<'a> {
     pub config_hash: &'a str,
 }
 
-const SQL_JOB_STATE: &str = "SELECT horizon_at_ms, pace, paused FROM job WHERE name = ?1";
+const SQL_JOB_STATES: &str = "SELECT horizon_at_ms, pace, paused, name FROM job";
 const SQL_JOB_UPSERT: &str = "
     INSERT INTO job (name, kind, definition, horizon_at_ms, updated_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, definition = excluded.definition,
@@ -200,7 +201,7 @@ const SQL_INSERT_MISSED: &str = "
 const SQL_WAITING: &str = "
     SELECT run_id, job, kind, slot_at_ms, session, trigger, state, attempt, crash_attempts, not_before_ms, expires_at_ms, arguments,
         reason
-    FROM run WHERE state IN ('due', 'failed', 'claimed', 'decided') ORDER BY slot_at_ms, run_id";
+    FROM run WHERE finished_at_ms IS NULL ORDER BY slot_at_ms, run_id";
 const SQL_CLAIM: &str = "
     UPDATE run SET state = 'claimed', attempt = attempt + 1, crash_attempts = crash_attempts + 1, epoch = :epoch,
         config_hash = :config_hash, started_at_ms = :now, lateness_us = :lateness_us
@@ -210,7 +211,7 @@ const SQL_ATTEMPT_ENDED: &str =
     "UPDATE run_attempt SET ended_at_ms = ?2, error = ?3 WHERE run_id = ?1 AND ended_at_ms IS NULL";
 const SQL_PAUSE: &str = "UPDATE job SET paused = ?2, updated_at_ms = ?3 WHERE name = ?1 AND paused <> ?2";
 const SQL_STATE_OF_SLOT: &str = "SELECT state FROM run WHERE job = ?1 AND slot_at_ms = ?2";
-const SQL_ANY_OPEN_POSITION: &str = "SELECT EXISTS (SELECT 1 FROM position WHERE state <> 'closed')";
+const SQL_ANY_OPEN_POSITION: &str = "SELECT EXISTS (SELECT 1 FROM position WHERE closed_at_ms IS NULL)";
 const SQL_TAKE_BACK: &str = "UPDATE run SET state = 'due' WHERE run_id = ?1";
 const SQL_END: &str =
     "UPDATE run SET state = ?2, reason = ?3, finished_at_ms = ?4 WHERE run_id = ?1 AND finished_at_ms IS NULL";
@@ -239,15 +240,14 @@ struct JobState {
     paused: bool,
 }
 
-fn job_state(conn: &Connection, name: &str) -> Result<Option<JobState>, LedgerError> {
-    let mut statement = conn.prepare_cached(SQL_JOB_STATE)?;
-    let state = statement
-        .query_row([name], |row| {
-            let pace: Word<Pace> = row.get(1)?;
-            Ok(JobState { horizon: Timestamp(row.get(0)?), pace: pace.0, paused: row.get(2)? })
-        })
-        .optional()?;
-    Ok(state)
+/// Of every job, by name.
+fn job_states(conn: &Connection) -> Result<BTreeMap<String, JobState>, LedgerError> {
+    let mut statement = conn.prepare_cached(SQL_JOB_STATES)?;
+    let states = statement.query_map([], |row| {
+        let pace: Word<Pace> = row.get(1)?;
+        Ok((row.get(3)?, JobState { horizon: Timestamp(row.get(0)?), pace: pace.0, paused: row.get(2)? }))
+    })?;
+    Ok(states.collect::<Result<_, _>>()?)
 }
 
 /// How often an adaptive job runs at present.
@@ -255,7 +255,7 @@ fn job_state(conn: &Connection, name: &str) -> Result<Option<JobState>, LedgerEr
 /// # Errors
 /// If the ledger cannot be read.
 pub fn pace(conn: &Connection, job: &str) -> Result<Pace, LedgerError> {
-    Ok(job_state(conn, job)?.map_or_else(Pace::default, |state| state.pace))
+    Ok(job_states(conn)?.get(job).map_or_else(Pace::default, |state| state.pace))
 }
 
 /// Stops or resumes planning a job; whether that changed anything. While it was paused its slots were
@@ -276,11 +276,12 @@ pub fn set_paused(tx: &Transaction<'_>, job: &str, paused: bool, now: Timestamp)
 /// If the ledger cannot be read or written.
 pub fn look(tx: &Transaction<'_>, input: &LookInput<'_>) -> Result<Look, LedgerError> {
     let mut found = Look::default();
+    let states = job_states(tx)?;
     for job in input.jobs.iter().filter(|job| job.enabled) {
-        if let Some(state) = job_state(tx, &job.name)?
+        if let Some(state) = states.get(&job.name)
             && !state.paused
         {
-            let (next_at, missed) = plan_job(tx, input, job, &state)?;
+            let (next_at, missed) = plan_job(tx, input, job, state)?;
             soonest(&mut found.next_at, next_at);
             if let Some(missed) = missed.filter(|_| job.catch_up == CatchUp::MustRun) {
                 found.lost.push((job.name.clone(), missed));
@@ -678,4 +679,24 @@ pub fn recover(tx: &Transaction<'_>, now: Timestamp) -> Result<Vec<EndedRun>, Le
         }
     }
     Ok(dead)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::testing::TestLedger;
+
+    #[test]
+    fn a_look_reads_no_run_that_is_over() {
+        let day = TestLedger::new();
+        let planned = |sql: &str| day.plan(sql).join(", ");
+        assert_eq!(planned(SQL_WAITING), "SCAN run USING INDEX run_open");
+        assert_eq!(
+            planned(SQL_ANY_OPEN_POSITION),
+            "SCAN CONSTANT ROW, SCALAR SUBQUERY 1, SCAN position USING INDEX position_one_open"
+        );
+        for sql in [SQL_CLAIM, SQL_END, SQL_FAIL, SQL_POSTPONE, SQL_TAKE_BACK] {
+            assert_eq!(planned(sql), "SEARCH run USING INTEGER PRIMARY KEY (rowid=?)", "{sql}");
+        }
+    }
 }

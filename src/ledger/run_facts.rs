@@ -28,14 +28,14 @@ const SQL_UNFINISHED: &str =
     "SELECT run_id, job, slot_at_ms, state, summary, reason FROM run WHERE finished_at_ms IS NULL ORDER BY run_id";
 const SQL_LAST_RUN: &str = "SELECT coalesce(max(run_id), 0) FROM run";
 const SQL_LATENESS_SINCE: &str = "
-    SELECT lateness_us FROM run WHERE started_at_ms >= ?1 AND trigger = 'schedule' AND attempt = 1
+    SELECT lateness_us FROM run WHERE finished_at_ms >= ?1 AND trigger = 'schedule' AND attempt = 1
     ORDER BY lateness_us";
 const SQL_OUTCOME: &str = "SELECT job, slot_at_ms, state, summary, reason FROM run WHERE run_id = ?1";
 const SQL_CLAIMED_UNDER: &str =
     "SELECT run_id FROM run WHERE job = ?1 AND epoch = ?2 AND trigger <> 'boot' ORDER BY run_id";
 const SQL_NEXT_ATTEMPT: &str = "
     SELECT min(CASE state WHEN 'claimed' THEN slot_at_ms ELSE not_before_ms END) FROM run
-    WHERE job = ?1 AND state IN ('due', 'claimed', 'decided', 'failed')";
+    INDEXED BY run_open WHERE job = ?1 AND finished_at_ms IS NULL";
 const SQL_ACCOUNTED: &str = "
     SELECT name, definition, paused, first_at_ms, horizon_at_ms FROM job JOIN (
         SELECT job, min(at_ms) AS first_at_ms FROM (
@@ -172,7 +172,7 @@ pub struct RunFigures {
     pub lateness_p99_us: Option<i64>,
 }
 
-/// The figures of runs that started or ended since an instant.
+/// The figures of runs that ended since an instant.
 ///
 /// # Errors
 /// If the ledger cannot be read.
@@ -215,4 +215,23 @@ pub fn accounted(conn: &Connection) -> Result<BTreeMap<String, Accounted>, Ledge
         Ok((row.get(0)?, span))
     })?;
     Ok(spans.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::testing::TestLedger;
+
+    #[test]
+    fn what_every_minute_asks_is_found_by_an_index() {
+        let day = TestLedger::new();
+        let planned = |sql: &str| day.plan(sql).join(", ");
+        assert_eq!(
+            planned(SQL_FLATTEN_BEGUN),
+            "SCAN CONSTANT ROW, SCALAR SUBQUERY 1, SEARCH run USING INDEX run_session (session=? AND kind=?)"
+        );
+        assert_eq!(planned(SQL_NEXT_ATTEMPT), "SEARCH run USING INDEX run_open");
+        assert_eq!(planned(SQL_ENDS_SINCE), "SEARCH run USING INDEX run_finished (finished_at_ms>?)");
+        assert!(planned(SQL_LATENESS_SINCE).starts_with("SEARCH run USING INDEX run_finished (finished_at_ms>?)"));
+    }
 }

@@ -48,6 +48,21 @@ impl TestLedger {
         Self { ledger: Ledger::open(&folder.path().join("day.db"), &options).unwrap(), folder }
     }
 
+    /// How SQLite finds the rows of a statement, a line a table.
+    pub(crate) fn plan(&self, sql: &str) -> Vec<String> {
+        self.ledger
+            .read(|conn| {
+                let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                // Without the values: the plan leans on none.
+                let (mut rows, mut lines) = (statement.raw_query(), Vec::new());
+                while let Some(row) = rows.next()? {
+                    lines.push(row.get(3)?);
+                }
+                Ok(lines)
+            })
+            .unwrap()
+    }
+
     /// A claimed run of `job` (also its kind), `minute` minutes after the open.
     pub(crate) fn run(&self, job: &str, minute: i64) -> RunRef {
         let slot = Timestamp(OPEN.0 + minute * 60_000);
