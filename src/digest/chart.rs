@@ -58,10 +58,10 @@ pub enum ChartError {
 /// # Errors
 /// [`ChartError`] if the picture cannot be drawn.
 pub fn equity_curve(day: &DayReport) -> Result<Option<Vec<u8>>, ChartError> {
-    svg(day).map(|svg| png(&svg)).transpose()
+    svg(day).map(|svg| drawn(&svg)).transpose()
 }
 
-fn png(svg: &str) -> Result<Vec<u8>, ChartError> {
+fn drawn(svg: &str) -> Result<Vec<u8>, ChartError> {
     static FONTS: LazyLock<Arc<Database>> = LazyLock::new(|| {
         let mut fonts = Database::new();
         fonts.load_font_data(include_bytes!("../../assets/fonts/Inter-Medium-Latin.otf").to_vec());
@@ -74,7 +74,18 @@ fn png(svg: &str) -> Result<Vec<u8>, ChartError> {
     let pixels = size.and_then(|size| tiny_skia::Pixmap::new(size.width(), size.height()));
     let mut pixels = pixels.ok_or_else(|| ChartError::Png { reason: "it has no size".to_owned() })?;
     resvg::render(&tree, tiny_skia::Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
-    pixels.encode_png().map_err(|error| ChartError::Png { reason: error.to_string() })
+    encoded(pixels).map_err(|error| ChartError::Png { reason: error.to_string() })
+}
+
+/// Quickly rather than small: a curve on a plain ground is small anyway.
+fn encoded(pixels: tiny_skia::Pixmap) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, pixels.width(), pixels.height());
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    encoder.write_header()?.write_image_data(&pixels.take_demultiplied())?;
+    Ok(bytes)
 }
 
 /// Where times and amounts lie in the picture.
@@ -228,15 +239,13 @@ fn curve(svg: &mut String, day: &DayReport, plane: &Plane, points: &[CurvePoint]
     }
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
     let (from, to) = (plane.x(first.at), plane.x(last.at));
-    // The same curve twice: what lies above the opening equity in one colour, what lies below in the other.
-    // Half a line lower, so that a flat line lies in one of them.
-    let border = base + 1.0;
-    for (name, colour, top, height) in [("up", UP, 0.0, border), ("down", DOWN, border, HEIGHT - border)] {
-        draw!(
-            svg,
-            r##"<clipPath id="{name}"><rect x="0" y="{top:.1}" width="{WIDTH}" height="{height:.1}"/></clipPath><g clip-path="url(#{name})"><path d="{path}L{to:.1} {base:.1}L{from:.1} {base:.1}Z" fill="{colour}" fill-opacity="0.10"/><path d="{path}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-linejoin="round" stroke-linecap="round"/></g>"##
-        );
-    }
+    // One colour above the opening equity and another below it: a gradient without a transition. Half a line
+    // lower, so that a flat line has one colour.
+    let border = (base + 1.0) / HEIGHT;
+    draw!(
+        svg,
+        r##"<linearGradient id="result" gradientUnits="userSpaceOnUse" x1="0" y1="0" x2="0" y2="{HEIGHT}"><stop offset="{border:.4}" stop-color="{UP}"/><stop offset="{border:.4}" stop-color="{DOWN}"/></linearGradient><path d="{path}L{to:.1} {base:.1}L{from:.1} {base:.1}Z" fill="url(#result)" fill-opacity="0.10"/><path d="{path}" fill="none" stroke="url(#result)" stroke-width="1.8" stroke-linejoin="round" stroke-linecap="round"/>"##
+    );
 }
 
 fn loss_limit(svg: &mut String, day: &DayReport, plane: &Plane) {
@@ -327,8 +336,8 @@ mod tests {
 
     #[test]
     fn its_words_are_drawn_with_the_embedded_font() {
-        let with = png(r#"<svg xmlns="http://www.w3.org/2000/svg" width="60" height="20" font-family="Inter"><rect width="60" height="20" fill="white"/><text x="2" y="15">$100</text></svg>"#).unwrap();
-        let without = png(r#"<svg xmlns="http://www.w3.org/2000/svg" width="60" height="20" font-family="Inter"><rect width="60" height="20" fill="white"/></svg>"#).unwrap();
+        let with = drawn(r#"<svg xmlns="http://www.w3.org/2000/svg" width="60" height="20" font-family="Inter"><rect width="60" height="20" fill="white"/><text x="2" y="15">$100</text></svg>"#).unwrap();
+        let without = drawn(r#"<svg xmlns="http://www.w3.org/2000/svg" width="60" height="20" font-family="Inter"><rect width="60" height="20" fill="white"/></svg>"#).unwrap();
         assert_ne!(with, without);
     }
 
