@@ -119,6 +119,10 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     if !definition.enabled {
         return Plan { due: Vec::new(), missed: None, horizon: reached, next_slot: None };
     }
+    let next_slot = next_slot_after(schedule, calendar, pace, horizon).map(|slot| slot.at);
+    if next_slot.is_none_or(|next| next > now) {
+        return Plan { due: Vec::new(), missed: None, horizon: reached, next_slot };
+    }
     let (due_max, beyond) = definition.catch_up.bound();
     // One more than can be due: the newest missed slot ends the range.
     let backlog = Backlog::of(schedule, calendar, pace, (horizon, now), due_max.saturating_add(1));
