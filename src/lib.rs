@@ -13,5 +13,6 @@ pub mod ledger;
 pub mod logging;
 pub mod outbox;
 pub mod ports;
+pub mod simulation;
 pub mod terminal;
 pub mod wiring;

@@ -22,6 +22,7 @@ mod plan;
 mod report;
 mod setup;
 mod shell;
+mod simulate;
 mod status;
 mod time;
 mod why;
@@ -148,6 +149,15 @@ Without --ledger the replay writes a file of its own beside the configured ledge
     Replay(days::ReplayCommand),
     /// Decides recorded runs again from their facts, and prints what differs; ends with 1 if anything does
     Verify(days::VerifyCommand),
+    /// Lives seeded trading days in which everything goes wrong that may, and audits after every turn
+    ///
+    /// The whole program on a simulated clock, market, broker and channel, in a scratch folder. It ends with 1 if a promise
+    /// was broken: then the seed is told, the shortest life that fails in the same way, and the command that lives it again.
+    #[command(after_help = "Examples:
+  trade simulate --seed 7
+  trade simulate --seed 1 --seeds 1000 --days 5
+  trade simulate --seed 7 --days 1 --faults crash --keep")]
+    Simulate(simulate::SimulateCommand),
     /// What the scan before the open has chosen, best first
     Scan(days::ScanCommand),
     /// Stops new entries; what is open is still watched and closed
@@ -206,6 +216,7 @@ impl Trade {
             Command::Calendar(command) => command.run(&context),
             Command::Replay(command) => command.run(&context),
             Command::Verify(command) => command.run(&context),
+            Command::Simulate(command) => command.run(&context),
             Command::Scan(command) => command.run(&context),
             Command::Halt(reason) => reason.halt(&context),
             Command::Resume(reason) => reason.resume(&context),

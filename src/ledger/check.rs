@@ -34,7 +34,7 @@ const SQL_INTENTS: &str = "
 const SQL_ORDER_EVENTS: &str =
     "SELECT broker_order_id, status, filled_e9, at_ms FROM broker_order_event WHERE account = ?1 AND at_ms >= ?2";
 const SQL_DAYS: &str = "
-    SELECT session, opening_equity_e8, closing_equity_e8, realised_e8, unrealised_e8, fees_e8 FROM day_report";
+    SELECT session, opening_equity_e8, closing_equity_e8, realised_e8, unrealised_e8, fees_e8 FROM day_report WHERE at_ms >= ?1";
 const SQL_HALTS: &str = "SELECT kind, set_at_ms, until_ms, cleared_at_ms FROM halt";
 
 /// What SQLite found wrong with the file; empty for a sound one.
@@ -147,7 +147,7 @@ pub fn audit_view(conn: &Connection, account: &str, frame: AuditFrame) -> Result
             .map(|stored| PositionRow { position_id: stored.position_id, position: stored.position })
             .collect(),
         equity,
-        days: rows(conn, SQL_DAYS, [], |row| {
+        days: rows(conn, SQL_DAYS, from, |row| {
             Ok(DayRow {
                 session: row.get::<_, Text<_>>(0)?.0,
                 opening_equity: Money(row.get(1)?),

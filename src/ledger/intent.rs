@@ -1,5 +1,7 @@
 //! Intents: effects that were committed before they are tried.
 
+use std::collections::BTreeSet;
+
 use daybook_core::market::Symbol;
 use daybook_core::order::{Action, ClientOrderId, Intent, IntentEvent, IntentState};
 use daybook_core::risk::Verdict;
@@ -49,6 +51,7 @@ const SQL_MOVE: &str = "
         settled_at_ms = CASE WHEN :settled THEN coalesce(settled_at_ms, :now) END
     WHERE intent_id = :intent_id";
 const SQL_ID_BY_CLIENT_ID: &str = "SELECT intent_id FROM intent WHERE client_order_id = ?1";
+const SQL_PLANNED_IDS: &str = "SELECT client_order_id FROM intent WHERE client_order_id IS NOT NULL";
 const SQL_SYMBOLS_ENTERED: &str = "
     SELECT intent.symbol FROM intent JOIN run USING (run_id)
         WHERE run.session = ?1 AND purpose = 'enter' AND intent.state <> 'abandoned'
@@ -216,6 +219,15 @@ pub fn of_symbol(
 ) -> Result<Vec<StoredIntent>, LedgerError> {
     let mut select = conn.prepare_cached(SQL_OF_SYMBOL)?;
     Ok(select.query_map(params![symbol.as_str(), from.0, until.0], from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The names of all orders that were ever to be sent, each in its first revision.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn planned_ids(conn: &Connection) -> Result<BTreeSet<ClientOrderId>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_PLANNED_IDS)?;
+    Ok(select.query_map([], |row| Ok(row.get::<_, Text<_>>(0)?.0))?.collect::<Result<_, _>>()?)
 }
 
 /// The intent whose order carries this name.

@@ -25,11 +25,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Wiring: the places that name concrete adapters.
     ("wiring", &["ports", "adapters", "config", "ledger", "outbox", "engine", "jobs"]),
     ("terminal", &["engine", "ledger", "wiring"]),
+    // It makes a whole world around the program.
+    ("simulation", &["ports", "adapters", "config", "ledger", "engine", "jobs", "wiring"]),
     (
         "cli",
         &[
             "ports", "adapters", "config", "ledger", "digest", "outbox", "engine", "jobs", "wiring", "logging",
-            "terminal",
+            "terminal", "simulation",
         ],
     ),
 ];

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -62,6 +62,8 @@ struct Shared {
     charges: Mutex<Vec<Charge>>,
     struck: Struck,
     is_out: AtomicBool,
+    /// The fault that blew it last.
+    by: AtomicUsize,
     blown: Notify,
 }
 
@@ -70,8 +72,8 @@ impl Fuse {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, charges: Vec<Charge>, struck: Struck) -> Self {
         let charges = Mutex::new(charges);
-        let shared = Shared { clock, charges, struck, is_out: AtomicBool::new(false), blown: Notify::new() };
-        Self { shared: Arc::new(shared) }
+        let (is_out, by, blown) = (AtomicBool::new(false), AtomicUsize::new(0), Notify::new());
+        Self { shared: Arc::new(Shared { clock, charges, struck, is_out, by, blown }) }
     }
 
     /// Counts a call that is about to be made, or that has been made.
@@ -87,14 +89,16 @@ impl Fuse {
     /// Ends the process here.
     pub async fn blow(&self, number: usize) {
         self.shared.struck.note(number);
+        self.shared.by.store(number, Ordering::SeqCst);
         self.shared.is_out.store(true, Ordering::SeqCst);
         self.shared.blown.notify_one();
         std::future::pending().await
     }
 
-    /// Waits until the process has come to its end.
-    pub async fn blown(&self) {
+    /// Waits until the process has come to its end; the answer is the fault that ended it.
+    pub async fn blown(&self) -> usize {
         self.shared.blown.notified().await;
+        self.shared.by.load(Ordering::SeqCst)
     }
 
     /// Readies the fuse for another life.
@@ -204,7 +208,7 @@ mod tests {
         tokio::select! {
             biased;
             () = call() => panic!("it returned"),
-            () = fuse.blown() => {}
+            number = fuse.blown() => assert_eq!(number, 3),
         }
         tokio::select! {
             biased;
