@@ -11,6 +11,7 @@ mod calendar;
 mod config;
 mod days;
 mod doctor;
+mod drill;
 pub mod exit;
 mod job;
 mod ledger;
@@ -158,6 +159,14 @@ Without --ledger the replay writes a file of its own beside the configured ledge
   trade simulate --seed 1 --seeds 1000 --days 5
   trade simulate --seed 7 --days 1 --faults crash --keep")]
     Simulate(simulate::SimulateCommand),
+    /// Tries the emergency stop, the flatten and a number of kills on this configuration, in a scratch folder
+    ///
+    /// A simulated session with a paper account of its own: what was tried, what held, and how long it took until the account
+    /// was flat. It ends with 1 if anything did not hold. The configured ledger and account are not touched.
+    #[command(after_help = "Examples:
+  trade drill
+  trade drill --kills 50 --json")]
+    Drill(drill::DrillCommand),
     /// What the scan before the open has chosen, best first
     Scan(days::ScanCommand),
     /// Stops new entries; what is open is still watched and closed
@@ -217,6 +226,7 @@ impl Trade {
             Command::Replay(command) => command.run(&context),
             Command::Verify(command) => command.run(&context),
             Command::Simulate(command) => command.run(&context),
+            Command::Drill(command) => command.run(&context),
             Command::Scan(command) => command.run(&context),
             Command::Halt(reason) => reason.halt(&context),
             Command::Resume(reason) => reason.resume(&context),

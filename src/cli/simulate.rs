@@ -155,7 +155,11 @@ impl SimulateCommand {
     fn configuration(&self, context: &Context, seed: u64) -> anyhow::Result<Configuration> {
         let sources = context.sources();
         let sources = sources.with_option("--seed", "market.simulated.seed", seed.to_string());
-        Ok(crate::config::load(&sources.with_option("--symbols", "market.simulated.symbols", self.symbols.to_string()))?)
+        Ok(crate::config::load(&sources.with_option(
+            "--symbols",
+            "market.simulated.symbols",
+            self.symbols.to_string(),
+        ))?)
     }
 
     /// Finds the shortest life that fails in the same way, and keeps its ledger.
@@ -173,7 +177,8 @@ impl SimulateCommand {
             bar.set_message(format!("shrinking: life {tried}"));
         })?;
         let Shrunk { life: shortest, outcome, .. } = shrunk;
-        let failure = outcome.failure.with_context(|| format!("the shortest life of seed {} does not fail", life.seed))?;
+        let failure =
+            outcome.failure.with_context(|| format!("the shortest life of seed {} does not fail", life.seed))?;
         let replay = shortest.command(self.symbols);
         Ok(Failed { seed: life.seed, failure, needs: outcome.faults, replay, ledger: simulation::ledger_in(folder) })
     }

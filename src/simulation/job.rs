@@ -25,11 +25,7 @@ pub enum JobFault {
 }
 
 /// The built-in jobs, each with what goes wrong with the runs whose slots fall into a spell.
-pub(super) fn faulty_table(
-    spells: &[(JobKind, Spell<JobFault>)],
-    fuse: &Fuse,
-    struck: &Struck,
-) -> JobTable {
+pub(super) fn faulty_table(spells: &[(JobKind, Spell<JobFault>)], fuse: &Fuse, struck: &Struck) -> JobTable {
     let faulty = |(kind, inner): (JobKind, Arc<dyn AnyJob>)| {
         let of_kind = spells.iter().filter(|(of, _)| *of == kind).map(|(_, spell)| *spell).collect();
         let job = FaultyJob { inner, spells: of_kind, fuse: fuse.clone(), struck: struck.clone() };

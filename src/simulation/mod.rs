@@ -4,10 +4,12 @@
 //! - `plan`: which sessions, and which faults at which instants; all of it follows from the seed;
 //! - `world`: what is outside of the process and goes on when the process ends, and the process's lives in it;
 //! - `watch`: the audit, which shares no code with what it audits, and the comparison with the broker's own record;
-//! - `shrink`: the shortest life that still fails.
+//! - `shrink`: the shortest life that still fails;
+//! - `drill`: the emergency stop, the flatten and kills, on a person's own configuration.
 //!
 //! The same seed is the same life, call by call: a failure is replayed by its command.
 
+mod drill;
 mod job;
 mod plan;
 mod shrink;
@@ -23,6 +25,7 @@ use daybook_core::calendar::Calendar;
 use daybook_core::time::SessionDate;
 use serde::Serialize;
 
+pub use drill::{DrillError, Trial, drill};
 pub use plan::{Fault, FaultId, PlanError, Profile};
 pub use watch::Failure;
 
@@ -59,7 +62,10 @@ impl Life {
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
             if ids.is_empty() { " --only none".to_owned() } else { format!(" --only {}", ids.join(",")) }
         });
-        format!("trade simulate --seed {seed} --days {days} --faults {}{from}{only} --symbols {symbols}", profile.as_str())
+        format!(
+            "trade simulate --seed {seed} --days {days} --faults {}{from}{only} --symbols {symbols}",
+            profile.as_str()
+        )
     }
 }
 
@@ -135,25 +141,15 @@ pub struct Shrunk {
 ///
 /// # Errors
 /// [`PlanError`] if there are no such sessions or faults; also if the folder cannot be used.
-pub fn live(
-    configuration: &Configuration,
-    life: &Life,
-    folder: &Path,
-    day: &OnDay,
-) -> anyhow::Result<Outcome> {
+pub fn live(configuration: &Configuration, life: &Life, folder: &Path, day: &OnDay) -> anyhow::Result<Outcome> {
     let calendar = configuration.settings.calendar();
     let plan = Plan::draw(life, &calendar)?;
     lived(configuration, &plan, folder, day)
 }
 
-fn lived(
-    configuration: &Configuration,
-    plan: &Plan,
-    folder: &Path,
-    day: &OnDay,
-) -> anyhow::Result<Outcome> {
+fn lived(configuration: &Configuration, plan: &Plan, folder: &Path, day: &OnDay) -> anyhow::Result<Outcome> {
     let clock = SystemClock::new();
-    let (figures, failure) = world::live(configuration, plan, folder, day)?;
+    let world::Lived { figures, failure, .. } = world::live(configuration, plan, folder, day)?;
     let faults = plan.faults.iter().map(ToString::to_string).collect();
     Ok(Outcome { figures, failure, faults, took: clock.monotonic() })
 }

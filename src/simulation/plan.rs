@@ -80,10 +80,7 @@ impl FromStr for FaultId {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("\"{text}\" is not the name of a fault: expected one such as 2026-11-16.3");
         let (session, number) = text.rsplit_once('.').ok_or_else(wrong)?;
-        Ok(Self {
-            session: session.parse().map_err(|_| wrong())?,
-            number: number.parse().map_err(|_| wrong())?,
-        })
+        Ok(Self { session: session.parse().map_err(|_| wrong())?, number: number.parse().map_err(|_| wrong())? })
     }
 }
 
@@ -104,12 +101,22 @@ pub struct Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
     /// The process dies at the n-th such call from then on, and is started again after a while.
-    Crash { site: Site, nth: u32, side: Side, down: Duration },
+    Crash {
+        site: Site,
+        nth: u32,
+        side: Side,
+        down: Duration,
+    },
     Feed(FeedFault),
-    Clock { by_ms: i64 },
+    Clock {
+        by_ms: i64,
+    },
     Channel(ChannelFault),
     Disk(DiskFault),
-    Job { kind: JobKind, fault: JobFault },
+    Job {
+        kind: JobKind,
+        fault: JobFault,
+    },
     /// What trades meanwhile is never shown to the program.
     LostFill,
 }
@@ -153,7 +160,11 @@ impl fmt::Display for Fault {
         match kind {
             FaultKind::Crash { site, nth, side, down } => {
                 let side = if *side == Side::Before { "before" } else { "after" };
-                write!(f, "{id}: from {from} on the process dies {side} call {nth} of {site:?}, for {} s", down.as_secs())
+                write!(
+                    f,
+                    "{id}: from {from} on the process dies {side} call {nth} of {site:?}, for {} s",
+                    down.as_secs()
+                )
             }
             FaultKind::Job { kind: job, fault } => {
                 write!(f, "{id}: {from} to {until}: {} ({job}: {fault:?})", kind.name())
@@ -189,6 +200,8 @@ pub(super) struct Plan {
     pub(super) sessions: Vec<Session>,
     /// The faults, in the order of their names.
     pub(super) faults: Vec<Fault>,
+    /// From when on a person stops everything, once a position is held; `None`: nobody does.
+    pub(super) stop_from: Option<Timestamp>,
 }
 
 impl Plan {
@@ -209,12 +222,13 @@ impl Plan {
             faults.retain(|fault| only.contains(&fault.id));
         }
         let name = format!("seed={} from={from} days={} faults={}", life.seed, life.days, life.profile.as_str());
-        Ok(Self { name, sessions, faults })
+        Ok(Self { name, sessions, faults, stop_from: None })
     }
 
     /// The instants between which it is lived: the midnights around its sessions in the exchange's zone.
     pub(super) fn bounds(&self, calendar: &Calendar) -> (Timestamp, Timestamp) {
-        let midnight = |date: SessionDate| Timestamp::from_wall(date.0.and_time(chrono::NaiveTime::MIN), calendar.zone());
+        let midnight =
+            |date: SessionDate| Timestamp::from_wall(date.0.and_time(chrono::NaiveTime::MIN), calendar.zone());
         let first = self.sessions.first().map_or_else(|| calendar.first_date(), |session| session.date);
         let last = self.sessions.last().map_or(first, |session| session.date);
         (midnight(first), midnight(last.plus_days(1)))
@@ -250,7 +264,12 @@ impl Draw {
 
     fn one_of<T: Copy>(&mut self, first: T, others: &[T]) -> T {
         let place = self.between(0, others.len() as u64);
-        usize::try_from(place).ok().and_then(|place| place.checked_sub(1)).and_then(|place| others.get(place)).copied().unwrap_or(first)
+        usize::try_from(place)
+            .ok()
+            .and_then(|place| place.checked_sub(1))
+            .and_then(|place| others.get(place))
+            .copied()
+            .unwrap_or(first)
     }
 
     /// An instant between two; the first of them if they are in no order.
@@ -295,12 +314,13 @@ fn faults_of(seed: u64, profile: Profile, session: &Session) -> Vec<Fault> {
     let day = session.open.0.cast_unsigned() / 86_400_000;
     let mut draw = Draw::new(seed, day << 8 | profile as u64);
     let mut drawn: Vec<(Timestamp, Timestamp, FaultKind)> = Vec::new();
-    let mut add = |draw: &mut Draw, one: fn(&mut Draw, &Session) -> (Timestamp, Timestamp, FaultKind), times: (u64, u64)| {
-        for _ in 0..draw.between(times.0, times.1) {
-            let fault = one(draw, session);
-            drawn.push(fault);
-        }
-    };
+    let mut add =
+        |draw: &mut Draw, one: fn(&mut Draw, &Session) -> (Timestamp, Timestamp, FaultKind), times: (u64, u64)| {
+            for _ in 0..draw.between(times.0, times.1) {
+                let fault = one(draw, session);
+                drawn.push(fault);
+            }
+        };
     match profile {
         Profile::None => {}
         Profile::Crash => add(&mut draw, crash, (4, 10)),
@@ -366,7 +386,8 @@ fn crash(draw: &mut Draw, session: &Session) -> (Timestamp, Timestamp, FaultKind
         2 => session.open.before(Duration::from_secs(7 * 3_600 + 15 * 60)),
         _ => busy_instant(draw, session),
     };
-    let site = draw.one_of(Site::Commit, &[Site::Broker, Site::Broker, Site::Broker, Site::Feed, Site::Channel, Site::Commit]);
+    let site =
+        draw.one_of(Site::Commit, &[Site::Broker, Site::Broker, Site::Broker, Site::Feed, Site::Channel, Site::Commit]);
     let side = draw.one_of(Side::Before, &[Side::After]);
     let nth = u32::try_from(draw.between(1, 24)).unwrap_or(1);
     let down = draw.seconds(0, 100);
@@ -457,10 +478,8 @@ mod tests {
     #[test]
     fn clock_changes_and_half_days_occur() {
         let calendar = Calendar::xnys();
-        let lives: Vec<Plan> =
-            (0..40).map(|seed| Plan::draw(&life(seed, Profile::None), &calendar).unwrap()).collect();
-        let has_half_day =
-            |plan: &&Plan| plan.sessions.iter().any(|session| session.kind == SessionKind::Early);
+        let lives: Vec<Plan> = (0..40).map(|seed| Plan::draw(&life(seed, Profile::None), &calendar).unwrap()).collect();
+        let has_half_day = |plan: &&Plan| plan.sessions.iter().any(|session| session.kind == SessionKind::Early);
         assert!(lives.iter().filter(has_half_day).count() > 4);
         let offset = |at: Timestamp| (at.in_zone(calendar.zone()).naive_local() - at.to_utc().naive_utc()).num_hours();
         let changes = |plan: &&Plan| offset(plan.sessions[0].open) != offset(plan.sessions[2].open);
@@ -474,7 +493,8 @@ mod tests {
             let plan = Plan::draw(&life(seed, Profile::All), &calendar).unwrap();
             for fault in plan.faults {
                 let session = calendar.session(fault.id.session).unwrap();
-                let spares = matches!(fault.kind, FaultKind::Crash { .. } | FaultKind::Channel(_) | FaultKind::Job { .. });
+                let spares =
+                    matches!(fault.kind, FaultKind::Crash { .. } | FaultKind::Channel(_) | FaultKind::Job { .. });
                 let over = fault.until <= session.close.before(LEFT_TO_FLATTEN) || fault.from >= session.close;
                 assert!(spares || over, "seed {seed}: {fault}");
             }

@@ -52,7 +52,8 @@ impl Trial<'_> {
         let (life, _) = &self.best;
         let plan = Plan::draw(life, self.calendar)?;
         let kept: Vec<_> = plan.sessions.iter().skip(from).take(count).map(|session| session.date).collect();
-        let only = life.only.as_ref().map(|only| only.iter().filter(|id| kept.contains(&id.session)).copied().collect());
+        let only =
+            life.only.as_ref().map(|only| only.iter().filter(|id| kept.contains(&id.session)).copied().collect());
         Ok(Life { days: kept.len(), from: kept.first().copied(), only, ..life.clone() })
     }
 }
@@ -81,7 +82,8 @@ fn fewer_sessions(trial: &mut Trial<'_>) -> anyhow::Result<()> {
     let (life, outcome) = &trial.best;
     let plan = Plan::draw(life, trial.calendar)?;
     let failed_at = outcome.failure.as_ref().map(|failure| failure.at);
-    let needed = plan.sessions.iter().filter(|session| failed_at.is_none_or(|at| session.pre_open <= at)).count().max(1);
+    let needed =
+        plan.sessions.iter().filter(|session| failed_at.is_none_or(|at| session.pre_open <= at)).count().max(1);
     if needed < life.days {
         let shorter = trial.of_sessions(0, needed)?;
         trial.keeps(shorter)?;

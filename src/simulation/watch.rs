@@ -15,13 +15,16 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::OnDay;
+use super::world::Waking;
 use crate::adapters::brokers::paper::PaperBroker;
 use crate::engine::Parts;
 use crate::engine::audit::{audit_ledger, audit_part};
+use crate::engine::commands::{Command, Trade};
 use crate::engine::verify::verify;
 use crate::jobs;
 use crate::ledger::alert::DeliveryState;
 use crate::ledger::check::Since;
+use crate::ledger::command::{self, NewCommand};
 use crate::ledger::{Ledger, LedgerError, alert, fill, intent, position, run_facts};
 use crate::ports::{Broker, Clock};
 
@@ -49,6 +52,8 @@ pub(super) struct Watch {
     broker: Arc<PaperBroker>,
     calendar: Calendar,
     sessions: Vec<Session>,
+    stop_from: Option<Timestamp>,
+    waker: Waking,
     state: Mutex<State>,
 }
 
@@ -61,6 +66,8 @@ struct State {
     begun: Option<SessionDate>,
     /// What was found and may be a lag: since when.
     lagging: BTreeMap<(Invariant, String), Timestamp>,
+    /// When a person stopped everything.
+    asked_at: Option<Timestamp>,
     failure: Option<Failure>,
 }
 
@@ -78,8 +85,10 @@ impl Watch {
         broker: Arc<PaperBroker>,
         calendar: Calendar,
         sessions: Vec<Session>,
+        stop_from: Option<Timestamp>,
+        waker: Waking,
     ) -> Self {
-        Self { clock, broker, calendar, sessions, state: Mutex::default() }
+        Self { clock, broker, calendar, sessions, stop_from, waker, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -88,6 +97,10 @@ impl Watch {
 
     pub(super) fn audits(&self) -> u64 {
         self.state().audits
+    }
+
+    pub(super) fn asked_at(&self) -> Option<Timestamp> {
+        self.state().asked_at
     }
 
     pub(super) fn failure(&self) -> Option<Failure> {
@@ -117,6 +130,7 @@ impl Watch {
         state.ended += usize::from(is_over);
         drop(state);
         let found = if is_over { self.whole(ledger, &parts.definitions, as_of) } else { self.part(ledger, as_of) };
+        let found = found.and_then(|found| self.stop_if_it_is_time(ledger, as_of).map(|()| found));
         match found {
             Ok(None) => {}
             Ok(Some((kind, found))) => self.fail(&kind, found),
@@ -125,6 +139,27 @@ impl Watch {
         if self.state().failure.is_some() {
             stop.cancel();
         }
+    }
+
+    /// Asks for the emergency stop, as a person does, once it is time and anything is held.
+    fn stop_if_it_is_time(&self, ledger: &Ledger, now: Timestamp) -> Result<(), LedgerError> {
+        if self.stop_from.is_none_or(|from| now < from) || self.asked_at().is_some() {
+            return Ok(());
+        }
+        if ledger.read(|conn| position::open(conn, &ledger.meta().account))?.is_empty() {
+            return Ok(());
+        }
+        let asked = Command::Trade(Trade::StopEverything { reason: "a drill".to_owned() });
+        let new = NewCommand {
+            nonce: "drill".to_owned(),
+            name: asked.name().to_owned(),
+            arguments: serde_json::to_value(&asked)?,
+            requested_by: "drill".to_owned(),
+        };
+        ledger.write_blocking(move |tx| command::enqueue(tx, &new, now))?;
+        self.state().asked_at = Some(now);
+        self.waker.wake();
+        Ok(())
     }
 
     /// Audits the session that is on.
@@ -192,8 +227,7 @@ impl Watch {
         }
         let ours: BTreeMap<&str, &Fill> =
             fills.iter().map(|stored| (stored.fill.execution_id.as_str(), &stored.fill)).collect();
-        let theirs: BTreeMap<&str, &Fill> =
-            executions.iter().map(|fill| (fill.execution_id.as_str(), fill)).collect();
+        let theirs: BTreeMap<&str, &Fill> = executions.iter().map(|fill| (fill.execution_id.as_str(), fill)).collect();
         for (id, fill) in &theirs {
             match ours.get(id) {
                 Some(ours) if ours == fill => {}
@@ -257,17 +291,17 @@ impl Watch {
         let lost = deliveries
             .iter()
             .filter(|delivery| delivery.state != DeliveryState::Sent || !taken.contains(&delivery.message_id));
-        let lost: Vec<String> = lost
-            .map(|delivery| format!("{} ({})", delivery.alert.alert.subject, delivery.state.as_str()))
-            .collect();
+        let lost: Vec<String> =
+            lost.map(|delivery| format!("{} ({})", delivery.alert.alert.subject, delivery.state.as_str())).collect();
         if !lost.is_empty() {
             self.fail("messages", lost);
         }
         let verified = verify(ledger, &jobs::table(), &self.calendar, None, |_, _| {})?;
         if !verified.differences.is_empty() {
-            let told = verified.differences.iter().map(|difference| {
-                format!("run {} of {}: {}", difference.run_id, difference.job, difference.what)
-            });
+            let told = verified
+                .differences
+                .iter()
+                .map(|difference| format!("run {} of {}: {}", difference.run_id, difference.job, difference.what));
             self.fail("verify", told.collect());
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ use super::{Failure, Figures, OnDay};
 use crate::adapters::brokers::paper::{Durability, PaperBroker};
 use crate::adapters::clocks::{SimulatedClock, Speed};
 use crate::adapters::faulty::{
-    ChannelFault, Charge, FaultyChannel, FaultyClock, FaultyFeed, FeedFault, Fuse, FusedBroker, Side, Site, Spell, Step,
-    Struck,
+    ChannelFault, Charge, FaultyChannel, FaultyClock, FaultyFeed, FeedFault, Fuse, FusedBroker, Side, Site, Spell,
+    Step, Struck,
 };
 use crate::adapters::feeds::simulated::SimulatedMarket;
 use crate::config::Configuration;
@@ -57,13 +58,17 @@ enum End {
     Panicked(String),
 }
 
-/// Lives a life: the figures, and the first promise that was broken.
-pub(super) fn live(
-    configuration: &Configuration,
-    plan: &Plan,
-    folder: &Path,
-    day: &OnDay,
-) -> anyhow::Result<(Figures, Option<Failure>)> {
+/// What came of a life.
+pub(super) struct Lived {
+    pub(super) figures: Figures,
+    /// The first promise that was broken.
+    pub(super) failure: Option<Failure>,
+    /// When a person stopped everything.
+    pub(super) asked_at: Option<Timestamp>,
+}
+
+/// Lives a life.
+pub(super) fn live(configuration: &Configuration, plan: &Plan, folder: &Path, day: &OnDay) -> anyhow::Result<Lived> {
     let mut around = Around::make(configuration, plan, folder)?;
     let mut figures = Figures { sessions: plan.sessions.len() as u64, ..Figures::default() };
     let until = around.until;
@@ -97,7 +102,7 @@ pub(super) fn live(
             *figures.faults.entry(fault.kind.name().to_owned()).or_default() += 1;
         }
     }
-    Ok((figures, around.watch.failure()))
+    Ok(Lived { figures, failure: around.watch.failure(), asked_at: around.watch.asked_at() })
 }
 
 /// A world, and what keeps count of it.
@@ -141,8 +146,9 @@ impl Around {
         let disk =
             Arc::new(Disk { clock: time.clone(), spells: spells.disk, struck: struck.clone(), fuse: fuse.clone() });
         let channel = FaultyChannel::new(mailbox.clone(), time.clone(), spells.channel, struck.clone(), fuse.clone());
+        let waking = Waking::new(Arc::new(FaultyClock::new(time.clone(), spells.clock, struck.clone())));
         let world = World {
-            clock: Arc::new(FaultyClock::new(time.clone(), spells.clock, struck.clone())),
+            clock: Arc::new(waking.clone()),
             feed: Arc::new(FaultyFeed::new(market, time.clone(), spells.feed, struck.clone(), fuse.clone())),
             broker: Arc::new(FusedBroker::new(Arc::new(hiding), fuse.clone())),
             channel: Arc::new(channel),
@@ -152,7 +158,7 @@ impl Around {
             until,
             name: plan.name.clone(),
         };
-        let watch = Arc::new(Watch::new(time, paper, calendar, plan.sessions.clone()));
+        let watch = Arc::new(Watch::new(time, paper, calendar, plan.sessions.clone(), plan.stop_from, waking.clone()));
         Ok(Self { ledger, until, clock, fuse, struck, down: spells.down, disk, mailbox, watch, world })
     }
 
@@ -174,7 +180,9 @@ impl Around {
             match lived.unwrap_or_else(|panic| End::Panicked(told(panic.as_ref()))) {
                 End::Ended(_) if self.watch.failure().is_some() => return Ok(false),
                 End::Ended(Ended::Finished) => return Ok(true),
-                End::Ended(Ended::Stopped) => self.watch.fail("end", vec!["it stopped without being asked to".to_owned()]),
+                End::Ended(Ended::Stopped) => {
+                    self.watch.fail("end", vec!["it stopped without being asked to".to_owned()])
+                }
                 End::Died(number) => {
                     figures.crashes += 1;
                     away = self.down.get(&number).copied().unwrap_or(RESTART_AFTER);
@@ -223,6 +231,46 @@ impl Around {
 fn told(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// A clock that can end the sleep that comes next after a second: on the system's clock the loop looks that often whether
+/// somebody has asked for something, on a simulated one it sleeps until its next slot.
+#[derive(Clone)]
+pub(super) struct Waking {
+    inner: Arc<dyn Clock>,
+    is_due: Arc<AtomicBool>,
+}
+
+impl Waking {
+    fn new(inner: Arc<dyn Clock>) -> Self {
+        Self { inner, is_due: Arc::default() }
+    }
+
+    /// Has the loop look within a second.
+    pub(super) fn wake(&self) {
+        self.is_due.store(true, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Clock for Waking {
+    fn wall(&self) -> Timestamp {
+        self.inner.wall()
+    }
+
+    fn wall_us(&self) -> i64 {
+        self.inner.wall_us()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.inner.monotonic()
+    }
+
+    async fn sleep_until(&self, instant: Timestamp) {
+        let soon = self.inner.wall().after(Duration::from_secs(1));
+        let woken = self.is_due.swap(false, Ordering::SeqCst);
+        self.inner.sleep_until(if woken { instant.min(soon) } else { instant }).await;
+    }
 }
 
 /// The faults of a plan, by what they are put around.

@@ -30,8 +30,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "ports", "adapters", "config", "ledger", "digest", "outbox", "engine", "jobs", "wiring", "logging",
-            "terminal", "simulation",
+            "ports",
+            "adapters",
+            "config",
+            "ledger",
+            "digest",
+            "outbox",
+            "engine",
+            "jobs",
+            "wiring",
+            "logging",
+            "terminal",
+            "simulation",
         ],
     ),
 ];

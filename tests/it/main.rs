@@ -13,4 +13,5 @@ mod layers;
 mod paper_broker;
 mod repository;
 mod restart;
+mod simulation;
 mod support;
