@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod logging;
 pub mod outbox;
 pub mod ports;
+pub mod process;
 pub mod simulation;
 pub mod terminal;
 pub mod wiring;

@@ -15,8 +15,8 @@ use super::output::Paint;
 use crate::adapters::channels::EmailSettings;
 use crate::adapters::feeds::files::read_bars;
 use crate::config::{Configuration, FeedKind};
-use crate::engine::health::free_space;
 use crate::ledger::{Ledger, LedgerError, LedgerLock, OpenOptions};
+use crate::process;
 
 /// Free space below which a person is warned: a busy day writes a few megabytes, a backup doubles the ledger.
 const FREE_MIN_MIB: u64 = 500;
@@ -154,7 +154,7 @@ fn scheduler(path: &Path) -> Finding {
 
 fn disk(path: &Path) -> Finding {
     let there = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
-    match free_space(&there.join("ledger.db")) {
+    match process::free_space(&there.join("ledger.db")) {
         Ok(free) if free >> 20 < FREE_MIN_MIB => {
             let told = format!("{} MiB free at {}", free >> 20, there.display());
             Finding::warning("disk", told, "make room: a full disk stops the scheduler")

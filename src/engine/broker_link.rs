@@ -70,7 +70,9 @@ impl BrokerLink {
     /// Fills are read before and after the rest: an answer in which the positions know of a fill that
     /// the ledger does not is looked at again.
     pub async fn look(&self) -> Result<BrokerView, LinkError> {
-        self.record_fills().await?;
+        let account = self.ledger.meta().account.clone();
+        let mut cursor = self.ledger.read(|conn| fill::cursor(conn, &account))?;
+        self.record_fills(&mut cursor).await?;
         let mut looks = 1;
         loop {
             let view = BrokerView {
@@ -79,7 +81,7 @@ impl BrokerLink {
                 positions: self.broker.positions().await?,
                 open_orders: self.broker.open_orders().await?,
             };
-            let filled_meanwhile = self.record_fills().await?;
+            let filled_meanwhile = self.record_fills(&mut cursor).await?;
             self.record_orders(&view.open_orders).await?;
             if !filled_meanwhile || looks == LOOKS_MAX {
                 return Ok(view);
@@ -88,18 +90,17 @@ impl BrokerLink {
         }
     }
 
-    /// Takes the fills after the stored cursor; each page is one commit with its cursor.
-    async fn record_fills(&self) -> Result<bool, LinkError> {
+    /// Takes the fills after `cursor` and moves it; each page is one commit with its cursor.
+    async fn record_fills(&self, cursor: &mut Option<String>) -> Result<bool, LinkError> {
         let mut any = false;
         let account = self.ledger.meta().account.clone();
-        let mut cursor = self.ledger.read(|conn| fill::cursor(conn, &account))?;
         for _ in 0..PAGES_MAX {
             let page = self.broker.fills(cursor.as_deref()).await?;
             if page.fills.is_empty() {
                 break;
             }
             any = true;
-            cursor = Some(page.cursor.clone());
+            *cursor = Some(page.cursor.clone());
             let now = self.clock.wall();
             let (account, routes) = (account.clone(), self.routes.clone());
             let more = page.more;

@@ -10,10 +10,14 @@ use super::bus;
 use super::supervisor::Failures;
 use crate::ledger::event::{self, Event, EventLevel};
 use crate::ledger::{LedgerError, run_facts};
+use crate::process;
 
 /// Free space below which a person is warned: a busy day writes a few megabytes, a backup doubles the
 /// ledger.
 const DISK_FREE_MIN: u64 = 500 << 20;
+
+/// What a start takes before it is over: from then on the process is idle most of the time.
+const SETTLING: Duration = Duration::from_secs(3);
 
 /// The state of the regular checks.
 pub struct Health {
@@ -21,6 +25,7 @@ pub struct Health {
     heartbeat_every: Duration,
     checked_at: Option<Timestamp>,
     beat_at: Option<Timestamp>,
+    settle_at: Option<Timestamp>,
     failures: Failures,
 }
 
@@ -51,6 +56,7 @@ impl Health {
             heartbeat_every: parts.settings.scheduler.heartbeat.as_duration(),
             checked_at: None,
             beat_at: None,
+            settle_at: None,
             failures: parts.failures.clone(),
         }
     }
@@ -70,8 +76,13 @@ impl Health {
         }
         let Some(last) = self.beat_at else {
             self.beat_at = Some(now);
+            self.settle_at = (!parts.simulated).then(|| now.after(SETTLING));
             return Ok(());
         };
+        if self.settle_at.is_some_and(|at| now >= at) {
+            self.settle_at = Some(now.after(self.heartbeat_every));
+            process::settle();
+        }
         if now.since(last) < self.heartbeat_every {
             return Ok(());
         }
@@ -97,7 +108,7 @@ impl Health {
 
 fn check_disk(parts: &Parts) {
     let path = parts.sources.ledger.path();
-    match free_space(path) {
+    match process::free_space(path) {
         Ok(free) if free < DISK_FREE_MIN => {
             tracing::error!(free_mib = free >> 20, path = %path.display(), "disk.low");
         }
@@ -106,34 +117,10 @@ fn check_disk(parts: &Parts) {
     }
 }
 
-/// Bytes that this process may still write beside `path`.
-pub fn free_space(path: &std::path::Path) -> std::io::Result<u64> {
-    use std::os::unix::ffi::OsStrExt;
-    let folder = path.parent().unwrap_or(path);
-    let name = std::ffi::CString::new(folder.as_os_str().as_bytes())?;
-    let mut facts = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: `name` is a NUL-terminated path and `facts` has room for what statvfs writes.
-    if unsafe { libc::statvfs(name.as_ptr(), facts.as_mut_ptr()) } != 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: statvfs succeeded, so it has written all of `facts`.
-    let facts = unsafe { facts.assume_init() };
-    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
-}
-
 fn process_figures(parts: &Parts) -> ProcessFigures {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: `usage` has room for what getrusage writes, and zeroes are a valid value of it.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    let ms = |time: libc::timeval| {
-        u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + u64::try_from(time.tv_usec).unwrap_or(0) / 1000
-    };
     ProcessFigures {
-        rss_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
-        cpu_ms: ms(usage.ru_utime) + ms(usage.ru_stime),
-        disk_free_mib: free_space(parts.sources.ledger.path()).unwrap_or(0) >> 20,
+        rss_kib: process::resident_kib(),
+        cpu_ms: process::cpu_ms(),
+        disk_free_mib: process::free_space(parts.sources.ledger.path()).unwrap_or(0) >> 20,
     }
 }

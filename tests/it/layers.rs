@@ -16,10 +16,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Each adapter brings the type of its own settings.
     ("config", &["adapters"]),
     ("logging", &["config"]),
+    ("process", &[]),
     ("ledger", &[]),
     ("digest", &["ports"]),
     ("outbox", &["ports", "ledger", "digest"]),
-    ("engine", &["ports", "config", "ledger", "outbox"]),
+    ("engine", &["ports", "config", "ledger", "outbox", "process"]),
     // A job's parameters are part of its file.
     ("jobs", &["ports", "config", "ledger", "engine", "outbox", "digest"]),
     // Wiring: the places that name concrete adapters.
@@ -42,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "logging",
             "terminal",
             "simulation",
+            "process",
         ],
     ),
 ];
