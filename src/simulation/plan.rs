@@ -10,7 +10,7 @@ use daybook_core::time::{SessionDate, Timestamp};
 
 use super::Life;
 use super::job::JobFault;
-use crate::adapters::faulty::{ChannelFault, FeedFault, Side, Site};
+use crate::adapters::faulty::{BrokerFault, ChannelFault, FeedFault, Side, Site};
 
 /// No fault but a crash begins or lasts in the last minutes before the close: the flatten begins ten minutes before it,
 /// and what it needs has to be there at some time.
@@ -28,6 +28,8 @@ pub enum Profile {
     Crash,
     /// Prices are absurd or stand still, minutes are missing, the feed is down
     Market,
+    /// The broker is down or overrun, answers get lost, orders are accepted and canceled late, fills come late, twice and out of order
+    Broker,
     /// The clock is stepped, forwards and backwards, and set right again
     Clock,
     /// The disk is full, the ledger is busy
@@ -50,6 +52,7 @@ impl Profile {
             Self::None => "none",
             Self::Crash => "crash",
             Self::Market => "market",
+            Self::Broker => "broker",
             Self::Clock => "clock",
             Self::Disk => "disk",
             Self::Jobs => "jobs",
@@ -108,6 +111,7 @@ pub enum FaultKind {
         down: Duration,
     },
     Feed(FeedFault),
+    Broker(BrokerFault),
     Clock {
         by_ms: i64,
     },
@@ -140,6 +144,15 @@ impl FaultKind {
             Self::Feed(FeedFault::Gap) => "minutes missing",
             Self::Feed(FeedFault::Frozen) => "prices frozen",
             Self::Feed(FeedFault::Absurd { .. }) => "prices absurd",
+            Self::Broker(BrokerFault::Down) => "broker down",
+            Self::Broker(BrokerFault::Busy) => "broker overrun",
+            Self::Broker(BrokerFault::AnswerLost) => "broker's answer lost",
+            Self::Broker(BrokerFault::AcceptsLate { .. }) => "order accepted late",
+            Self::Broker(BrokerFault::Forgetful) => "order not found",
+            Self::Broker(BrokerFault::CancelsLate { .. }) => "cancel acted on late",
+            Self::Broker(BrokerFault::FillsTwice) => "fills told twice",
+            Self::Broker(BrokerFault::FillsLate) => "fills told late",
+            Self::Broker(BrokerFault::FillsUnordered) => "fills out of order",
             Self::Clock { by_ms } if by_ms < 0 => "clock stepped back",
             Self::Clock { .. } => "clock stepped ahead",
             Self::Channel(ChannelFault::Down) => "channel down",
@@ -173,7 +186,14 @@ impl fmt::Display for Fault {
             FaultKind::Feed(FeedFault::Absurd { percent }) => {
                 write!(f, "{id}: {from} to {until}: {}, {percent} percent", kind.name())
             }
-            FaultKind::Feed(_) | FaultKind::Channel(_) | FaultKind::Disk(_) | FaultKind::LostFill => {
+            FaultKind::Broker(BrokerFault::AcceptsLate { by } | BrokerFault::CancelsLate { by }) => {
+                write!(f, "{id}: {from} to {until}: {}, by {} s", kind.name(), by.as_secs())
+            }
+            FaultKind::Feed(_)
+            | FaultKind::Broker(_)
+            | FaultKind::Channel(_)
+            | FaultKind::Disk(_)
+            | FaultKind::LostFill => {
                 write!(f, "{id}: {from} to {until}: {}", kind.name())
             }
         }
@@ -325,6 +345,7 @@ fn faults_of(seed: u64, profile: Profile, session: &Session) -> Vec<Fault> {
         Profile::None => {}
         Profile::Crash => add(&mut draw, crash, (4, 10)),
         Profile::Market => add(&mut draw, market, (2, 5)),
+        Profile::Broker => add(&mut draw, broker, (2, 6)),
         Profile::Clock => add(&mut draw, clock, (1, 3)),
         Profile::Disk => add(&mut draw, disk, (1, 4)),
         Profile::Jobs => add(&mut draw, job, (2, 5)),
@@ -332,6 +353,7 @@ fn faults_of(seed: u64, profile: Profile, session: &Session) -> Vec<Fault> {
         Profile::All => {
             add(&mut draw, crash, (1, 4));
             add(&mut draw, market, (0, 2));
+            add(&mut draw, broker, (0, 3));
             add(&mut draw, clock, (0, 1));
             add(&mut draw, disk, (0, 2));
             add(&mut draw, job, (0, 2));
@@ -400,6 +422,27 @@ fn market(draw: &mut Draw, session: &Session) -> (Timestamp, Timestamp, FaultKin
     let fault = draw.one_of(FeedFault::Frozen, &[FeedFault::Gap, FeedFault::Down, absurd]);
     let (from, until) = spell(draw, session, (20, 900));
     (from, until, FaultKind::Feed(fault))
+}
+
+fn broker(draw: &mut Draw, session: &Session) -> (Timestamp, Timestamp, FaultKind) {
+    let by = draw.seconds(1, 20);
+    let fault = draw.one_of(
+        BrokerFault::Down,
+        &[
+            BrokerFault::Busy,
+            BrokerFault::AnswerLost,
+            BrokerFault::AnswerLost,
+            BrokerFault::AcceptsLate { by },
+            BrokerFault::AcceptsLate { by },
+            BrokerFault::Forgetful,
+            BrokerFault::CancelsLate { by },
+            BrokerFault::FillsTwice,
+            BrokerFault::FillsLate,
+            BrokerFault::FillsUnordered,
+        ],
+    );
+    let (from, until) = spell(draw, session, (20, 900));
+    (from, until, FaultKind::Broker(fault))
 }
 
 fn clock(draw: &mut Draw, session: &Session) -> (Timestamp, Timestamp, FaultKind) {

@@ -23,8 +23,8 @@ use super::{Failure, Figures, OnDay};
 use crate::adapters::brokers::paper::{Durability, PaperBroker};
 use crate::adapters::clocks::{SimulatedClock, Speed};
 use crate::adapters::faulty::{
-    ChannelFault, Charge, FaultyChannel, FaultyClock, FaultyFeed, FeedFault, Fuse, FusedBroker, Side, Site, Spell,
-    Step, Struck,
+    BrokerFault, ChannelFault, Charge, FaultyBroker, FaultyChannel, FaultyClock, FaultyFeed, FeedFault, Fuse,
+    FusedBroker, Side, Site, Spell, Step, Struck,
 };
 use crate::adapters::feeds::simulated::SimulatedMarket;
 use crate::config::Configuration;
@@ -143,6 +143,7 @@ impl Around {
         )?);
         let mailbox = Arc::new(Mailbox::default());
         let hiding = Hiding { inner: paper.clone(), spells: spells.lost, struck: struck.clone() };
+        let broker = FaultyBroker::new(Arc::new(hiding), time.clone(), spells.broker, struck.clone());
         let disk =
             Arc::new(Disk { clock: time.clone(), spells: spells.disk, struck: struck.clone(), fuse: fuse.clone() });
         let channel = FaultyChannel::new(mailbox.clone(), time.clone(), spells.channel, struck.clone(), fuse.clone());
@@ -150,7 +151,7 @@ impl Around {
         let world = World {
             clock: Arc::new(waking.clone()),
             feed: Arc::new(FaultyFeed::new(market, time.clone(), spells.feed, struck.clone(), fuse.clone())),
-            broker: Arc::new(FusedBroker::new(Arc::new(hiding), fuse.clone())),
+            broker: Arc::new(FusedBroker::new(Arc::new(broker), fuse.clone())),
             channel: Arc::new(channel),
             jobs: Arc::new(faulty_table(&spells.jobs, &fuse, &struck)),
             gate: disk.clone(),
@@ -279,6 +280,7 @@ struct Spells {
     charges: Vec<Charge>,
     down: BTreeMap<usize, Duration>,
     feed: Vec<Spell<FeedFault>>,
+    broker: Vec<Spell<BrokerFault>>,
     clock: Vec<Spell<Step>>,
     channel: Vec<Spell<ChannelFault>>,
     disk: Vec<Spell<DiskFault>>,
@@ -297,6 +299,7 @@ impl Spells {
                     spells.down.insert(number, down);
                 }
                 FaultKind::Feed(fault) => spells.feed.push(Spell { number, from, until, fault }),
+                FaultKind::Broker(fault) => spells.broker.push(Spell { number, from, until, fault }),
                 FaultKind::Clock { by_ms } => {
                     spells.clock.push(Spell { number, from, until, fault: Step { by_ms } });
                 }

@@ -8,6 +8,7 @@ mod dependencies;
 mod docs;
 mod engine;
 mod errand;
+mod faulty_broker;
 mod job_core;
 mod layers;
 mod paper_broker;

@@ -40,7 +40,9 @@ fn holds(life: &Life) -> Outcome {
 #[test]
 fn fixed_seeds_break_no_promise() {
     let mut figures = simulation::Figures::default();
-    for (seed, profile) in [(1, Profile::Crash), (5, Profile::Jobs), (8, Profile::Disk), (9, Profile::All)] {
+    for (seed, profile) in
+        [(1, Profile::Crash), (5, Profile::Jobs), (8, Profile::Disk), (9, Profile::All), (11, Profile::Broker)]
+    {
         figures.add(&holds(&life(seed, 1, profile)).figures);
     }
     assert!(figures.crashes > 3 && figures.trades > 0, "{figures:?}");

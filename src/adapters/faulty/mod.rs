@@ -4,6 +4,7 @@
 //! A fault holds for a [`Spell`] of the world's own time, so the same spells around the same calls are the same
 //! bad day. A [`Fuse`] ends the process at a chosen call, before it or after it.
 
+mod broker;
 mod channel;
 mod clock;
 mod feed;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use daybook_core::time::Timestamp;
 
+pub use broker::{BrokerFault, FaultyBroker};
 pub use channel::{ChannelFault, FaultyChannel};
 pub use clock::{FaultyClock, Step};
 pub use feed::{FaultyFeed, FeedFault};
