@@ -279,6 +279,8 @@ pub async fn once(
         until: None,
         drain: parts.settings.scheduler.drain_timeout.as_duration(),
         on_turn: Arc::new(|| {}),
+        jobs: None,
+        stuck_after: STUCK_AFTER,
     };
     let now = parts.sources.clock.wall();
     let command_id = match &errand {
@@ -644,7 +646,12 @@ pub async fn run(
     let parts = wired.parts.clone();
     let nudge = Arc::new(Notify::new());
     let drain = parts.settings.scheduler.drain_timeout.as_duration();
-    let limits = Limits { stop: stop.clone(), until: wired.until, drain, on_turn };
+    let apart = match parts.execution {
+        Execution::Concurrent => Some(JobRuntime::start()?),
+        Execution::InTurn => None,
+    };
+    let jobs = apart.as_ref().and_then(JobRuntime::handle);
+    let limits = Limits { stop: stop.clone(), until: wired.until, drain, on_turn, jobs, stuck_after: STUCK_AFTER };
     let mut driver = Driver::new(parts.clone(), limits, nudge.clone());
     driver.boot().await?;
     let beside = CancellationToken::new();
@@ -685,6 +692,41 @@ pub async fn run(
         drop(tokio::time::timeout(Duration::from_secs(5), task).await);
     }
     Ok(ended?)
+}
+
+/// How long jobs may block the threads of a runtime before the service manager's watchdog hears nothing any more.
+const STUCK_AFTER: Duration = Duration::from_secs(20);
+
+/// Threads of the runs that do more than reduce risk.
+const JOB_THREADS: usize = 2;
+
+/// The runtime of the runs that do more than reduce risk: whatever blocks its threads, the loop, the monitor and the
+/// flatten go on beside it.
+struct JobRuntime(Option<tokio::runtime::Runtime>);
+
+impl JobRuntime {
+    fn start() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(JOB_THREADS)
+            .thread_name("jobs")
+            .enable_all()
+            .build()
+            .context("starting the runtime of jobs")?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> Option<tokio::runtime::Handle> {
+        self.0.as_ref().map(|runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for JobRuntime {
+    /// A runtime must not wait for its tasks in a task of another: they were awaited by the drain, or are left.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Asks for the dead man's switch at each heartbeat, until it is told to stop.

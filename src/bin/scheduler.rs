@@ -61,6 +61,9 @@ const EXAMPLES: &str = "Examples:
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused, 4 another scheduler holds the
 ledger, 5 broker or feed not reachable";
 
+/// Threads of the loop, the monitor, the flatten and the outbox; other jobs have threads of their own.
+const WORKERS: usize = 2;
+
 /// One date or two.
 #[derive(Debug, Clone, Copy)]
 struct Dates {
@@ -96,7 +99,7 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         // On a simulated clock one thing happens at a time.
         Some(_) => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         // Four: a job that blocks its thread keeps none of the others from running.
-        None => tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?,
+        None => tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?,
     };
     let outcome = runtime.block_on(run(arguments, configuration));
     runtime.shutdown_background();

@@ -3,6 +3,7 @@
 //! It sleeps until the next instant at which the ledger can have something to do, at most a second on
 //! the system's clock, and looks again. On a simulated clock the sleep is what moves the time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use daybook_core::phase::{Phase, PhaseInputs, phase};
 use daybook_core::report::words;
 use daybook_core::risk::{Halt, HaltKind};
 use daybook_core::time::Timestamp;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,8 +43,14 @@ pub struct Limits {
     pub until: Option<Timestamp>,
     /// How long a drain waits for runs.
     pub drain: Duration,
-    /// Called in every turn of the loop: the service manager's watchdog wants to hear of them.
+    /// Called in every turn of the loop, unless the threads that run jobs are stuck: the service manager's watchdog
+    /// wants to hear of them.
     pub on_turn: Arc<dyn Fn() + Send + Sync>,
+    /// The runtime of runs that do more than reduce risk. A job that blocks its threads stops the timers of a runtime, too,
+    /// so the loop, the monitor and the flatten have another to themselves. `None`: all run on one.
+    pub jobs: Option<Handle>,
+    /// How long the threads of a runtime may take no task before they count as stuck.
+    pub stuck_after: Duration,
 }
 
 /// How the loop ended.
@@ -66,6 +74,7 @@ pub struct Driver {
     /// The first error of a run's task: the ledger could not take its outcome.
     failure: Arc<Mutex<Option<LedgerError>>>,
     health: Health,
+    workers: Workers,
     clocks: Option<(Timestamp, Duration)>,
     phase: Option<Phase>,
     next_at: Timestamp,
@@ -76,6 +85,7 @@ impl Driver {
     pub fn new(parts: Arc<Parts>, limits: Limits, nudge: Arc<Notify>) -> Self {
         Self {
             health: Health::new(&parts),
+            workers: Workers::new(&parts, &limits),
             parts,
             limits,
             nudge,
@@ -126,7 +136,9 @@ impl Driver {
             let now = self.parts.sources.clock.wall();
             self.watch_clock(now).await?;
             self.turn(now).await?;
-            (self.limits.on_turn)();
+            if self.workers.are_well(self.parts.sources.clock.monotonic()) {
+                (self.limits.on_turn)();
+            }
             if let Some(error) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return Err(error);
             }
@@ -259,7 +271,8 @@ impl Driver {
         let ended = self.ended.clone();
         let run_id = run.run_id;
         live.lock().unwrap_or_else(PoisonError::into_inner).push(run_id);
-        self.tasks.spawn(async move {
+        let apart = self.limits.jobs.as_ref().filter(|_| !run.kind.only_reduces_risk());
+        let work = async move {
             let outcome = runner::execute(&parts, run).await;
             live.lock().unwrap_or_else(PoisonError::into_inner).retain(|live| *live != run_id);
             if let Err(error) = outcome {
@@ -267,7 +280,11 @@ impl Driver {
             }
             parts.outbox.nudge();
             ended.notify_one();
-        });
+        };
+        match apart {
+            Some(runtime) => self.tasks.spawn_on(work, runtime),
+            None => self.tasks.spawn(work),
+        };
     }
 
     async fn sleep(&mut self) {
@@ -364,6 +381,50 @@ impl Driver {
                 Ok(())
             })
             .await
+    }
+}
+
+/// Whether the threads that run jobs still take tasks. The loop itself turns on a thread of its own, and would go on saying
+/// that all is well while nothing is done.
+struct Workers {
+    probes: Vec<Probe>,
+    stuck_after: Duration,
+}
+
+/// A task that does nothing, and whether it was done.
+struct Probe {
+    runtime: Handle,
+    sent_at: Duration,
+    done: Arc<AtomicBool>,
+}
+
+impl Workers {
+    /// On a simulated clock runs are awaited by the loop itself: there is nothing to ask.
+    fn new(parts: &Parts, limits: &Limits) -> Self {
+        let runtimes = match parts.execution {
+            Execution::InTurn => Vec::new(),
+            Execution::Concurrent => Handle::try_current().into_iter().chain(limits.jobs.clone()).collect(),
+        };
+        let probe = |runtime| Probe { runtime, sent_at: Duration::ZERO, done: Arc::new(AtomicBool::new(true)) };
+        Self { probes: runtimes.into_iter().map(probe).collect(), stuck_after: limits.stuck_after }
+    }
+
+    /// Looks at the probes' answers, and sends those that have one on their way again.
+    fn are_well(&mut self, now: Duration) -> bool {
+        let mut well = true;
+        for probe in &mut self.probes {
+            if probe.done.swap(false, Ordering::SeqCst) {
+                probe.sent_at = now;
+                let done = probe.done.clone();
+                probe.runtime.spawn(async move { done.store(true, Ordering::SeqCst) });
+            } else if now.saturating_sub(probe.sent_at) > self.stuck_after {
+                tracing::error!(
+                    "workers.stuck: jobs block the threads of a runtime; the service manager's watchdog is not told"
+                );
+                well = false;
+            }
+        }
+        well
     }
 }
 

@@ -76,6 +76,8 @@ impl Engine {
             until: Some(new_york(MONDAY, wall)),
             drain: Duration::from_secs(1),
             on_turn: Arc::new(|| {}),
+            jobs: None,
+            stuck_after: Duration::from_secs(1),
         };
         let mut driver = Driver::new(self.parts.clone(), limits, Arc::new(Notify::new()));
         driver.boot().await.unwrap();

@@ -15,4 +15,5 @@ mod paper_broker;
 mod repository;
 mod restart;
 mod simulation;
+mod supervision;
 mod support;
