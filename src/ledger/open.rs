@@ -26,6 +26,23 @@ const READER_CACHE_KIB: i64 = 500;
 /// Prepared statements that a connection keeps: more than there are, since a list that is one too short for a
 /// minute's statements keeps none of them.
 const STATEMENTS_KEPT_MAX: usize = 256;
+/// The size up to which a start checks the whole file, in bytes: a tenth of a second's work.
+const CHECKED_WHOLE_MAX: i64 = 32 * 1024 * 1024;
+/// The tables that orders, positions and limits follow from. None of them grows with every minute.
+const TRADED_BY: [&str; 12] = [
+    "meta",
+    "lease",
+    "config_version",
+    "command",
+    "job",
+    "intent",
+    "broker_order",
+    "position",
+    "fill",
+    "fill_cursor",
+    "session_equity",
+    "halt",
+];
 /// What the write-ahead log is cut back to after a checkpoint, in bytes.
 const WAL_KEPT_MAX: i64 = 16 * 1024 * 1024;
 /// Pages in the write-ahead log at which a simulation copies them to the file: four times SQLite's own
@@ -92,7 +109,8 @@ pub struct OpenOptions {
     /// What to make where there is no file; `None`: the file must exist. An existing file must be of
     /// this kind.
     pub create: Option<NewLedger>,
-    /// Whether SQLite checks the whole file first (its `quick_check`), as a scheduler's start does.
+    /// Whether SQLite checks the file first (its `quick_check`), as a scheduler's start does: all of a small one,
+    /// and of a large one what orders, positions and limits follow from. The night's check is of all of it.
     pub quick_check: bool,
     /// Whether one connection does everything, on its callers' threads: for a process in which one thing
     /// happens at a time. Otherwise writes have a thread of their own.
@@ -206,7 +224,7 @@ pub(super) fn open_checked(
     check_is_ours(&conn, path)?;
     configure_writer(&conn, path)?;
     if options.quick_check {
-        quick_check(&conn)?;
+        check_at_start(&conn)?;
     }
     prepare(&mut conn, path, options, lock)?;
     let meta = meta::load(&conn)?
@@ -332,6 +350,22 @@ const fn synchronous(kind: LedgerKind) -> &'static str {
         LedgerKind::Live => "FULL",
         LedgerKind::Simulation | LedgerKind::Replay => "NORMAL",
     }
+}
+
+/// Checks as much of the file as a start has time for. That the end of the file is missing SQLite itself notices.
+fn check_at_start(conn: &Connection) -> Result<(), LedgerError> {
+    let pages: i64 = conn.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    let page_size: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    if pages.saturating_mul(page_size) <= CHECKED_WHOLE_MAX || schema_version(conn)? == 0 {
+        return quick_check(conn);
+    }
+    for table in TRADED_BY {
+        let found: String = conn.query_row(&format!("PRAGMA quick_check({table})"), [], |row| row.get(0))?;
+        if found != "ok" {
+            return Err(LedgerError::Corrupt { detail: found });
+        }
+    }
+    Ok(())
 }
 
 /// Runs SQLite's check of the file's structure.
@@ -509,6 +543,42 @@ mod tests {
         let copy = Connection::open(folder.path().join("day.db.V1.backup")).unwrap();
         assert_eq!(schema_version(&copy).unwrap(), 1);
         assert_eq!(meta::load(&copy).unwrap().unwrap().ledger_id, new_simulation().ledger_id);
+    }
+
+    #[test]
+    fn a_large_ledger_is_checked_where_it_matters() {
+        let day = TestLedger::new();
+        day.ledger
+            .write_blocking(|tx| {
+                tx.execute_batch(
+                    "INSERT INTO event (at_ms, level, name, message)
+                     SELECT value, 'info', 'test.made', hex(zeroblob(1000)) FROM (
+                         WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 20000) SELECT value FROM n);",
+                )?;
+                Ok(())
+            })
+            .unwrap();
+        let (path, _folder) = day.close();
+        let root = |table: &str| -> i64 {
+            let conn = Connection::open(&path).unwrap();
+            let page: i64 = conn
+                .query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [table], |row| row.get(0))
+                .unwrap();
+            (page - 1) * 4096
+        };
+        let (event, halt) = (root("event_at"), root("halt"));
+        assert!(i64::try_from(fs::metadata(&path).unwrap().len()).unwrap() > CHECKED_WHOLE_MAX);
+        let damage = |at: i64| {
+            let mut bytes = fs::read(&path).unwrap();
+            let at = usize::try_from(at).unwrap();
+            bytes[at..at + 8].copy_from_slice(b"nonsense");
+            fs::write(&path, bytes).unwrap();
+        };
+        let open = || Ledger::open(&path, &OpenOptions::create_or_open(new_simulation()));
+        damage(event);
+        assert!(open().is_ok(), "the night's check finds it");
+        damage(halt);
+        assert!(matches!(open(), Err(LedgerError::Corrupt { .. })));
     }
 
     #[test]
