@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
 use daybook_core::money::Money;
 use daybook_core::phase::Phase;
 use daybook_core::report::words;
@@ -21,6 +21,12 @@ use crate::engine::bus::Event;
 use crate::engine::driver::Ended;
 use crate::ledger::{Ledger, LedgerError, day, equity};
 use crate::wiring::{self, Wired};
+
+/// A header line above the rows, no borders: narrow, and easy to `grep`.
+pub const TABLE_STYLE: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none())
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .content_lines(ContentLineStyle::none());
 
 /// How often the line on a terminal is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
@@ -137,6 +143,7 @@ impl Seen {
 pub fn summary(ledger: &Ledger, first: SessionDate, last: SessionDate) -> Result<String, LedgerError> {
     let days = ledger.read(|conn| equity::days(conn, first, last))?;
     let mut table = Table::new();
+    table.load_style(TABLE_STYLE);
     table.set_header([
         "session",
         "P&L",
@@ -182,5 +189,6 @@ pub fn summary(ledger: &Ledger, first: SessionDate, last: SessionDate) -> Result
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    Ok(table.to_string())
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    Ok(lines.join("\n"))
 }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, TableStyle};
+use comfy_table::{CellAlignment, ContentArrangement};
 use daybook_core::report::words::instant;
 use daybook_core::time::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,12 +16,7 @@ use serde_json::Value;
 
 use super::time::ZONE;
 use crate::ledger::query;
-
-/// A header line above the rows, no borders: narrow, and easy to `grep`.
-const TABLE_STYLE: TableStyle = TableStyle::new()
-    .header_lines(ContentLineStyle::none())
-    .header_separator(LineStyle::none().fill('─').junction('─'))
-    .content_lines(ContentLineStyle::none());
+use crate::terminal::TABLE_STYLE;
 
 /// The form of the data on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

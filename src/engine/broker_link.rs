@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use daybook_core::alert::{Alert, AlertLevel};
 use daybook_core::order::{Account, BrokerPosition, Fill, Order, Side};
+use daybook_core::report::words;
 use daybook_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -153,7 +154,12 @@ fn alert_of_fill(fill: &Fill) -> Alert {
         Side::Buy => "bought",
         Side::Sell => "sold",
     };
-    Alert::new(AlertLevel::Info, "order.filled", format!("{symbol}: {did} {quantity} at {price}")).about(*symbol)
+    Alert::new(
+        AlertLevel::Info,
+        "order.filled",
+        format!("{symbol}: {did} {} at {}", words::shares(*quantity), words::price(*price)),
+    )
+    .about(*symbol)
 }
 
 /// The broker shows an execution that is recorded already, with other numbers. What was recorded stays;
