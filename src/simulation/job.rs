@@ -24,7 +24,7 @@ pub enum JobFault {
     Poison,
 }
 
-/// The built-in jobs, each with what goes wrong with the runs whose slots fall into a spell.
+/// The built-in jobs, each with what goes wrong with it.
 pub(super) fn faulty_table(spells: &[(JobKind, Spell<JobFault>)], fuse: &Fuse, struck: &Struck) -> JobTable {
     let faulty = |(kind, inner): (JobKind, Arc<dyn AnyJob>)| {
         let of_kind = spells.iter().filter(|(of, _)| *of == kind).map(|(_, spell)| *spell).collect();
@@ -44,10 +44,16 @@ struct FaultyJob {
 #[async_trait]
 impl AnyJob for FaultyJob {
     async fn run(&self, sources: &Sources, terms: &Terms) -> anyhow::Result<Decided> {
-        if let Some(spell) = self.spells.iter().find(|spell| spell.holds_at(terms.slot)) {
+        let now = sources.clock.wall();
+        let holds = |spell: &&Spell<JobFault>| match spell.fault {
+            // A slot is poison whenever it is run; a job that panics is mended at some time.
+            JobFault::Poison => spell.holds_at(terms.slot),
+            JobFault::Slow { .. } | JobFault::Panic => spell.holds_at(now),
+        };
+        if let Some(spell) = self.spells.iter().find(holds) {
             self.struck.note(spell.number);
             match spell.fault {
-                JobFault::Slow { by } => sources.clock.sleep_until(sources.clock.wall().after(by)).await,
+                JobFault::Slow { by } => sources.clock.sleep_until(now.after(by)).await,
                 // Not with `panic!`: it is meant, and nobody needs to read of it.
                 JobFault::Panic => std::panic::resume_unwind(Box::new("made up")),
                 JobFault::Poison => self.fuse.blow(spell.number).await,
