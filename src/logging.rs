@@ -99,6 +99,16 @@ mod tests {
     }
 
     #[test]
+    fn the_wakers_library_is_heard_when_something_is_wrong() {
+        let text = logged(LogFormat::Pretty, "info", false, || {
+            tracing::info!(target: "tokio_cron_scheduler::simple", "its insides");
+            tracing::warn!(target: "tokio_cron_scheduler::simple", "its trouble");
+            tracing::info!("ours");
+        });
+        assert!(!text.contains("its insides") && text.contains("its trouble") && text.contains("ours"), "{text}");
+    }
+
+    #[test]
     fn a_logged_configuration_shows_no_secret() {
         let variables: Environment =
             [("DAYBOOK__SCHEDULER__HEARTBEAT_URL", "https://ping.example/hunter2")].into_iter().collect();

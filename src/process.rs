@@ -10,7 +10,7 @@ use std::path::Path;
 /// # Errors
 /// If the file system does not tell.
 pub fn free_space(path: &Path) -> std::io::Result<u64> {
-    let folder = path.parent().unwrap_or(path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = CString::new(folder.as_os_str().as_bytes())?;
     let mut facts = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: `name` is a NUL-terminated path and `facts` has room for what statvfs writes.
@@ -91,4 +91,23 @@ fn page_size() -> usize {
     // SAFETY: it only reads a constant of the system.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).unwrap_or(4_096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_file_name_lies_in_the_present_folder() {
+        assert!(free_space(Path::new("ledger.db")).unwrap() > 0);
+        assert!(free_space(Path::new("no/such/folder/ledger.db")).is_err());
+    }
+
+    #[test]
+    fn the_process_goes_on_after_it_has_settled() {
+        let before = vec![7_u8; 1 << 20];
+        settle();
+        assert!(before.iter().all(|byte| *byte == 7));
+        assert!(resident_kib() > 1_000);
+    }
 }

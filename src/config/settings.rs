@@ -419,6 +419,9 @@ impl SchedulerSettings {
     }
 }
 
+/// Where the library behind one of the wakers logs.
+const WAKER: &str = "tokio_cron_scheduler";
+
 impl LoggingSettings {
     fn problems(&self) -> Problems {
         if self.targets().is_some() {
@@ -433,6 +436,10 @@ impl LoggingSettings {
     pub fn targets(&self) -> Option<Targets> {
         // Alone, a word that is no level would be read as a module, and all of it be logged.
         let level = |part: &str| part.rsplit('=').next().unwrap_or_default().parse::<LevelFilter>().is_ok();
-        self.level.split(',').all(level).then(|| self.level.parse().ok()).flatten()
+        let targets: Targets = self.level.split(',').all(level).then(|| self.level.parse().ok()).flatten()?;
+        // The waker's library tells of its own insides at the level at which we tell of the day.
+        let quiet = targets.default_level().unwrap_or(LevelFilter::OFF).min(LevelFilter::WARN);
+        let named = self.level.contains(WAKER);
+        Some(if named { targets } else { targets.with_target(WAKER, quiet) })
     }
 }
