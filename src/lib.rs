@@ -3,6 +3,9 @@
 //!
 //! Start with `src/ARCHITECTURE.md`: it shows the way of the data and what each module is for.
 
+#[macro_use]
+mod crash;
+
 pub mod adapters;
 pub mod cli;
 pub mod config;

@@ -171,6 +171,7 @@ impl Outbox {
             return Ok(()); // a look costs no write
         }
         let due = self.shared.ledger.write(move |tx| alert::claim_due(tx, BATCH_MAX, now)).await?;
+        crash_point!("outbox.sending");
         let mut by_channel: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
         for delivery in due {
             by_channel.entry(delivery.channel.clone()).or_default().push(delivery);
@@ -208,15 +209,18 @@ impl Shared {
             return self.give_up(&delivery, error).await;
         };
         let message = self.message(&delivery).await?;
+        crash_point!("deliver.before");
         let answer = {
             let channel = channel.lock().await;
             tokio::time::timeout(ATTEMPT_TIMEOUT, channel.deliver(&message)).await
         };
+        crash_point!("deliver.after");
         let error = match answer {
             Ok(Ok(receipt)) => {
                 let now = self.clock.wall();
                 tracing::info!(delivery_id = id, channel = delivery.channel, attempt, "delivery.sent");
                 self.ledger.write(move |tx| alert::mark_sent(tx, id, &receipt, now)).await?;
+                crash_point!("outbox.sent");
                 return Ok(Outcome::Sent);
             }
             Ok(Err(error)) => error,

@@ -514,12 +514,15 @@ fn configured_feed(settings: &Settings, calendar: &Calendar) -> anyhow::Result<A
 async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> anyhow::Result<Wired> {
     let Ground { new, clock, calendar, feed, mails, definitions, claimed, patience, execution, until, instead } =
         ground;
+    crash_point!("boot");
     let settings = Arc::new(configuration.settings.clone());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
     }
     let simulated = new.kind != LedgerKind::Live;
+    crash_point!("lock.before");
     let lock = lock(path, patience, clock.as_ref()).await?;
+    crash_point!("lock.after");
     let options = OpenOptions::create_or_open(new).in_turn_if(execution == Execution::InTurn);
     let mut ledger = Ledger::open_locked(&lock, &options)?;
     if let Some(gate) = instead.gate {

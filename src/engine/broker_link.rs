@@ -82,8 +82,10 @@ impl BrokerLink {
                 positions: self.broker.positions().await?,
                 open_orders: self.broker.open_orders().await?,
             };
+            crash_point!("look.answered");
             let filled_meanwhile = self.record_fills(&mut cursor).await?;
             self.record_orders(&view.open_orders).await?;
+            crash_point!("look.stored");
             if !filled_meanwhile || looks == LOOKS_MAX {
                 return Ok(view);
             }
@@ -96,10 +98,12 @@ impl BrokerLink {
         let mut any = false;
         let account = self.ledger.meta().account.clone();
         for _ in 0..PAGES_MAX {
+            crash_point!("fills.before");
             let page = self.broker.fills(cursor.as_deref()).await?;
             if page.fills.is_empty() {
                 break;
             }
+            crash_point!("fills.page");
             any = true;
             *cursor = Some(page.cursor.clone());
             let now = self.clock.wall();
@@ -117,6 +121,7 @@ impl BrokerLink {
                     Ok(())
                 })
                 .await?;
+            crash_point!("fills.stored");
             if !more {
                 break;
             }

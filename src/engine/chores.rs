@@ -91,7 +91,9 @@ fn back_up(ledger: &Ledger, folder: &Path, now: Timestamp, keep: u32) -> anyhow:
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("replacing {}", copy.display())),
     }
+    crash_point!("backup.before");
     ledger.back_up(&copy)?;
+    crash_point!("backup.after");
     let mut copies: Vec<PathBuf> = std::fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {

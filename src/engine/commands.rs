@@ -104,6 +104,7 @@ pub fn take_all(tx: &Transaction<'_>, parts: &Parts, now: Timestamp) -> Result<(
             Outcome::Refused(reason) => (CommandEnd::Refused, reason),
         };
         command::finish(tx, pending.command_id, end, &result, now)?;
+        crash_point!("command.taken");
     }
     Ok(())
 }

@@ -89,7 +89,10 @@ impl Dispatcher {
                 if self.begin(stored).await? == IntentState::Abandoned {
                     return Ok(Progress::Settled);
                 }
-                match self.broker().replace_stop(broker_order_id, *stop).await {
+                crash_point!("replace.before");
+                let answer = self.broker().replace_stop(broker_order_id, *stop).await;
+                crash_point!("replace.after");
+                match answer {
                     // Moving a stop to where it is already is what a second attempt does: harmless.
                     Ok(order) => self.settle(stored, IntentEvent::Ended, None, vec![order]).await,
                     Err(error) => self.after_error(stored, error).await,
@@ -111,6 +114,7 @@ impl Dispatcher {
     async fn begin(&self, stored: &StoredIntent) -> Result<IntentState, LedgerError> {
         let intent_id = stored.intent_id;
         let now = self.sources.clock.wall();
+        crash_point!("submitting.before");
         self.sources
             .ledger
             .write(move |tx| {
@@ -137,6 +141,7 @@ impl Dispatcher {
         let alert = self.alert_of(stored, event, outcome.as_deref());
         let routes = self.routes.clone();
         let (account, run_id) = (self.account(), stored.run_id);
+        crash_point!("answer.before");
         let state = self
             .sources
             .ledger
@@ -154,6 +159,7 @@ impl Dispatcher {
                 Ok(state)
             })
             .await?;
+        crash_point!("answer.after");
         Ok(if state.is_settled() { Progress::Settled } else { Progress::Waits })
     }
 
@@ -268,7 +274,10 @@ impl Dispatcher {
     async fn send(&self, stored: &StoredIntent, approved: &Approved<OrderTicket>) -> Result<Progress, LinkError> {
         let mut wait = TRY_WAIT;
         for attempt in 1..=TRIES_MAX {
-            match self.broker().submit(approved).await {
+            crash_point!("submit.before");
+            let answer = self.broker().submit(approved).await;
+            crash_point!("submit.after");
+            match answer {
                 Ok(orders) => return self.settle(stored, IntentEvent::Acknowledged, None, orders).await,
                 Err(BrokerError::Retryable { reason, .. }) if attempt < TRIES_MAX => {
                     tracing::warn!(intent_id = stored.intent_id, attempt, %reason, "order.retried");
@@ -290,7 +299,9 @@ impl Dispatcher {
 
     /// Asks the broker whether it has the order, and takes over what it shows.
     async fn look_up(&self, stored: &StoredIntent, ticket: &OrderTicket) -> Result<LookUp, LinkError> {
+        crash_point!("look-up.before");
         let orders = self.broker().orders_by_client_id(&ticket.client_order_id).await?;
+        crash_point!("look-up.after");
         let Some(parent) = orders.first() else {
             let now = self.sources.clock.wall();
             let Some(why) = self.sources.ledger.read(|conn| too_late(conn, stored, now))? else {
@@ -317,7 +328,10 @@ impl Dispatcher {
         if self.begin(stored).await? == IntentState::Abandoned {
             return Ok(Progress::Settled);
         }
-        match self.broker().cancel(broker_order_id).await {
+        crash_point!("cancel.before");
+        let answer = self.broker().cancel(broker_order_id).await;
+        crash_point!("cancel.sent");
+        match answer {
             Ok(()) => {
                 let orders = self.broker().orders(&[broker_order_id.to_owned()]).await?;
                 self.settle(stored, IntentEvent::Ended, None, orders).await
@@ -339,6 +353,7 @@ impl Dispatcher {
         if self.begin(stored).await? == IntentState::Abandoned {
             return Ok(Progress::Settled);
         }
+        crash_point!("close.begin");
         for revision in 0..CLOSE_ROUNDS_MAX {
             let id = id.with_revision(revision);
             let sent = self.broker().orders_by_client_id(&id).await?;
@@ -361,7 +376,10 @@ impl Dispatcher {
                 Ok(approved) => approved,
                 Err(error) => return self.settle_unapproved(stored, &error.to_string()).await,
             };
-            match self.broker().submit(&approved).await {
+            crash_point!("close.before");
+            let answer = self.broker().submit(&approved).await;
+            crash_point!("close.sent");
+            match answer {
                 Ok(orders) if orders.first().is_some_and(|order| !order.status.is_terminal()) => {
                     return self.settle(stored, IntentEvent::Acknowledged, None, orders).await;
                 }
@@ -404,7 +422,10 @@ impl Dispatcher {
             let working = self.working(symbol).await?;
             // A leg that is held back goes with its parent.
             for order in working.iter().filter(|order| order.status != OrderStatus::Held) {
-                match self.broker().cancel(&order.broker_order_id).await {
+                crash_point!("close.cancel.before");
+                let answer = self.broker().cancel(&order.broker_order_id).await;
+                crash_point!("close.cancel.sent");
+                match answer {
                     // Refused: it ended meanwhile, or its group is on its way out. The next look tells.
                     Ok(()) | Err(BrokerError::Rejected { .. }) => {}
                     Err(error) => return Err(error.into()),

@@ -121,6 +121,7 @@ impl Driver {
                 }
                 let message = format!("epoch {}", parts.epoch);
                 event::record(tx, &Event::new(now, EventLevel::Info, "scheduler.started", message))?;
+                crash_point!("recover");
                 Ok(())
             })
             .await

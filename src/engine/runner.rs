@@ -44,7 +44,9 @@ struct Committed {
 async fn decide_and_commit(parts: &Parts, run: &ClaimedRun) -> anyhow::Result<Committed> {
     let definition = parts.definition(&run.job).with_context(|| format!("job {} is not defined any more", run.job))?;
     let terms = terms(parts, run);
+    crash_point!("gather.before");
     let decided = decide(parts, run, terms, definition.timeout.as_duration()).await?;
+    crash_point!("decision.before");
     let reference = RunRef {
         run_id: run.run_id,
         job: run.job.clone(),
@@ -61,6 +63,7 @@ async fn decide_and_commit(parts: &Parts, run: &ClaimedRun) -> anyhow::Result<Co
         .write(move |tx| record::commit(tx, &reference, &decided, &settings_hash, &routes, now))
         .await
         .context("committing the decision")?;
+    crash_point!("decision.after");
     tracing::debug!(run_id = run.run_id, job = %run.job, "run.decided");
     Ok(Committed { pending, summary })
 }
@@ -138,6 +141,7 @@ async fn dispatch(parts: &Parts, run: &ClaimedRun, summary: String) -> Result<(R
     let routes = parts.routes.clone();
     let (state, note) = ended;
     let (reason, job) = (note.clone(), run.job.clone());
+    crash_point!("finish.before");
     ledger
         .write(move |tx| {
             run::end(tx, run_id, state, &reason, now)?;
@@ -148,6 +152,7 @@ async fn dispatch(parts: &Parts, run: &ClaimedRun, summary: String) -> Result<(R
             Ok(())
         })
         .await?;
+    crash_point!("finish.after");
     Ok((state, if summary.is_empty() { note } else { summary }))
 }
 

@@ -19,6 +19,7 @@ impl Job for MarketCloseFlatten {
     type Facts = FlattenFacts;
 
     async fn gather(&self, sources: &Sources, terms: &Terms) -> anyhow::Result<FlattenFacts> {
+        crash_point!("flatten.begin");
         let session = terms.session()?;
         let view = sources.broker.look().await?;
         let (positions, in_flight) = sources.ledger.read(|conn| {

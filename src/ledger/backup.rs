@@ -61,6 +61,7 @@ fn fill(conn: &Connection, target: &Path) -> Result<(), LedgerError> {
     const ALL_PAGES: i32 = -1;
     let mut copy = Connection::open_with_flags(target, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let step = Backup::new(conn, &mut copy)?.step(ALL_PAGES)?;
+    crash_point!("backup.copied");
     match step {
         StepResult::Done => quick_check(&copy),
         // Only a lock on the source keeps one step from copying everything.

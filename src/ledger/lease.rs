@@ -53,10 +53,12 @@ impl Ledger {
     /// If the ledger cannot be written.
     pub async fn take_lease(&self, _held: &LedgerLock, holder: &str, now: Timestamp) -> Result<Ledger, LedgerError> {
         let holder = holder.to_owned();
+        crash_point!("lease.before");
         let epoch = self
             .unleased()
             .write(move |tx| Ok(tx.query_row(SQL_TAKE, params![holder, now.0], |row| row.get(0))?))
             .await?;
+        crash_point!("lease.after");
         Ok(self.leased(epoch))
     }
 }

@@ -48,7 +48,14 @@ pub(super) fn migrate_to(conn: &mut Connection, path: &Path, version: u32) -> Re
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| LedgerError::migration(path, error))?;
     conn.set_transaction_behavior(TransactionBehavior::Immediate);
+    #[cfg(feature = "crash-points")]
+    conn.commit_hook(Some(|| {
+        crash_point!("migrate.commit");
+        false // the commit goes on
+    }))?;
     Runner::new(&migrations).set_grouped(true).run(conn).map_err(|error| LedgerError::migration(path, error))?;
+    #[cfg(feature = "crash-points")]
+    conn.commit_hook(None::<fn() -> bool>)?;
     Ok(())
 }
 

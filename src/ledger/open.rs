@@ -263,13 +263,17 @@ fn prepare(
     if version > 0 && version < KNOWN_VERSION {
         back_up_before_migration(conn, path, version)?;
     }
+    crash_point!("migrate.before");
     migrate_to(conn, path, KNOWN_VERSION)?;
+    crash_point!("migrate.after");
     if let Some(new) = &options.create
         && meta::load(conn)?.is_none()
     {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         meta::create(&tx, new)?;
+        crash_point!("identity.before");
         tx.commit()?;
+        crash_point!("identity.after");
     }
     Ok(())
 }

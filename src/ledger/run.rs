@@ -288,6 +288,7 @@ pub fn look(tx: &Transaction<'_>, input: &LookInput<'_>) -> Result<Look, LedgerE
             }
         }
     }
+    crash_point!("plan");
     let waiting = waiting_runs(tx)?;
     let reconciling = waiting.iter().any(|run| run.trigger == Trigger::Boot);
     let mut claimable: Vec<&WaitingRun> = Vec::new();
@@ -322,6 +323,7 @@ pub fn look(tx: &Transaction<'_>, input: &LookInput<'_>) -> Result<Look, LedgerE
     });
     if let Some(run) = claimable.first() {
         found.claimed = Some(claim(tx, run, input)?);
+        crash_point!("claim");
     }
     Ok(found)
 }

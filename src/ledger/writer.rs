@@ -103,7 +103,9 @@ fn transact<T>(
             lease::verify(&tx, held)?;
         }
         let done = work(&tx)?;
+        crash_point!("commit.before");
         tx.commit()?;
+        crash_point!("commit.after");
         Ok(done)
     });
     // The connection is sound after a panic: the transaction's own drop has rolled it back.

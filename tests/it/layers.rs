@@ -11,6 +11,7 @@ use crate::repository;
 /// What each module of the library may use of its sisters; itself it always may. `daybook-core` is
 /// there for all of them, and can use none of them: it is a crate of its own.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("crash", &[]),
     ("ports", &[]),
     ("adapters", &["ports"]),
     // Each adapter brings the type of its own settings.

@@ -74,7 +74,10 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".part");
     let beside = PathBuf::from(beside);
-    let written = write_new(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    let written = write_new(&beside, bytes).and_then(|()| {
+        crash_point!("mail.written");
+        std::fs::rename(&beside, path)
+    });
     if written.is_err() {
         // What is left of it says nothing; the next attempt would overwrite it.
         let _ = std::fs::remove_file(&beside);
