@@ -24,11 +24,12 @@ use crate::config::Settings;
 use crate::engine::job::Answer;
 use crate::engine::{JobTable, verify};
 use crate::jobs;
+use crate::ledger::Ledger;
 use crate::ledger::history::{self, RunRow};
+use crate::ledger::record::{self, BarsRead};
 use crate::ledger::why::{
     self, Consideration, ConsideredIntent, ConsideredOrder, ConsideredPosition, ConsideredSignal,
 };
-use crate::ledger::{Ledger, record};
 
 /// `trade why SYMBOL`.
 #[derive(Debug, Args)]
@@ -107,7 +108,8 @@ fn gather(
         let story = why::story(conn, account, symbol, from, until)?;
         Ok((story, history::runs_of_kind(conn, JobKind::PremarketScan, from, until)?))
     })?;
-    let mut again = Again { ledger, calendar, table: jobs::table(), settings: BTreeMap::new() };
+    let mut again =
+        Again { ledger, calendar, table: jobs::table(), settings: BTreeMap::new(), bars: BarsRead::default() };
     let mut looks = Vec::new();
     for scan in scans {
         if story.considerations.iter().all(|seen| seen.run_id != scan.run_id) {
@@ -143,12 +145,16 @@ struct Again<'a> {
     calendar: &'a Calendar,
     table: JobTable,
     settings: BTreeMap<String, Arc<Settings>>,
+    bars: BarsRead,
 }
 
 impl Again<'_> {
     /// What the run's job answers about a symbol; nothing where its record was pruned.
     fn answers(&mut self, run_id: i64, symbol: Symbol) -> anyhow::Result<Vec<Answer>> {
-        let Some(recorded) = self.ledger.read(|conn| record::recorded(conn, run_id))? else { return Ok(Vec::new()) };
+        let bars = &mut self.bars;
+        let Some(recorded) = self.ledger.read(|conn| record::recorded(conn, run_id, bars))? else {
+            return Ok(Vec::new());
+        };
         let Some(job) = self.table.get(&recorded.kind) else { return Ok(Vec::new()) };
         let hash = &recorded.settings_hash;
         let settings = match self.settings.get(hash) {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::JobTable;
 use super::job::Terms;
 use crate::config::Settings;
-use crate::ledger::record::{self, RecordedRun};
+use crate::ledger::record::{self, BarsRead, RecordedRun};
 use crate::ledger::{Ledger, settings as versions};
 
 /// A run whose recorded decision does not follow from its recorded facts.
@@ -53,9 +53,10 @@ pub fn verify(
     let total = ids.len() as u64;
     let mut verified = Verified::default();
     let mut settings: Option<(String, Arc<Settings>)> = None;
+    let mut bars = BarsRead::default();
     for (done, run_id) in (0..).zip(ids) {
         progress(done, total);
-        let Some(recorded) = ledger.read(|conn| record::recorded(conn, run_id))? else {
+        let Some(recorded) = ledger.read(|conn| record::recorded(conn, run_id, &mut bars))? else {
             verified.pruned += 1;
             continue;
         };

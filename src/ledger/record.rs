@@ -1,7 +1,10 @@
 //! What runs decided, and on which facts: the record from which they can be decided again.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use daybook_core::decision::{Chore, Decision};
-use daybook_core::market::{BarSet, Symbol};
+use daybook_core::market::{Bar, BarSet, Symbol};
 use daybook_core::schedule::JobKind;
 use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -142,11 +145,42 @@ pub struct RecordedRun {
     pub bars: BarSet,
 }
 
+/// Bars that runs referred to, kept for the runs after them: the runs of a session refer to the same bars, and to
+/// more of them each time.
+#[derive(Debug, Default)]
+pub struct BarsRead(BTreeMap<Symbol, Vec<Bar>>);
+
+/// How far beyond a run's last bar bars are read.
+const READ_AHEAD: Duration = Duration::from_secs(86_400);
+
+impl BarsRead {
+    /// A symbol's bars that start between two instants, both included.
+    fn range(
+        &mut self,
+        conn: &Connection,
+        symbol: Symbol,
+        from: Timestamp,
+        through: Timestamp,
+    ) -> Result<Vec<Bar>, LedgerError> {
+        let known = self.0.entry(symbol).or_default();
+        let covers = |bars: &[Bar]| {
+            bars.first().is_some_and(|first| first.start <= from)
+                && bars.last().is_some_and(|last| through <= last.start)
+        };
+        if !covers(known) {
+            *known = bar::range(conn, symbol, from, through.after(READ_AHEAD))?;
+        }
+        let first = known.partition_point(|bar| bar.start < from);
+        let end = known.partition_point(|bar| bar.start <= through);
+        Ok(known[first..end].to_vec())
+    }
+}
+
 /// Reads a run's record; `None` if it has been pruned.
 ///
 /// # Errors
 /// If the ledger cannot be read, or if bars that the run referred to are not as they were.
-pub fn recorded(conn: &Connection, run_id: i64) -> Result<Option<RecordedRun>, LedgerError> {
+pub fn recorded(conn: &Connection, run_id: i64, read: &mut BarsRead) -> Result<Option<RecordedRun>, LedgerError> {
     let mut statement = conn.prepare_cached(SQL_RECORDED)?;
     let recorded = statement
         .query_row([run_id], |row| {
@@ -168,8 +202,7 @@ pub fn recorded(conn: &Connection, run_id: i64) -> Result<Option<RecordedRun>, L
     let mut rows = statement.query([run_id])?;
     while let Some(row) = rows.next()? {
         let symbol = row.get::<_, Text<Symbol>>(0)?.0;
-        let until = Timestamp(row.get::<_, i64>(2)? + 1);
-        let series = bar::range(conn, symbol, Timestamp(row.get(1)?), until)?;
+        let series = read.range(conn, symbol, Timestamp(row.get(1)?), Timestamp(row.get(2)?))?;
         let count: i64 = row.get(3)?;
         if i64::try_from(series.len()) != Ok(count) {
             let reason = format!("it referred to {count} bars of {symbol}, and {} are there now", series.len());
