@@ -211,6 +211,8 @@ const SQL_ATTEMPT_ENDED: &str =
     "UPDATE run_attempt SET ended_at_ms = ?2, error = ?3 WHERE run_id = ?1 AND ended_at_ms IS NULL";
 const SQL_PAUSE: &str = "UPDATE job SET paused = ?2, updated_at_ms = ?3 WHERE name = ?1 AND paused <> ?2";
 const SQL_STATE_OF_SLOT: &str = "SELECT state FROM run WHERE job = ?1 AND slot_at_ms = ?2";
+const SQL_LATER_IS_DONE: &str =
+    "SELECT EXISTS (SELECT 1 FROM run WHERE job = ?1 AND slot_at_ms > ?2 AND state = 'done')";
 const SQL_ANY_OPEN_POSITION: &str = "SELECT EXISTS (SELECT 1 FROM position WHERE closed_at_ms IS NULL)";
 const SQL_TAKE_BACK: &str = "UPDATE run SET state = 'due' WHERE run_id = ?1";
 const SQL_END: &str =
@@ -289,7 +291,7 @@ pub fn look(tx: &Transaction<'_>, input: &LookInput<'_>) -> Result<Look, LedgerE
         }
     }
     crash_point!("plan");
-    let waiting = waiting_runs(tx)?;
+    let waiting = without_overtaken_boots(tx, waiting_runs(tx)?, input.now)?;
     let reconciling = waiting.iter().any(|run| run.trigger == Trigger::Boot);
     let mut claimable: Vec<&WaitingRun> = Vec::new();
     let ours =
@@ -326,6 +328,27 @@ pub fn look(tx: &Transaction<'_>, input: &LookInput<'_>) -> Result<Look, LedgerE
         crash_point!("claim");
     }
     Ok(found)
+}
+
+/// Ends a boot's run that keeps failing once a later run of its job is done: what it was for has been achieved, and what
+/// waits for it goes on. The answer is the runs that are left.
+fn without_overtaken_boots(
+    tx: &Transaction<'_>,
+    waiting: Vec<WaitingRun>,
+    now: Timestamp,
+) -> Result<Vec<WaitingRun>, LedgerError> {
+    let mut left = Vec::with_capacity(waiting.len());
+    for run in waiting {
+        let may_be_overtaken = run.trigger == Trigger::Boot && run.state == RunState::Failed;
+        if may_be_overtaken
+            && tx.prepare_cached(SQL_LATER_IS_DONE)?.query_row(params![run.job, run.slot.0], |row| row.get(0))?
+        {
+            end(tx, run.run_id, RunState::Skipped, "a later run of the job was done", now)?;
+        } else {
+            left.push(run);
+        }
+    }
+    Ok(left)
 }
 
 /// The earlier of two instants, where there are any.

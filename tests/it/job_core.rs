@@ -379,6 +379,30 @@ fn what_could_add_to_the_risk_waits_for_the_reconcile_of_the_boot() {
 }
 
 #[test]
+fn a_reconcile_of_the_boot_that_keeps_failing_is_overtaken_by_a_later_one() {
+    let mut desk = Desk::open(
+        "09:29",
+        [
+            ("analysis", json!({"kind": "analysis", "schedule": {"every": "10m"}, "window": "10m"})),
+            ("reconcile", json!({"kind": "reconcile", "schedule": {"every": "5m"}})),
+        ],
+    );
+    let boot = desk.adds("reconcile", Trigger::Boot, at("09:31"));
+    let first = desk.claim(at("09:31"));
+    assert_eq!(first.run_id, boot);
+    desk.fails(&first, at("09:34:59"));
+    let again = desk.claim(at("09:35"));
+    assert_eq!((again.run_id, again.attempt), (boot, 2), "it is tried first");
+    desk.fails(&again, at("09:35"));
+    let scheduled = desk.claim(at("09:35"));
+    assert_eq!(shown(&scheduled.job, scheduled.slot), "reconcile 09:35:00");
+    assert_eq!(desk.claim_all(at("09:35")), Vec::<String>::new());
+    desk.decides(&scheduled, at("09:35:01")).unwrap();
+    assert_eq!(desk.claim_all(at("09:35:01")), ["analysis 09:30:00"]);
+    assert_eq!(desk.reason(boot), "a later run of the job was done");
+}
+
+#[test]
 fn a_decision_is_committed_once_by_whichever_process() {
     let mut desk = Desk::open("09:00", [("tidy", five_minutes(json!({})))]);
     let thought_dead = desk.claim(at("09:30"));
