@@ -2,6 +2,7 @@
 
 mod broker_contract;
 mod cli;
+mod corruption;
 mod cron;
 mod day;
 mod dependencies;

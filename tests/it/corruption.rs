@@ -1,0 +1,319 @@
+//! Ledgers that are damaged, full, copied while they are written, or older than what the broker has done since.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use daybook::adapters::brokers::paper::{Durability, PaperBroker};
+use daybook::adapters::clocks::{SimulatedClock, Speed};
+use daybook::adapters::feeds::simulated::SimulatedMarket;
+use daybook::config::{self, Configuration, Environment, Sources};
+use daybook::engine::audit::audit_ledger;
+use daybook::engine::commands::Command;
+use daybook::engine::driver::{Driver, Ended, Limits};
+use daybook::jobs;
+use daybook::ledger::check::check_file;
+use daybook::ledger::{Connection, Gate, Ledger, LedgerError, LedgerLock, backup, command, meta};
+use daybook::ports::{Broker, Channel, ChannelError, Clock, Message};
+use daybook::wiring::{self, Wired, World};
+use daybook_core::order::Order;
+use daybook_core::time::Timestamp;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::market::new_york;
+use crate::support::simulation::{open, rows, wire};
+
+const MONDAY: &str = "2026-11-16";
+
+/// Runs a wired simulation up to an instant of that Monday.
+async fn run_until(wired: &Wired, wall: &str) {
+    let limits = Limits {
+        stop: CancellationToken::new(),
+        until: Some(new_york(MONDAY, wall)),
+        drain: Duration::from_secs(1),
+        on_turn: Arc::new(|| {}),
+        jobs: None,
+        stuck_after: Duration::from_secs(1),
+    };
+    let mut driver = Driver::new(wired.parts.clone(), limits, Arc::new(Notify::new()));
+    driver.boot().await.unwrap();
+    assert_eq!(driver.run().await.unwrap(), Ended::Finished);
+}
+
+/// Bytes of a page of the ledger.
+const PAGE: usize = 4_096;
+
+/// The first bytes of the pages that hold rows and indexes.
+const TREE_PAGES: [u8; 4] = [2, 5, 10, 13];
+
+#[tokio::test]
+async fn a_damaged_ledger_is_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("day.db");
+    let wired = wire(&path, MONDAY, MONDAY).await;
+    run_until(&wired, "08:31").await;
+    let backup_file = folder.path().join("nightly.db");
+    wired.parts.sources.ledger.back_up(&backup_file).unwrap();
+    drop(wired);
+    // What a free page holds is no damage: here there are none.
+    Connection::open(&path).unwrap().execute_batch("VACUUM").unwrap();
+    let sound = fs::read(&path).unwrap();
+    let pages = sound.len() / PAGE;
+    assert!(pages > 40, "{pages} pages");
+
+    let mut damaged: Vec<(String, Vec<u8>)> = vec![
+        ("truncated by half".to_owned(), sound[..pages / 2 * PAGE].to_vec()),
+        ("truncated within a page".to_owned(), sound[..sound.len() - PAGE / 2].to_vec()),
+        ("without its last page".to_owned(), sound[..sound.len() - PAGE].to_vec()),
+    ];
+    // The first byte of a page says what it is, and the next ones where its cells are.
+    let has_cells = |page: &[u8]| TREE_PAGES.contains(&page[0]) && page[3..5] != [0, 0];
+    // An empty table has nothing to lose; its damage is told by the first statement that reads it.
+    let trees = (1..pages).filter(|page| has_cells(&sound[page * PAGE..]));
+    for page in trees.step_by(pages / 12) {
+        for bit in [0, 3] {
+            let mut flipped = sound.clone();
+            flipped[page * PAGE] ^= 1 << bit;
+            damaged.push((format!("bit {bit} of page {} flipped", page + 1), flipped));
+        }
+    }
+    for (damage, bytes) in &damaged {
+        fs::write(&path, bytes).unwrap();
+        let simulation = wiring::Simulation {
+            from: MONDAY.parse().unwrap(),
+            to: MONDAY.parse().unwrap(),
+            speed: Speed::Max,
+            bars: None,
+        };
+        let Err(refused) = wiring::simulated(&configuration(), &path, &simulation).await else {
+            panic!("{damage}: it was taken");
+        };
+        let told = format!("{refused:#}");
+        assert!(told.contains("the ledger is damaged") && told.contains("`trade ledger restore`"), "{damage}: {told}");
+        assert_eq!(&fs::read(&path).unwrap(), bytes, "{damage}: it was changed");
+    }
+
+    let lock = LedgerLock::acquire(&path).unwrap();
+    backup::restore(&lock, &backup_file, Timestamp(1)).unwrap();
+    drop(lock);
+    let wired = wire(&path, MONDAY, MONDAY).await;
+    run_until(&wired, "09:01").await;
+    assert_eq!(rows(&wired.parts.sources.ledger, "SELECT count(*) FROM scan"), ["3"], "it goes on from the backup");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_within_a_commit_stops_the_day_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("day.db");
+    let wired = wire(&path, MONDAY, MONDAY).await;
+    let ledger = wired.parts.sources.ledger.clone();
+    ledger
+        .write_blocking(|tx| {
+            let pages: i64 = tx.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            tx.pragma_update_and_check(None, "max_page_count", pages + 40, |_| Ok(()))?;
+            Ok(())
+        })
+        .unwrap();
+    let stopped = wiring::run(&wired, CancellationToken::new(), Arc::new(|| {})).await.unwrap_err();
+    let cause = stopped.chain().find_map(|cause| cause.downcast_ref::<LedgerError>());
+    assert!(matches!(cause, Some(LedgerError::DiskFull)), "{stopped:#}");
+    assert!(ledger.read(check_file).unwrap().is_sound());
+    let reached = ledger.read(meta::simulated_now).unwrap().unwrap();
+    drop((ledger, wired));
+
+    let wired = wire(&path, MONDAY, MONDAY).await;
+    assert_eq!(wired.parts.sources.clock.wall(), reached, "it goes on where it was");
+    run_until(&wired, "16:30").await;
+    let parts = &wired.parts;
+    let now = parts.sources.clock.wall();
+    let audit = audit_ledger(&parts.sources.ledger, &parts.definitions, &parts.sources.calendar, now).unwrap();
+    assert_eq!(audit.findings(), Vec::<String>::new());
+    assert_eq!(rows(&parts.sources.ledger, "SELECT session FROM v_day WHERE ended"), [MONDAY]);
+}
+
+#[test]
+fn a_copy_made_while_it_is_written_is_the_ledger_as_it_was_at_some_instant() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let wired = runtime.block_on(wire(&folder.path().join("day.db"), MONDAY, MONDAY));
+    let ledger = wired.parts.sources.ledger.clone();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for at in 1_i64.. {
+                // Two rows that belong together.
+                let both = ledger.write_blocking(move |tx| {
+                    meta::set_simulated_now(tx, Timestamp(at))?;
+                    tx.execute(
+                        "INSERT INTO config_version (hash, body, origin, recorded_at_ms) VALUES (?1, ?2, 'test', ?1)",
+                        [at.to_string(), "x".repeat(2_000)],
+                    )?;
+                    Ok(())
+                });
+                both.unwrap();
+                if is_over.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+        });
+        let mut before = Timestamp(0);
+        for number in 0..6 {
+            let copy = folder.path().join(format!("copy-{number}.db"));
+            ledger.back_up(&copy).unwrap();
+            let copy = open(&copy);
+            assert!(copy.read(check_file).unwrap().is_sound());
+            let now = copy.read(meta::simulated_now).unwrap().unwrap_or_default();
+            let last = rows(&copy, "SELECT coalesce(max(recorded_at_ms), 0) FROM config_version WHERE origin = 'test'");
+            assert_eq!(last, [now.0.to_string()], "both rows of a transaction, or neither");
+            assert!(now >= before);
+            before = now;
+        }
+        is_over.store(true, Ordering::SeqCst);
+        assert!(before.0 > 0, "something was written meanwhile");
+    });
+}
+
+/// A world in which nothing is at fault, and whose clock and broker outlive the ledger.
+struct Outside {
+    configuration: Configuration,
+    ledger: PathBuf,
+    clock: Arc<SimulatedClock>,
+    broker: Arc<PaperBroker>,
+    _folder: TempDir,
+}
+
+struct Open;
+
+#[async_trait]
+impl Gate for Open {
+    async fn enter(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+    async fn leave(&self) {}
+}
+
+struct Nobody;
+
+#[async_trait]
+impl Channel for Nobody {
+    fn name(&self) -> &str {
+        "nobody"
+    }
+    async fn deliver(&self, _message: &Message) -> Result<String, ChannelError> {
+        Ok("heard".to_owned())
+    }
+}
+
+fn configuration() -> Configuration {
+    let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config/daybook.yaml"));
+    let sources =
+        Sources::new(Some(file), Environment::default()).with_option("--symbols", "market.simulated.symbols", "60");
+    config::load(&sources).unwrap()
+}
+
+impl Outside {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let configuration = configuration();
+        let ledger = folder.path().join("day.db");
+        let clock = Arc::new(SimulatedClock::new(new_york(MONDAY, "00:00"), Speed::Max));
+        let settings = &configuration.settings;
+        let paper = PaperBroker::open(
+            &folder.path().join("broker.db"),
+            Durability::Kill,
+            settings.execution.paper.clone(),
+            Arc::new(SimulatedMarket::new(&settings.market.simulated, settings.calendar())),
+            clock.clone(),
+            settings.calendar(),
+        );
+        Self { ledger, clock, broker: Arc::new(paper.unwrap()), configuration, _folder: folder }
+    }
+
+    /// A process takes up the ledger, and works on it until an instant.
+    async fn live_until(&self, wall: &str) {
+        let settings = &self.configuration.settings;
+        let world = World {
+            clock: self.clock.clone(),
+            feed: Arc::new(SimulatedMarket::new(&settings.market.simulated, settings.calendar())),
+            broker: self.broker.clone(),
+            channel: Arc::new(Nobody),
+            jobs: Arc::new(jobs::table()),
+            gate: Arc::new(Open),
+            began: new_york(MONDAY, "00:00"),
+            until: new_york(MONDAY, wall),
+            name: "restored".to_owned(),
+        };
+        let wired = wiring::in_world(&self.configuration, &self.ledger, world).await.unwrap();
+        let ended = wiring::run(&wired, CancellationToken::new(), Arc::new(|| {})).await.unwrap();
+        assert_eq!(ended, Ended::Finished);
+    }
+
+    /// The orders that were sent, without their legs.
+    async fn sent(&self) -> Vec<Order> {
+        self.broker.record().await.unwrap().into_iter().filter(|order| order.parent.is_none()).collect()
+    }
+
+    fn ask(&self, asked: Command) {
+        let (ledger, now) = (open(&self.ledger), self.clock.wall());
+        let new = asked.into_new("test").unwrap();
+        ledger.write_blocking(move |tx| command::enqueue(tx, &new, now)).unwrap();
+    }
+}
+
+/// The ledger as it was is put back in the place of the one that is there.
+fn restore(ledger: &Path, copy: &Path) {
+    let lock = LedgerLock::acquire(ledger).unwrap();
+    backup::restore(&lock, copy, Timestamp(1)).unwrap();
+}
+
+#[tokio::test]
+async fn an_old_backup_adopts_what_the_broker_has_done_since_and_sends_nothing_twice() {
+    let outside = Outside::new();
+    outside.live_until("09:40").await;
+    let copy = outside.ledger.with_file_name("nightly.db");
+    open(&outside.ledger).back_up(&copy).unwrap();
+    assert_eq!(outside.sent().await.len(), 0, "the copy knows of no order");
+    outside.live_until("11:30").await;
+    let sent = outside.sent().await;
+    assert!(!sent.is_empty(), "there is something to adopt");
+    let first = rows(
+        &open(&outside.ledger),
+        "SELECT run.job, run.slot_at_ms FROM intent JOIN run USING (run_id) WHERE purpose = 'enter' ORDER BY intent_id LIMIT 1",
+    );
+    let (job, slot) = first[0].split_once('|').unwrap();
+
+    restore(&outside.ledger, &copy);
+    // The very slot that has entered is decided again: its orders have the same names.
+    let as_slot = Some(Timestamp(slot.parse().unwrap()));
+    outside.ask(Command::Run { job: job.to_owned(), as_slot, session: None });
+    outside.live_until("11:35").await;
+    let names = |orders: &[Order]| -> BTreeSet<String> {
+        orders.iter().map(|order| order.client_order_id.as_str().to_owned()).collect()
+    };
+    let after = outside.sent().await;
+    let before = names(&sent);
+    assert_eq!(names(&after).len(), after.len(), "no name was taken twice");
+    let again: Vec<&String> = before.iter().filter(|name| name.contains(&format!("-{job}-{slot}-"))).collect();
+    assert!(!again.is_empty());
+    for name in again {
+        assert_eq!(after.iter().filter(|order| order.client_order_id.as_str() == name).count(), 1, "{name}");
+    }
+    let ledger = open(&outside.ledger);
+    let executions = |broker: Vec<String>| -> BTreeSet<String> { broker.into_iter().collect() };
+    let theirs = outside.broker.fills(None).await.unwrap().fills;
+    let theirs = executions(theirs.into_iter().map(|fill| fill.execution_id).collect());
+    assert_eq!(executions(rows(&ledger, "SELECT execution_id FROM fill")), theirs, "every execution was adopted");
+    drop(ledger);
+
+    outside.live_until("20:30").await;
+    assert_eq!(outside.broker.positions().await.unwrap(), [], "what was adopted was closed by the evening");
+    let ledger: Ledger = open(&outside.ledger);
+    assert_eq!(rows(&ledger, "SELECT symbol FROM position WHERE closed_at_ms IS NULL"), Vec::<String>::new());
+    assert!(ledger.read(check_file).unwrap().is_sound());
+}
