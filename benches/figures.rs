@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use daybook::adapters::clocks::SystemClock;
-use daybook::ports::Clock;
+use daybook::adapters::feeds::simulated::{SimulatedMarket, SimulatedMarketSettings};
+use daybook::ports::{Clock, MarketFeed};
+use daybook_core::calendar::Calendar;
+use rusqlite::{Connection, OpenFlags};
 
 const SCHEDULER: &str = env!("CARGO_BIN_EXE_scheduler");
 const TRADE: &str = env!("CARGO_BIN_EXE_trade");
@@ -29,6 +32,17 @@ const LATENESS: Duration = Duration::from_secs(120);
 
 /// A job that is due each second and does what every reconcile does.
 const EVERY_SECOND: &str = "kind: reconcile\nschedule: {every: 1s, during: always}\n";
+
+/// Whether the risk of an account was decided on after the one lease that it was made under.
+const SQL_DECIDED: &str = "
+    SELECT EXISTS (SELECT 1 FROM run WHERE kind = 'risk-monitor' AND epoch > 1 AND decided_at_ms IS NOT NULL)";
+
+/// Ten shares at 50 dollars.
+const SQL_POSITION: &str = "
+    INSERT INTO position (account, session, symbol, direction, state, quantity_e9, quantity_max_e9, entered_e9,
+        entry_value_e8, exit_value_e8, cost_e8, entry_price_e8, adjustments, best_price_e8, opened_at_ms, realised_e8, fees_e8)
+    SELECT value, '2026-11-16', ?1, 'long', 'open', 10000000000, 10000000000, 10000000000,
+        50000000000, 0, 50000000000, 5000000000, 0, 5000000000, 0, 0, 0 FROM meta WHERE key = 'account'";
 
 /// What is measured, and the promise.
 struct Figure {
@@ -84,6 +98,7 @@ fn measure() -> anyhow::Result<Vec<Figure>> {
         });
     }
     figures.extend(idle(folder)?);
+    figures.push(after_a_kill(folder)?);
     figures.extend(lateness(folder, lateness_for)?);
     Ok(figures)
 }
@@ -175,6 +190,56 @@ fn lateness(folder: &Path, how_long: Duration) -> anyhow::Result<[Figure; 2]> {
         Figure { what: "lateness of one-second slots, median", promised: 1.0, measured: quantile(50), unit: "ms" },
         Figure { what: "lateness of one-second slots, 99 of 100", promised: 5.0, measured: quantile(99), unit: "ms" },
     ])
+}
+
+/// How long a killed scheduler needs, from its start, until it has decided on the risk of what it holds.
+fn after_a_kill(folder: &Path) -> anyhow::Result<Figure> {
+    let path = folder.join("large.db");
+    let start = || -> anyhow::Result<Scheduler> {
+        let mut scheduler = Command::new(SCHEDULER);
+        scheduler.current_dir(folder).args(["--ledger", "large.db"]).stdin(Stdio::null()).stderr(Stdio::null());
+        Ok(Scheduler(scheduler.spawn()?))
+    };
+    let mut made = start()?;
+    sleep(SETTLING);
+    made.stop()?;
+    enlarge(&path)?;
+
+    let clock = SystemClock::new();
+    let begun = clock.monotonic();
+    let scheduler = start()?;
+    let reader = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    while !reader.query_row(SQL_DECIDED, [], |row| row.get::<_, bool>(0))? {
+        ensure!(clock.monotonic() - begun < IDLE, "no risk decision within {IDLE:?}");
+        sleep(Duration::from_millis(2));
+    }
+    let taken = clock.monotonic() - begun;
+    drop(scheduler);
+    let what = "restart, 50 positions and a 1 GB ledger, to the first risk decision";
+    Ok(Figure { what, promised: 1_000.0, measured: taken.as_secs_f64() * 1e3, unit: "ms" })
+}
+
+/// Gives an account 50 positions, and its ledger a gigabyte of old records.
+fn enlarge(path: &Path) -> anyhow::Result<()> {
+    let symbols = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 49)";
+    let paper = Connection::open(path.with_extension("paper.db"))?;
+    let market = SimulatedMarket::new(&SimulatedMarketSettings::default(), Calendar::xnys());
+    let universe = tokio::runtime::Builder::new_current_thread().build()?.block_on(market.universe())?;
+    let ledger = Connection::open(path)?;
+    for known in universe.iter().take(50) {
+        paper.execute("INSERT INTO position VALUES (?1, 10 * 1000000000, 5000000000)", [known.symbol.as_str()])?;
+        ledger.execute(SQL_POSITION, [known.symbol.as_str()])?;
+    }
+    ledger.execute_batch(&format!(
+        "BEGIN;
+        {symbols}, m(j) AS (SELECT 0 UNION ALL SELECT j + 1 FROM m WHERE j < 4999)
+        INSERT INTO run (job, kind, slot_at_ms, trigger, state, not_before_ms, due_at_ms, decided_at_ms, finished_at_ms)
+        SELECT 'old', 'reconcile', i * 5000 + j, 'schedule', 'done', 0, 0, 1, 1 FROM n, m;
+        INSERT INTO run_record SELECT run_id, '{{}}', hex(zeroblob(2000)), '{{}}', '', '' FROM run WHERE job = 'old';
+        COMMIT;"
+    ))?;
+    ensure!(fs::metadata(path)?.len() > 1_000_000_000, "the ledger has only {} bytes", fs::metadata(path)?.len());
+    Ok(())
 }
 
 /// A scheduler that is not left behind.
