@@ -31,6 +31,7 @@ use crate::engine::supervisor::{Failures, RestartPolicy, supervise};
 use crate::engine::{Execution, JobTable, Parts, waker};
 use crate::ledger::alert::Route;
 use crate::ledger::command::{self, CommandState};
+use crate::ledger::run::CRASH_ATTEMPTS_MAX;
 use crate::ledger::run_facts::{self, RunOutcome};
 use crate::ledger::settings::{self as versions, NewConfigVersion};
 use crate::ledger::{Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, meta};
@@ -92,6 +93,8 @@ struct Ground {
     /// How long another holder of the ledger is waited for.
     patience: Duration,
     execution: Execution,
+    /// [`Parts::crash_attempts_max`].
+    crash_attempts_max: Option<u32>,
     /// The end of a simulation.
     until: Option<Timestamp>,
     /// What stands in the place of the paper broker, the configured channels, the built-in jobs.
@@ -159,6 +162,7 @@ fn live_ground(configuration: &Configuration) -> anyhow::Result<Ground> {
         definitions: all_jobs(configuration),
         patience: Duration::ZERO,
         execution: Execution::Concurrent,
+        crash_attempts_max: Some(CRASH_ATTEMPTS_MAX),
         until: None,
         instead: Instead::default(),
     })
@@ -192,6 +196,7 @@ pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &
         definitions: all_jobs(configuration),
         patience: Duration::ZERO,
         execution: Execution::InTurn,
+        crash_attempts_max: None,
         until: Some(until),
         instead: Instead::default(),
     };
@@ -216,6 +221,7 @@ pub async fn in_world(configuration: &Configuration, path: &Path, world: World) 
         definitions: all_jobs(configuration),
         patience: Duration::ZERO,
         execution: Execution::InTurn,
+        crash_attempts_max: Some(CRASH_ATTEMPTS_MAX),
         until: Some(until),
         instead,
     };
@@ -512,8 +518,20 @@ fn configured_feed(settings: &Settings, calendar: &Calendar) -> anyhow::Result<A
 }
 
 async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> anyhow::Result<Wired> {
-    let Ground { new, clock, calendar, feed, mails, definitions, claimed, patience, execution, until, instead } =
-        ground;
+    let Ground {
+        new,
+        clock,
+        calendar,
+        feed,
+        mails,
+        definitions,
+        claimed,
+        patience,
+        execution,
+        crash_attempts_max,
+        until,
+        instead,
+    } = ground;
     crash_point!("boot");
     let settings = Arc::new(configuration.settings.clone());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -571,6 +589,7 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         outbox,
         bus: Bus::default(),
         failures: Failures::default(),
+        crash_attempts_max,
         execution,
         simulated,
     };

@@ -110,7 +110,7 @@ impl Driver {
             .ledger
             .clone()
             .write(move |tx| {
-                for ended in run::recover(tx, now)? {
+                for ended in run::recover(tx, parts.crash_attempts_max, now)? {
                     alert::raise(tx, Some(ended.run_id), &alert_of_ended(&ended), &parts.routes, now)?;
                 }
                 alert::release_sending(tx)?;

@@ -79,6 +79,9 @@ pub struct Parts {
     pub bus: Bus,
     /// Which of the tasks beside the driver have failed for good.
     pub failures: Failures,
+    /// After how many deaths of the process in a slot the slot is given up; `None`: never, where nobody but a
+    /// person starts the process again, and the same days must come out the same.
+    pub crash_attempts_max: Option<u32>,
     /// How runs are executed.
     pub execution: Execution,
     /// Whether the clock is a simulated one: then its position is a row, and nothing of the machine is,

@@ -22,7 +22,7 @@ const SQL_JOBS: &str = "SELECT name, horizon_at_ms FROM job";
 const SQL_RUNS: &str = "
     SELECT run_id, job, kind, slot_at_ms, trigger = 'schedule', session,
         state IN ('done', 'dead', 'skipped', 'expired', 'canceled'), epoch, decided_at_ms, finished_at_ms FROM run
-    WHERE run_id > ?2 OR (kind = 'market-close-flatten' AND slot_at_ms >= ?1)";
+    WHERE run_id > ?2 OR (run_id < 0 AND slot_at_ms >= ?1) OR (kind = 'market-close-flatten' AND slot_at_ms >= ?1)";
 const SQL_MISSED: &str = "SELECT job, from_at_ms, to_at_ms FROM missed_range WHERE to_at_ms >= ?1";
 const SQL_SIGNALS: &str = "
     SELECT signal_id, symbol, strategy, direction, entry_e8, stop_e8, target_e8, confidence_bps, reasons, valid_until_ms,

@@ -27,7 +27,8 @@ const SQL_RUN_BAR: &str = "
     INSERT INTO run_bar (run_id, symbol, from_at_ms, through_at_ms, bars) VALUES (?1, ?2, ?3, ?4, ?5)";
 const SQL_DECISION: &str = "SELECT decision FROM run_record WHERE run_id = ?1";
 const SQL_DECIDED_RUNS: &str = "
-    SELECT run_id FROM run WHERE decided_at_ms IS NOT NULL AND (?1 IS NULL OR session = ?1) ORDER BY run_id";
+    SELECT run_id FROM run WHERE decided_at_ms IS NOT NULL AND (?1 IS NULL OR session = ?1)
+    ORDER BY slot_at_ms, run_id";
 const SQL_RECORDED: &str = "
     SELECT run.job, run.kind, run.slot_at_ms, run.session, record.parameters, record.facts, record.decision,
         record.settings_hash

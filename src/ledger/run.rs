@@ -21,7 +21,7 @@ use super::codec::{Json, Text, Word};
 
 /// A slot is dead after the process has died this often while running it: a poison slot must not
 /// bring the program down for ever. The flatten is exempt: it is tried until its window ends.
-const CRASH_ATTEMPTS_MAX: u32 = 3;
+pub const CRASH_ATTEMPTS_MAX: u32 = 3;
 
 /// How often the monitor looks while a position is open, whatever its schedule says.
 const WATCH_EVERY: Duration = Duration::from_secs(60);
@@ -192,9 +192,14 @@ const SQL_JOB_UPSERT: &str = "
     WHERE definition <> excluded.definition";
 const SQL_HORIZON: &str =
     "UPDATE job SET horizon_at_ms = ?2, updated_at_ms = ?3 WHERE name = ?1 AND horizon_at_ms < ?2";
+/// Runs count up from 1, and those of boots down from -1: however often the process was started, no other run's
+/// number is shifted.
 const SQL_INSERT_RUN: &str = "
-    INSERT INTO run (job, kind, slot_at_ms, session, trigger, state, not_before_ms, expires_at_ms, due_at_ms, arguments)
-    VALUES (:job, :kind, :slot, :session, :trigger, 'due', :not_before, :expires, :now, :arguments)
+    INSERT INTO run (run_id, job, kind, slot_at_ms, session, trigger, state, not_before_ms, expires_at_ms, due_at_ms, arguments)
+    VALUES (
+        CASE :trigger WHEN 'boot' THEN (SELECT min(coalesce(min(run_id), 0), 0) - 1 FROM run)
+            ELSE (SELECT max(coalesce(max(run_id), 0), 0) + 1 FROM run) END,
+        :job, :kind, :slot, :session, :trigger, 'due', :not_before, :expires, :now, :arguments)
     ON CONFLICT (job, slot_at_ms) DO NOTHING";
 const SQL_INSERT_MISSED: &str = "
     INSERT INTO missed_range (job, from_at_ms, to_at_ms, slots, reason, recorded_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -688,14 +693,19 @@ pub fn cancel_undefined(tx: &Transaction<'_>, jobs: &[JobDefinition], now: Times
 }
 
 /// Takes back what a dead process had claimed: its runs wait again, or are dead if the process died
-/// in them too often.
+/// in them so often; without a limit they never are.
 ///
 /// # Errors
 /// If the ledger cannot be written.
-pub fn recover(tx: &Transaction<'_>, now: Timestamp) -> Result<Vec<EndedRun>, LedgerError> {
+pub fn recover(
+    tx: &Transaction<'_>,
+    crash_attempts_max: Option<u32>,
+    now: Timestamp,
+) -> Result<Vec<EndedRun>, LedgerError> {
     let mut dead = Vec::new();
     for run in waiting_runs(tx)?.into_iter().filter(|run| run.state == RunState::Claimed) {
-        if run.crash_attempts >= CRASH_ATTEMPTS_MAX && run.kind != JobKind::MarketCloseFlatten {
+        let is_poison = crash_attempts_max.is_some_and(|limit| run.crash_attempts >= limit);
+        if is_poison && run.kind != JobKind::MarketCloseFlatten {
             let reason = format!("the process died {} times while it ran", run.crash_attempts);
             end(tx, run.run_id, RunState::Dead, &reason, now)?;
             dead.push(run.ended(RunState::Dead, reason));

@@ -112,7 +112,7 @@ impl Desk {
     /// The process dies, and another takes over.
     fn dies(&mut self, now: Timestamp) -> Vec<EndedRun> {
         self.live.clear();
-        self.ledger.write_blocking(move |tx| run::recover(tx, now)).unwrap()
+        self.ledger.write_blocking(move |tx| run::recover(tx, Some(run::CRASH_ATTEMPTS_MAX), now)).unwrap()
     }
 
     fn pauses(&self, job: &'static str, paused: bool, now: Timestamp) -> bool {
@@ -269,6 +269,27 @@ fn a_slot_in_which_the_process_dies_three_times_is_dead_and_the_flatten_is_not()
     }
     let run = desk.claim(at("15:51"));
     assert_eq!((run.job.as_str(), run.attempt), ("flatten", 5));
+}
+
+#[test]
+fn without_a_limit_no_slot_is_given_up() {
+    let mut desk = Desk::open("09:00", [("tidy", five_minutes(json!({"window": "1h"})))]);
+    for death in 0..9 {
+        let now = at("09:30").after(Duration::from_secs(death));
+        assert_eq!(desk.claim(now).run_id, 1);
+        assert_eq!(desk.ledger.write_blocking(move |tx| run::recover(tx, None, now)).unwrap(), []);
+        desk.live.clear();
+    }
+}
+
+#[test]
+fn however_often_the_process_was_started_runs_have_the_same_numbers() {
+    let desk = Desk::open("09:00", [("tidy", five_minutes(json!({})))]);
+    let boots = [1, 2, 3].map(|ms| desk.adds("tidy", Trigger::Boot, at("09:29").after(Duration::from_millis(ms))));
+    assert_eq!(boots, [-1, -2, -3]);
+    assert_eq!(desk.adds("tidy", Trigger::Manual, at("09:29")), 1);
+    assert_eq!(desk.adds("tidy", Trigger::Boot, at("09:30:01")), -4);
+    assert_eq!(desk.adds("tidy", Trigger::Manual, at("09:30:02")), 2);
 }
 
 #[test]

@@ -68,17 +68,7 @@ pub fn rows(ledger: &Ledger, sql: &str) -> Vec<String> {
 
 /// The rows of one of the [`FINISHED`] views.
 pub fn finished(ledger: &Ledger, view: &str) -> Vec<String> {
-    let columns = ledger.query(&format!("SELECT * FROM {view} LIMIT 0")).unwrap().columns;
-    let of_run = columns.iter().any(|column| column == "run_id");
-    let kept: Vec<String> =
-        columns.into_iter().filter(|column| column != "run_id").map(|column| format!("v.{column}")).collect();
-    let kept = kept.join(", ");
-    let sql = if of_run {
-        format!("SELECT {kept}, run.job, run.slot_at_ms FROM {view} AS v LEFT JOIN run USING (run_id)")
-    } else {
-        format!("SELECT {kept} FROM {view} AS v")
-    };
-    rows(ledger, &sql)
+    rows(ledger, &format!("SELECT * FROM {view}"))
 }
 
 /// Opens the ledger of sessions that another process has run.
