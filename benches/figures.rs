@@ -25,7 +25,7 @@ const TRADE: &str = env!("CARGO_BIN_EXE_trade");
 const IDLE: Duration = Duration::from_secs(60);
 
 /// What a start takes before it is idle: caches are filled, threads are made.
-const SETTLING: Duration = Duration::from_secs(3);
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// How long one-second slots run where nothing else is asked for.
 const LATENESS: Duration = Duration::from_secs(120);

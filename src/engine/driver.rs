@@ -11,6 +11,7 @@ use daybook_core::alert::{Alert, AlertLevel};
 use daybook_core::phase::{Phase, PhaseInputs, phase};
 use daybook_core::report::words;
 use daybook_core::risk::{Halt, HaltKind};
+use daybook_core::schedule::JobKind;
 use daybook_core::time::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -100,7 +101,8 @@ impl Driver {
     }
 
     /// Takes over from a former life of the process: its claimed runs wait again, its runs that decided
-    /// go on, and a reconcile with the broker comes before everything that could add to the risk.
+    /// go on, a reconcile with the broker comes before everything that could add to the risk, and what is held
+    /// is looked at at once.
     pub async fn boot(&self) -> Result<(), LedgerError> {
         let parts = self.parts.clone();
         let now = parts.sources.clock.wall();
@@ -118,6 +120,13 @@ impl Driver {
                 run::cancel_undefined(tx, &parts.definitions, now)?;
                 if let Some(job) = parts.definitions.iter().find(|job| job.runs_at_boot()) {
                     run::add_run(tx, job, Trigger::Boot, session, None, now)?;
+                }
+                // Time has passed while nobody watched. On a simulated clock none has.
+                let monitor = parts.claimed.iter().find(|job| job.kind == JobKind::RiskMonitor && job.enabled);
+                if let Some(monitor) = monitor.filter(|_| !parts.simulated)
+                    && run::any_open_position(tx)?
+                {
+                    run::add_run(tx, monitor, Trigger::Boot, session, None, now)?;
                 }
                 let message = format!("epoch {}", parts.epoch);
                 event::record(tx, &Event::new(now, EventLevel::Info, "scheduler.started", message))?;

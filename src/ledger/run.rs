@@ -481,7 +481,11 @@ fn waiting_runs(tx: &Transaction<'_>) -> Result<Vec<WaitingRun>, LedgerError> {
     Ok(waiting)
 }
 
-fn any_open_position(tx: &Transaction<'_>) -> Result<bool, LedgerError> {
+/// Whether the ledger holds a position that is open.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn any_open_position(tx: &Transaction<'_>) -> Result<bool, LedgerError> {
     Ok(tx.prepare_cached(SQL_ANY_OPEN_POSITION)?.query_row([], |row| row.get(0))?)
 }
 

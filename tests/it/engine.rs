@@ -159,3 +159,26 @@ async fn a_slot_that_is_done_is_not_run_again_for_anybody() {
     let runs = engine.rows("SELECT trigger, state, summary FROM run ORDER BY run_id");
     assert_eq!(runs, ["schedule|done|well", "manual|done|well"], "a process that starts again runs nothing twice");
 }
+
+#[tokio::test]
+async fn a_start_looks_at_what_is_held_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let wired = wire(&folder.path().join("day.db"), MONDAY, MONDAY).await;
+    let boots = "SELECT job, state FROM run WHERE trigger = 'boot' ORDER BY run_id DESC";
+    let boot = async |simulated: bool| {
+        let parts = Parts { simulated, ..(*wired.parts).clone() };
+        let (stop, on_turn) = (CancellationToken::new(), Arc::new(|| {}));
+        let (drain, stuck_after) = (Duration::from_secs(1), Duration::from_secs(1));
+        let limits = Limits { stop, until: None, drain, on_turn, jobs: None, stuck_after };
+        Driver::new(Arc::new(parts), limits, Arc::new(Notify::new())).boot().await.unwrap();
+        rows(&wired.parts.sources.ledger, boots)
+    };
+    assert_eq!(boot(false).await, ["reconcile|due"], "nothing is held");
+    let position = "INSERT INTO position (account, session, symbol, direction, state, quantity_e9, quantity_max_e9,
+            entered_e9, entry_value_e8, exit_value_e8, cost_e8, entry_price_e8, adjustments, best_price_e8, opened_at_ms,
+            realised_e8, fees_e8)
+        VALUES ('paper', '2026-11-16', 'AAPL', 'long', 'open', 1, 1, 1, 1, 0, 1, 1, 0, 1, 0, 0, 0)";
+    wired.parts.sources.ledger.write(|tx| Ok(tx.execute(position, [])?)).await.unwrap();
+    assert_eq!(boot(true).await.len(), 2, "on a simulated clock no time has passed");
+    assert_eq!(boot(false).await[2..], ["reconcile|due", "risk-monitor|due"]);
+}
