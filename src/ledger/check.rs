@@ -101,7 +101,7 @@ pub struct Since {
 
 impl Since {
     /// Everything.
-    pub const BEGINNING: Self = Self { at: Timestamp(i64::MIN), run_id: 0 };
+    pub const BEGINNING: Self = Self { at: Timestamp(i64::MIN), run_id: i64::MIN };
 }
 
 /// Every row that the audit reads.
