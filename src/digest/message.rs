@@ -38,7 +38,8 @@ pub fn day_message(day: &DayReport, key: &str, attempt: u32) -> Result<Message, 
 /// `attempt` are the delivery's.
 #[must_use]
 pub fn alert_message(id: i64, alert: &Alert, at: Timestamp, key: &str, attempt: u32) -> Message {
-    let about = alert.symbol.map(|symbol| format!("{symbol}: ")).unwrap_or_default();
+    let unnamed = alert.symbol.filter(|symbol| !alert.subject.starts_with(symbol.as_str()));
+    let about = unnamed.map(|symbol| format!("{symbol}: ")).unwrap_or_default();
     let body = if alert.body.is_empty() { String::new() } else { format!("\n{}\n", alert.body.trim_end()) };
     let level = alert.level.as_str();
     Message {
@@ -83,6 +84,15 @@ mod tests {
         assert_eq!(Message { attempt: 1, ..second }, first);
         assert_eq!((first.name.as_str(), first.level), ("2026-11-16-daily", AlertLevel::Warning));
         assert!(first.html.is_some_and(|html| html.contains("cid:equity")));
+    }
+
+    #[test]
+    fn an_alert_names_its_symbol_once() {
+        let alert =
+            Alert::new(AlertLevel::Info, "order.filled", "AAPL: bought 10 at 99.50").about("AAPL".parse().unwrap());
+        let message = alert_message(3, &alert, daybook_core::time::Timestamp(0), "key", 1);
+        assert_eq!(message.subject, "Daybook info: AAPL: bought 10 at 99.50");
+        assert!(message.text.starts_with("AAPL: bought 10 at 99.50\n"), "{}", message.text);
     }
 
     #[test]
