@@ -2,10 +2,11 @@
 //! thinking, or none of it is.
 
 use daybook_core::decision::Decision;
-use daybook_core::reconcile::Repair;
-use daybook_core::risk::DayLevel;
+use daybook_core::reconcile::{Difference, Repair};
+use daybook_core::risk::{DayLevel, Look};
 use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::Deserialize;
 
 use super::alert::Route;
 use super::codec::{Json, Word};
@@ -124,8 +125,17 @@ fn mend(tx: &Transaction<'_>, run: &RunRef, repair: &Repair, now: Timestamp) -> 
 pub struct LastDecision {
     /// When it was committed.
     pub at: Timestamp,
-    /// The decision.
-    pub decision: Decision,
+    /// What is left of it.
+    pub decision: Remembered,
+}
+
+/// What a decision leaves for the next one of its kind.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Remembered {
+    /// What the risk monitor saw.
+    pub look: Option<Look>,
+    /// Where the ledger and the broker differed.
+    pub differences: Vec<Difference>,
 }
 
 /// The last decision of a kind of job, for its next run to compare with; `None` before the first.

@@ -30,8 +30,13 @@ const SQL_RUN: &str = "
     SELECT run_id, job, kind, slot_at_ms, session, trigger, state, attempt, started_at_ms, lateness_us, decided_at_ms,
         finished_at_ms, reason, summary
     FROM run WHERE run_id = ?1";
-const SQL_ATTEMPTS: &str =
-    "SELECT attempt, started_at_ms, ended_at_ms, error FROM run_attempt WHERE run_id = ?1 ORDER BY attempt";
+const SQL_ATTEMPTS: &str = "
+    SELECT attempt, started_at_ms, ended_at_ms, error FROM run_attempt WHERE run_id = ?1
+    UNION ALL
+    SELECT attempt, started_at_ms, finished_at_ms, CASE state WHEN 'dead' THEN reason END FROM run
+    WHERE run_id = ?1 AND started_at_ms IS NOT NULL
+        AND attempt NOT IN (SELECT attempt FROM run_attempt WHERE run_id = ?1)
+    ORDER BY attempt";
 const SQL_RECORD: &str = "
     SELECT parameters, facts, decision, settings_hash, decision_sha256 FROM run_record WHERE run_id = ?1";
 
@@ -252,7 +257,7 @@ mod tests {
                          (2, 'reconcile', 'reconcile', 70000, NULL, 'boot', 'due', 0, 70000,
                          70000, NULL, NULL, NULL, NULL, NULL);
                      INSERT INTO run_attempt (run_id, attempt, started_at_ms, ended_at_ms, error)
-                     VALUES (1, 1, 60000, 60000, 'the feed was silent'), (1, 2, 60001, 60003, NULL);
+                     VALUES (1, 1, 60000, 60000, 'the feed was silent');
                      INSERT INTO run_record (run_id, parameters, facts, decision, settings_hash, decision_sha256)
                      VALUES (1, '{}', '{\"as_of\": 1}', '{\"summary\": \"2 signals\"}', 'abc', 'def');",
                 )?;

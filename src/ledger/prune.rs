@@ -49,7 +49,7 @@ mod tests {
         let day = TestLedger::new();
         for minute in 1..=3 {
             let run = day.run("risk-monitor", minute);
-            day.record(&run, &Decision { summary: format!("look {minute}"), ..Decision::default() });
+            day.record(&run, &Decision::default());
         }
         day.ledger
             .write_blocking(|tx| {
@@ -64,6 +64,6 @@ mod tests {
         let pruned = day.ledger.write_blocking(move |tx| prune(tx, later)).unwrap();
         assert_eq!(pruned, Pruned { records: 2, events: 0 });
         let last = day.ledger.read(|conn| last_of_kind(conn, "risk-monitor")).unwrap().unwrap();
-        assert_eq!(last.decision.summary, "look 3");
+        assert_eq!(last.at, Timestamp(OPEN.0 + 3 * 60_000));
     }
 }

@@ -211,9 +211,10 @@ const SQL_CLAIM: &str = "
     UPDATE run SET state = 'claimed', attempt = attempt + 1, crash_attempts = crash_attempts + 1, epoch = :epoch,
         config_hash = :config_hash, started_at_ms = :now, lateness_us = :lateness_us
     WHERE run_id = :run_id AND state IN ('due', 'failed')";
-const SQL_ATTEMPT: &str = "INSERT INTO run_attempt (run_id, attempt, started_at_ms) VALUES (?1, ?2, ?3)";
-const SQL_ATTEMPT_ENDED: &str =
-    "UPDATE run_attempt SET ended_at_ms = ?2, error = ?3 WHERE run_id = ?1 AND ended_at_ms IS NULL";
+/// An attempt that came to nothing; of the last one the run's own row tells.
+const SQL_ATTEMPT: &str = "
+    INSERT INTO run_attempt (run_id, attempt, started_at_ms, ended_at_ms, error)
+    SELECT run_id, attempt, started_at_ms, ?2, ?3 FROM run WHERE run_id = ?1 AND started_at_ms IS NOT NULL";
 const SQL_PAUSE: &str = "UPDATE job SET paused = ?2, updated_at_ms = ?3 WHERE name = ?1 AND paused <> ?2";
 const SQL_STATE_OF_SLOT: &str = "SELECT state FROM run WHERE job = ?1 AND slot_at_ms = ?2";
 const SQL_LATER_IS_DONE: &str =
@@ -499,7 +500,6 @@ fn claim(tx: &Transaction<'_>, run: &WaitingRun, input: &LookInput<'_>) -> Resul
                 ":run_id": run.run_id, ":epoch": input.epoch, ":config_hash": input.config_hash, ":now": input.now.0,
                 ":lateness_us": lateness_us(run, input),
             })?;
-            tx.prepare_cached(SQL_ATTEMPT)?.execute(params![run.run_id, attempt, input.now.0])?;
             Stage::Gather
         }
     };
@@ -623,7 +623,6 @@ pub fn end(
 ) -> Result<(), LedgerError> {
     let reason = (!reason.is_empty()).then_some(reason);
     tx.prepare_cached(SQL_END)?.execute(params![run_id, Word(state), reason, now.0])?;
-    tx.prepare_cached(SQL_ATTEMPT_ENDED)?.execute(params![run_id, now.0, Option::<&str>::None])?;
     Ok(())
 }
 
@@ -648,7 +647,7 @@ pub fn fail(
     error: &str,
     now: Timestamp,
 ) -> Result<Option<EndedRun>, LedgerError> {
-    tx.prepare_cached(SQL_ATTEMPT_ENDED)?.execute(params![run.run_id, now.0, error])?;
+    tx.prepare_cached(SQL_ATTEMPT)?.execute(params![run.run_id, now.0, error])?;
     let another = match retries {
         Retries::Times(times) => run.attempt <= times,
         Retries::For(span) => now < run.slot.after(span.as_duration()),
@@ -714,6 +713,8 @@ pub fn recover(
             end(tx, run.run_id, RunState::Dead, &reason, now)?;
             dead.push(run.ended(RunState::Dead, reason));
         } else {
+            let (ended_at, error) = (Option::<i64>::None, Option::<&str>::None);
+            tx.prepare_cached(SQL_ATTEMPT)?.execute(params![run.run_id, ended_at, error])?;
             tx.prepare_cached(SQL_TAKE_BACK)?.execute([run.run_id])?;
         }
     }
