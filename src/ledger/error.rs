@@ -37,7 +37,7 @@ pub enum LedgerError {
     )]
     DiskFull,
     /// The file or its folder cannot be written.
-    #[error("{} cannot be written: give its owner write permission, or run as that owner", path.display())]
+    #[error("{} cannot be written: give its owner write permission on it and its folder, run as that owner, or move it to a file system that is not mounted read-only", path.display())]
     ReadOnly { path: PathBuf },
     /// SQLite found the file damaged.
     #[error(
@@ -77,6 +77,17 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// What SQLite says of a file that is there and cannot be opened: its log or its index cannot be made beside it,
+    /// as on a file system that is mounted read-only.
+    pub(super) fn at_opening(self, path: &Path) -> Self {
+        match &self {
+            Self::Sql(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => {
+                Self::ReadOnly { path: path.to_owned() }
+            }
+            _ => self,
+        }
+    }
+
     /// Names what the file system said about `path`.
     pub(super) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {

@@ -68,7 +68,7 @@ impl Ledger {
     }
 
     fn start(path: &Path, options: &OpenOptions, lock: Option<&LedgerLock>) -> Result<Self, LedgerError> {
-        let (conn, meta) = open_checked(path, options, lock)?;
+        let (conn, meta) = open_checked(path, options, lock).map_err(|error| error.at_opening(path))?;
         let shared = Shared {
             path: path.to_owned(),
             meta,
