@@ -76,7 +76,8 @@ impl Venue {
     }
 }
 
-fn entry(name: &str) -> Approved<OrderTicket> {
+/// A bracket that buys at 99.95 or better, reviewed.
+pub fn entry(name: &str) -> Approved<OrderTicket> {
     let ticket = OrderTicket {
         client_order_id: name.parse().unwrap(),
         symbol: "AAPL".parse().unwrap(),

@@ -13,6 +13,7 @@ mod faulty_broker;
 mod job_core;
 mod layers;
 mod paper_broker;
+mod power_loss;
 mod repository;
 mod restart;
 mod simulation;

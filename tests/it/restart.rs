@@ -9,6 +9,7 @@ use std::time::Duration;
 use daybook::ledger::Ledger;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::support::drawn;
 use crate::support::simulation::{FINISHED, SYMBOLS, finished, open, rows};
 
 /// Runs of a session, from the first of the night to the last: kills are spread over them.
@@ -71,18 +72,6 @@ fn checks(ledger: &Path) {
         .output()
         .unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
-}
-
-/// Numbers that look drawn, the same each time (SplitMix64).
-fn drawn(seed: u64) -> impl FnMut(i64) -> i64 {
-    let mut state = seed;
-    move |below| {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) >> 1).cast_signed() % below
-    }
 }
 
 #[test]
