@@ -77,7 +77,7 @@ pub struct NewsItem {
 }
 
 /// What went wrong at a broker, classed by what may be done next.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub enum BrokerError {
     /// Nothing happened at the broker; the same call may be made again.
     #[error("{broker}: {reason}")]
@@ -94,7 +94,7 @@ pub enum BrokerError {
 }
 
 /// A page of fills and where the next one begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FillPage {
     /// In the order of the broker's own record.
     pub fills: Vec<Fill>,

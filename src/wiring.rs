@@ -558,7 +558,10 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     let now = clock.wall();
     ledger.write(move |tx| versions::record(tx, &version, now)).await?;
 
-    let broker = match instead.broker {
+    let elsewhere = instead.broker;
+    #[cfg(feature = "crash-points")]
+    let elsewhere = elsewhere.or(crate::adapters::brokers::remote::RemoteBroker::of_environment(&clock).await?);
+    let broker = match elsewhere {
         Some(broker) => broker,
         None => {
             let durability = if simulated { Durability::Kill } else { Durability::PowerCut };

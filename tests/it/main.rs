@@ -3,6 +3,7 @@
 mod broker_contract;
 mod cli;
 mod corruption;
+mod crash;
 mod cron;
 mod day;
 mod dependencies;

@@ -1,0 +1,276 @@
+//! A day of the program, killed and started again, and what must be true of it afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+
+use daybook::config::{self, Configuration, Environment, Sources};
+use daybook::engine::audit::audit_ledger;
+use daybook::engine::commands::Command as Asked;
+use daybook::engine::verify::verify;
+use daybook::jobs;
+use daybook::ledger::alert::{self, DeliveryState};
+use daybook::ledger::command::{self, NewCommand};
+use daybook::ledger::{Ledger, fill, intent, position, run_facts};
+use daybook_core::order::{Fill, OrderStatus};
+use daybook_core::schedule::JobDefinition;
+use daybook_core::time::Timestamp;
+use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
+
+use super::host::{Host, Record, Trouble};
+use crate::repository;
+use crate::support::market::new_york;
+use crate::support::simulation::{FINISHED, open, rows};
+
+const DAY: &str = "2026-11-16";
+
+/// The configuration of the killed program, read as it reads it.
+pub static CONFIGURATION: LazyLock<Configuration> = LazyLock::new(|| {
+    let file = repository::root().join("tests/it/crash/daybook.yaml");
+    let jobs = repository::root().join("tests/it/crash/jobs");
+    let sources = Sources::new(Some(file), Environment::default());
+    config::load(&sources.with_option("--jobs", "jobs_dir", jobs.display().to_string())).unwrap()
+});
+
+/// An instant of the day, in New York.
+pub fn at(wall: &str) -> Timestamp {
+    new_york(DAY, wall)
+}
+
+/// Where and at which pass the process is killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kill {
+    /// The point; `*` is any.
+    pub point: String,
+    /// From 1, counted in each life anew.
+    pub pass: u64,
+}
+
+impl Kill {
+    pub fn at(point: &str, pass: u64) -> Self {
+        Self { point: point.to_owned(), pass }
+    }
+}
+
+impl Display for Kill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.point, self.pass)
+    }
+}
+
+/// How a life of the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Killed,
+    Finished,
+}
+
+/// A ledger, a broker and the mails: what is left when the process is not there.
+pub struct World {
+    folder: TempDir,
+    host: Host,
+    trouble: Option<Trouble>,
+    /// What is broken in the program on purpose.
+    sabotage: Option<&'static str>,
+    /// The lease's epoch as it was seen last.
+    epoch: i64,
+}
+
+impl World {
+    /// Nothing yet but a broker without orders.
+    pub fn new(trouble: Option<Trouble>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::listen(folder.path(), trouble);
+        Self { folder, host, trouble, sabotage: None, epoch: 0 }
+    }
+
+    /// The same, with something broken in the program.
+    pub fn sabotaged(sabotage: &'static str) -> Self {
+        Self { sabotage: Some(sabotage), ..Self::new(None) }
+    }
+
+    /// Another world in which everything is as it is in this one. The broker must have no call on its way.
+    pub fn fork(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy(self.folder.path(), folder.path());
+        let host = Host::listen(folder.path(), self.trouble);
+        Self { folder, host, trouble: self.trouble, sabotage: self.sabotage, epoch: self.epoch }
+    }
+
+    pub fn ledger_path(&self) -> PathBuf {
+        self.folder.path().join("day.db")
+    }
+
+    pub fn ledger(&self) -> Ledger {
+        open(&self.ledger_path())
+    }
+
+    pub fn record(&self) -> Record {
+        self.host.record()
+    }
+
+    /// Writes a command into the ledger, as `trade` does.
+    pub fn ask(&self, asked: &Asked) {
+        let new = NewCommand {
+            nonce: asked.name().to_owned(),
+            name: asked.name().to_owned(),
+            arguments: serde_json::to_value(asked).unwrap(),
+            requested_by: "a test".to_owned(),
+        };
+        self.ledger().write_blocking(move |tx| command::enqueue(tx, &new, at("00:00"))).unwrap();
+    }
+
+    /// Starts the process.
+    pub fn start(&self, variables: &[(&str, String)]) -> Child {
+        let file = repository::root().join("tests/it/crash/daybook.yaml");
+        let jobs = repository::root().join("tests/it/crash/jobs");
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("scheduler"));
+        command
+            .args(["--simulate", DAY, "--speed", "max", "--exit-when-done", "--ledger", "day.db", "--config"])
+            .arg(file)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("DAYBOOK__JOBS_DIR", jobs)
+            .env("DAYBOOK_CRASH_BROKER", self.folder.path().join("broker"))
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        if let Some(sabotage) = self.sabotage {
+            command.env("DAYBOOK_SABOTAGE", sabotage);
+        }
+        command.spawn().unwrap()
+    }
+
+    /// One life of the process.
+    pub fn life(&mut self, kill: Option<&Kill>) -> Result<End, String> {
+        let variables: Vec<_> = kill.map(|kill| ("DAYBOOK_CRASH", kill.to_string())).into_iter().collect();
+        let ended = self.start(&variables).wait_with_output().unwrap();
+        let end = match ended.status.signal() {
+            Some(libc::SIGKILL) => End::Killed,
+            _ if ended.status.success() => End::Finished,
+            _ => return Err(format!("the process failed: {}", String::from_utf8_lossy(&ended.stderr))),
+        };
+        let epoch = epoch(&self.ledger_path());
+        if epoch < self.epoch {
+            return Err(format!("the epoch fell from {} to {epoch}", self.epoch));
+        }
+        self.epoch = epoch;
+        Ok(end)
+    }
+
+    /// A whole life, with a line in `log` for each pass of a point.
+    pub fn logged_life(&self) -> Vec<String> {
+        let log = self.folder.path().join("passes");
+        let ended = self.start(&[("DAYBOOK_CRASH_LOG", log.display().to_string())]).wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        std::fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// The rows of the finished day, view by view.
+    pub fn rows(&self) -> Rows {
+        let ledger = self.ledger();
+        FINISHED.iter().map(|view| (*view, finished(&ledger, view))).collect()
+    }
+
+    /// What is wrong with the finished day, a line each.
+    pub fn findings(&self) -> Vec<String> {
+        let ledger = self.ledger();
+        let (calendar, end) = (CONFIGURATION.settings.calendar(), at("23:59"));
+        let jobs: Vec<JobDefinition> = CONFIGURATION.jobs.iter().cloned().chain([JobDefinition::operator()]).collect();
+        let mut found = audit_ledger(&ledger, &jobs, &calendar, end).unwrap().findings();
+        found.extend(differences(&ledger, &self.record()));
+        let open = ledger.read(run_facts::unfinished).unwrap();
+        found.extend(open.iter().map(|run| format!("{} of {} is {}", run.job, run.slot, run.state.as_str())));
+        let deliveries = ledger.read(|conn| alert::deliveries(conn, u32::MAX)).unwrap();
+        let unsent = deliveries.iter().filter(|delivery| delivery.state != DeliveryState::Sent);
+        found.extend(unsent.map(|delivery| format!("nobody was told: {}", delivery.alert.alert.subject)));
+        let verified = verify(&ledger, &jobs::table(), &calendar, None, |_, _| {}).unwrap();
+        found.extend(verified.differences.iter().map(|it| format!("run {} of {}: {}", it.run_id, it.job, it.what)));
+        found
+    }
+}
+
+/// The rows of the views that tell of a day.
+pub type Rows = BTreeMap<&'static str, Vec<String>>;
+
+/// The rows of a view, with the slots of runs for their numbers: a process that is started again looks at the broker
+/// and finds what is held up to a minute earlier, and then watches it from that minute on.
+fn finished(ledger: &Ledger, view: &str) -> Vec<String> {
+    let columns = ledger.query(&format!("SELECT * FROM {view} LIMIT 0")).unwrap().columns;
+    let (of_run, kept): (Vec<_>, Vec<_>) = columns.into_iter().partition(|column| column == "run_id");
+    let kept: Vec<String> = kept.into_iter().map(|column| format!("v.{column}")).collect();
+    let kept = kept.join(", ");
+    if of_run.is_empty() {
+        return rows(ledger, &format!("SELECT {kept} FROM {view} AS v"));
+    }
+    rows(ledger, &format!("SELECT {kept}, run.job, run.slot_at_ms FROM {view} AS v LEFT JOIN run USING (run_id)"))
+}
+
+/// The first row of a view in which two days differ.
+pub fn first_difference(whole: &Rows, killed: &Rows) -> Option<String> {
+    FINISHED.iter().find_map(|view| {
+        let (whole, killed) = (&whole[view], &killed[view]);
+        let at = (0..whole.len().max(killed.len())).find(|at| whole.get(*at) != killed.get(*at))?;
+        Some(format!("{view}, row {at}: expected {:?}, found {:?}", whole.get(at), killed.get(at)))
+    })
+}
+
+/// What the ledger and the broker's own record do not agree on, and what no broker should have at the end of a day.
+fn differences(ledger: &Ledger, record: &Record) -> Vec<String> {
+    let account = ledger.meta().account.clone();
+    let (planned, fills, held) = ledger
+        .read(|conn| Ok((intent::planned_ids(conn)?, fill::all(conn, &account)?, position::open(conn, &account)?)))
+        .unwrap();
+    let mut found = Vec::new();
+    let mut names = BTreeSet::new();
+    for order in record.orders.iter().filter(|order| order.status != OrderStatus::Replaced) {
+        let id = &order.client_order_id;
+        if order.parent.is_none() && !planned.contains(id) && !planned.contains(&id.with_revision(0)) {
+            found.push(format!("the broker has the order {id}, which nobody planned"));
+        }
+        if !names.insert(id) {
+            found.push(format!("the broker has two orders {id}"));
+        }
+        if !order.status.is_terminal() {
+            found.push(format!("the order {id} works at the end of the day"));
+        }
+    }
+    let ours: BTreeMap<&str, &Fill> = fills.iter().map(|it| (it.fill.execution_id.as_str(), &it.fill)).collect();
+    let theirs: BTreeMap<&str, &Fill> = record.fills.iter().map(|it| (it.execution_id.as_str(), it)).collect();
+    if ours != theirs {
+        found.push(format!("the ledger has the fills {:?}, the broker {:?}", ours.keys(), theirs.keys()));
+    }
+    if !held.is_empty() || !record.held.is_empty() {
+        found.push(format!("held at the end of the day: {held:?}, by the broker's word {:?}", record.held));
+    }
+    found
+}
+
+/// The epoch of the lease; 0 before the first. The look leaves the file as the killed process left it.
+fn epoch(ledger: &Path) -> i64 {
+    let look = || {
+        let conn = Connection::open_with_flags(ledger, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        conn.query_row("SELECT epoch FROM lease", [], |row| row.get(0))
+    };
+    look().unwrap_or(0)
+}
+
+/// Copies a folder. An index of a write-ahead log is left out, as a machine that was switched off has none; so are
+/// sockets.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else if kind.is_file() && !entry.path().to_string_lossy().ends_with("-shm") {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
