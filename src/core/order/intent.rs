@@ -11,10 +11,11 @@ use crate::time::Timestamp;
 pub enum Purpose {
     /// Leaves a position.
     Exit,
+    /// Takes back an order that waits to enter. Before a stop is placed: the legs of an entry that filled in part
+    /// hold the shares, and a broker refuses a second order for them.
+    CancelEntry,
     /// Puts a stop behind shares that have none.
     Protect,
-    /// Takes back an order that waits to enter.
-    CancelEntry,
     /// Tightens a stop that is there.
     Adjust,
     /// Opens a position.
