@@ -47,6 +47,8 @@ pub struct FaultyBroker {
     spells: Vec<Spell<BrokerFault>>,
     struck: Struck,
     late: Mutex<Vec<(Timestamp, Late)>>,
+    /// The cursor after which the newest fill was told before the others.
+    told_newest: Mutex<Option<String>>,
 }
 
 /// What the broker has taken and not acted on yet.
@@ -59,7 +61,7 @@ impl FaultyBroker {
     /// A broker that is at fault during these spells.
     #[must_use]
     pub fn new(inner: Arc<dyn Broker>, clock: Arc<dyn Clock>, spells: Vec<Spell<BrokerFault>>, struck: Struck) -> Self {
-        Self { inner, clock, spells, struck, late: Mutex::default() }
+        Self { inner, clock, spells, struck, late: Mutex::default(), told_newest: Mutex::default() }
     }
 
     /// The fault of this instant, if it is one of these. It is noted as having struck.
@@ -201,8 +203,12 @@ impl Broker for FaultyBroker {
                 page.fills = page.fills.iter().flat_map(|fill| [fill.clone(), fill.clone()]).collect()
             }
             Some(BrokerFault::FillsUnordered) if page.fills.len() > 1 => {
-                let newest = page.fills.pop();
-                page = FillPage { fills: newest.into_iter().collect(), cursor: cursor.to_owned(), more: false };
+                let mut told = self.told_newest.lock().await;
+                if told.as_deref() != Some(cursor) {
+                    *told = Some(cursor.to_owned());
+                    let newest = page.fills.pop();
+                    page = FillPage { fills: newest.into_iter().collect(), cursor: cursor.to_owned(), more: false };
+                }
             }
             _ => {}
         }
