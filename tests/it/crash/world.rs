@@ -74,8 +74,6 @@ pub struct World {
     folder: TempDir,
     host: Host,
     trouble: Option<Trouble>,
-    /// What is broken in the program on purpose.
-    sabotage: Option<&'static str>,
     /// The lease's epoch as it was seen last.
     epoch: i64,
 }
@@ -85,12 +83,7 @@ impl World {
     pub fn new(trouble: Option<Trouble>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let host = Host::listen(folder.path(), trouble);
-        Self { folder, host, trouble, sabotage: None, epoch: 0 }
-    }
-
-    /// The same, with something broken in the program.
-    pub fn sabotaged(sabotage: &'static str) -> Self {
-        Self { sabotage: Some(sabotage), ..Self::new(None) }
+        Self { folder, host, trouble, epoch: 0 }
     }
 
     /// Another world in which everything is as it is in this one. The broker must have no call on its way.
@@ -98,7 +91,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         copy(self.folder.path(), folder.path());
         let host = Host::listen(folder.path(), self.trouble);
-        Self { folder, host, trouble: self.trouble, sabotage: self.sabotage, epoch: self.epoch }
+        Self { folder, host, trouble: self.trouble, epoch: self.epoch }
     }
 
     pub fn ledger_path(&self) -> PathBuf {
@@ -139,9 +132,6 @@ impl World {
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        if let Some(sabotage) = self.sabotage {
-            command.env("DAYBOOK_SABOTAGE", sabotage);
-        }
         command.spawn().unwrap()
     }
 
