@@ -344,7 +344,7 @@ fn every_share_gets_a_stop_or_is_left() {
                 facts.open_orders.iter_mut().for_each(|leg| leg.status = OrderStatus::Held);
                 facts.open_orders.push(entry(&facts.positions[0]));
             },
-            &[(Purpose::Protect, "no stop rested"), (Purpose::CancelEntry, "filled in part, its stop waits")],
+            &[(Purpose::CancelEntry, "filled in part, its stop waits"), (Purpose::Protect, "no stop rested")],
         ),
         (
             "a stop of ours stands beside the bracket's",
