@@ -90,7 +90,7 @@ impl Dispatcher {
                     return Ok(Progress::Settled);
                 }
                 crash_point!("replace.before");
-                let answer = self.broker().replace_stop(broker_order_id, *stop).await;
+                let answer = self.broker_to_change()?.replace_stop(broker_order_id, *stop).await;
                 crash_point!("replace.after");
                 match answer {
                     // Moving a stop to where it is already is what a second attempt does: harmless.
@@ -108,6 +108,14 @@ impl Dispatcher {
 
     fn broker(&self) -> &dyn Broker {
         self.sources.broker.broker().as_ref()
+    }
+
+    /// The broker, for a call that changes something there: only while the lease is ours. A process that was stopped and
+    /// thought dead goes on wherever it stood, and what it was about to send is another's to send by now. Between this
+    /// look and the call it can still be stopped; there the order's name keeps it from being a second one.
+    fn broker_to_change(&self) -> Result<&dyn Broker, LedgerError> {
+        self.sources.ledger.verify_lease()?;
+        Ok(self.broker())
     }
 
     /// Commits that the intent is about to be sent, or that it is too late for it.
@@ -275,7 +283,13 @@ impl Dispatcher {
         let mut wait = TRY_WAIT;
         for attempt in 1..=TRIES_MAX {
             crash_point!("submit.before");
-            let answer = self.broker().submit(approved).await;
+            // Time has passed since it was allowed: between two tries, or while the process was stopped.
+            let now = self.sources.clock.wall();
+            if let Some(why) = self.sources.ledger.read(|conn| too_late(conn, stored, now))? {
+                tracing::warn!(intent_id = stored.intent_id, %why, "order.late");
+                return Ok(Progress::Waits); // the next dispatch looks for it, and abandons it
+            }
+            let answer = self.broker_to_change()?.submit(approved).await;
             crash_point!("submit.after");
             match answer {
                 Ok(orders) => return self.settle(stored, IntentEvent::Acknowledged, None, orders).await,
@@ -329,7 +343,7 @@ impl Dispatcher {
             return Ok(Progress::Settled);
         }
         crash_point!("cancel.before");
-        let answer = self.broker().cancel(broker_order_id).await;
+        let answer = self.broker_to_change()?.cancel(broker_order_id).await;
         crash_point!("cancel.sent");
         match answer {
             Ok(()) => {
@@ -377,7 +391,7 @@ impl Dispatcher {
                 Err(error) => return self.settle_unapproved(stored, &error.to_string()).await,
             };
             crash_point!("close.before");
-            let answer = self.broker().submit(&approved).await;
+            let answer = self.broker_to_change()?.submit(&approved).await;
             crash_point!("close.sent");
             match answer {
                 Ok(orders) if orders.first().is_some_and(|order| !order.status.is_terminal()) => {
@@ -423,7 +437,7 @@ impl Dispatcher {
             // A leg that is held back goes with its parent.
             for order in working.iter().filter(|order| order.status != OrderStatus::Held) {
                 crash_point!("close.cancel.before");
-                let answer = self.broker().cancel(&order.broker_order_id).await;
+                let answer = self.broker_to_change()?.cancel(&order.broker_order_id).await;
                 crash_point!("close.cancel.sent");
                 match answer {
                     // Refused: it ended meanwhile, or its group is on its way out. The next look tells.

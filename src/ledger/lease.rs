@@ -2,10 +2,11 @@
 //!
 //! The lock keeps a second scheduler out on one machine. The lease also stops a first one that was
 //! thought dead (a machine that slept, a disk that was moved): each start raises the epoch, and every
-//! write of a scheduler checks that the epoch is still its own.
+//! write of a scheduler checks that the epoch is still its own. So does the dispatcher before each call that changes
+//! something at the broker.
 
 use daybook_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Ledger, LedgerError, LedgerLock};
 
@@ -28,8 +29,8 @@ pub struct Lease {
 }
 
 /// Fails unless `held` is still the epoch in force.
-pub(super) fn verify(tx: &Transaction<'_>, held: i64) -> Result<(), LedgerError> {
-    let found: i64 = tx.prepare_cached(SQL_EPOCH)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0);
+pub(super) fn verify(conn: &Connection, held: i64) -> Result<(), LedgerError> {
+    let found: i64 = conn.prepare_cached(SQL_EPOCH)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0);
     if found == held { Ok(()) } else { Err(LedgerError::LeaseLost { held, found }) }
 }
 
@@ -61,6 +62,15 @@ impl Ledger {
         crash_point!("lease.after");
         Ok(self.leased(epoch))
     }
+
+    /// Fails unless the lease is still this handle's, as each of its writes does: for what is done elsewhere in the
+    /// holder's name. A handle without a lease has none to lose.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`], or what keeps the ledger from being read.
+    pub fn verify_lease(&self) -> Result<(), LedgerError> {
+        self.epoch().map_or(Ok(()), |held| self.read(|conn| verify(conn, held)))
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +89,8 @@ mod tests {
         second.write(|_| Ok(())).await.unwrap();
         let stale = first.write(|_| Ok(())).await.unwrap_err();
         assert!(matches!(stale, LedgerError::LeaseLost { held: 1, found: 2 }), "{stale}");
+        assert!(matches!(first.verify_lease(), Err(LedgerError::LeaseLost { held: 1, found: 2 })));
+        assert!(second.verify_lease().is_ok() && day.ledger.verify_lease().is_ok());
         let lease = day.ledger.read(current).unwrap().unwrap();
         assert_eq!(lease, Lease { epoch: 2, holder: "second".to_owned(), taken_at: Timestamp(2) });
     }

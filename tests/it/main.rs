@@ -20,3 +20,4 @@ mod restart;
 mod simulation;
 mod supervision;
 mod support;
+mod take_over;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use daybook::adapters::brokers::paper::{Durability, PaperBroker};
 use daybook::adapters::clocks::{SimulatedClock, Speed};
 use daybook::adapters::feeds::simulated::SimulatedMarket;
-use daybook::config::Configuration;
+use daybook::config::{self, Configuration, Environment, Sources as ConfigSources};
 use daybook::engine::audit::audit_ledger;
 use daybook::engine::broker_link::BrokerLink;
 use daybook::engine::bus::Bus;
@@ -27,12 +27,17 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::market::new_york;
-use super::simulation::configuration;
+use crate::repository;
 
 /// The ledger's file in the folder of a life.
 pub const LEDGER: &str = "day.db";
 
-static CONFIGURATION: LazyLock<Configuration> = LazyLock::new(configuration);
+static CONFIGURATION: LazyLock<Configuration> = LazyLock::new(|| {
+    let file = repository::root().join("tests/it/support/busy_day.yaml");
+    let jobs = repository::root().join("jobs").display().to_string();
+    config::load(&ConfigSources::new(Some(file), Environment::default()).with_option("--jobs", "jobs_dir", jobs))
+        .unwrap()
+});
 
 /// One market for all lives: it keeps what it has made up.
 static MARKET: LazyLock<Arc<SimulatedMarket>> = LazyLock::new(|| {
@@ -58,7 +63,7 @@ impl Process {
         folder: &Path,
         account: Durability,
         gate: Option<Arc<dyn Gate>>,
-        between: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
+        between: impl FnOnce(Arc<dyn Broker>, Arc<dyn Clock>) -> Arc<dyn Broker>,
     ) -> Self {
         let settings = Arc::new(CONFIGURATION.settings.clone());
         let path = folder.join(LEDGER);
@@ -89,7 +94,7 @@ impl Process {
         let (file, exchange) = (folder.join("broker.db"), settings.execution.paper.clone());
         let (feed, calendar) = (MARKET.clone(), settings.calendar());
         let paper = PaperBroker::open(&file, account, exchange, feed.clone(), clock.clone(), calendar.clone());
-        let broker = between(Arc::new(paper.unwrap()));
+        let broker = between(Arc::new(paper.unwrap()), clock.clone());
         let parts = Parts {
             ledger_id: ledger.meta().ledger_id.as_str().into(),
             epoch: ledger.epoch().unwrap(),

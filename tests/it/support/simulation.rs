@@ -52,7 +52,7 @@ pub async fn wire(path: &Path, from: &str, to: &str) -> Wired {
 }
 
 /// The documented configuration, with a small market.
-pub fn configuration() -> Configuration {
+fn configuration() -> Configuration {
     let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config/daybook.yaml"));
     let sources =
         Sources::new(Some(file), Environment::default()).with_option("--symbols", "market.simulated.symbols", SYMBOLS);
