@@ -13,6 +13,7 @@ pub mod audit;
 pub mod calendar;
 pub mod decision;
 pub mod exchange;
+pub mod indicators;
 pub mod market;
 pub mod money;
 pub mod order;

@@ -16,6 +16,7 @@ use daybook_core::analysis::{
 };
 use daybook_core::calendar::Session;
 use daybook_core::decision::{Decision, EquityPoint, Mark};
+use daybook_core::indicators::Period;
 use daybook_core::market::{Bar, BarSet, Quote, Symbol, Timeframe, aggregate};
 use daybook_core::money::{Bps, Money, Price};
 use daybook_core::order::{OrderRole, Purpose};
@@ -37,7 +38,7 @@ use crate::ledger::{LedgerError, bar, equity, halt, intent, run, run_facts, sign
 
 /// Sessions that the average true range is measured over, and one more for the close before the first.
 const DAILY_BARS: usize = 15;
-const ATR_SESSIONS: usize = 14;
+const ATR_SESSIONS: Period = Period::of::<14>();
 
 /// The bars that volatility is measured by.
 const FIVE_MINUTES: Duration = Duration::from_secs(300);

@@ -1,21 +1,19 @@
-//! Figures drawn from bars: indicators, volatility and its regime, the opening range, the scan's ranking.
+//! Figures drawn from bars: volatility and its regime, the opening range, the scan's ranking.
 //!
-//! Indicators are floating point, one value a bar, `None` while undefined, after the definitions of
-//! TA-Lib where it has them. What leads to an order leaves as exact types: the opening range and the
-//! gap are integers throughout, and an indicator becomes a price through its one checked conversion.
-//! Only `+ - × ÷ √` are used, which every machine rounds alike, so a figure is the same everywhere.
+//! [Indicators](crate::indicators) are floating point. What leads to an order leaves as exact types: the
+//! opening range and the gap are integers throughout, and an indicator becomes a price through its one
+//! checked conversion. Only `+ - × ÷ √` are used, which every machine rounds alike, so a figure is the same
+//! everywhere.
 
-mod indicators;
 mod regime;
 mod scan;
 mod session;
 mod volatility;
 
-pub use indicators::{atr, latest_atr, sma, true_range};
 pub use regime::{RegimeSettings, choose_pace};
 pub use scan::{Rejections, ScanFeatures, ScanInput, ScanResult, ScanSettings, Unmeasured, scan, why_not};
 pub use session::{OpeningRange, gap, relative_volume, session_vwap, volume_through};
-pub use volatility::{SESSION_MINUTES, SESSIONS_PER_YEAR, realised_volatility};
+pub use volatility::{SESSION_MINUTES, SESSIONS_PER_YEAR, latest_atr, realised_volatility};
 
 /// What is wrong with a settings struct: the field, and what was expected of it.
 pub type Problem = (&'static str, String);

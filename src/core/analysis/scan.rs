@@ -3,15 +3,15 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
-use super::indicators::{atr, mean, true_range};
 use super::session::{gap, ratio, relative_volume};
 use crate::decision::Candidate;
+use crate::indicators::{Atr, Candle, Indicator, Period, TrueRange};
 use crate::market::{Bar, Symbol};
 use crate::money::{Bps, Money, Price, Quantity};
 use crate::strategy::Reason;
 
 /// Sessions in the average true range of the scan: Wilder's own period.
-const ATR_SESSIONS: usize = 14;
+const ATR_SESSIONS: Period = Period::of::<14>();
 
 /// Past this a factor no longer adds to the score: one absurd print must not outweigh all else.
 const FACTOR_MAX: i64 = 10 * Bps::ONE.0;
@@ -165,10 +165,11 @@ impl ScanFeatures {
         };
         let out_of_bounds = |figure| Unmeasured::OutOfBounds { symbol, figure };
 
-        let average_range = atr(daily, ATR_SESSIONS).last().copied().flatten().unwrap_or_else(|| {
-            let later = true_range(daily).into_iter().flatten();
+        let candles: Vec<Candle> = daily.iter().map(Candle::from).collect();
+        let average_range = Atr::new(ATR_SESSIONS).last(&candles).unwrap_or_else(|| {
+            let later = TrueRange::default().batch(&candles).into_iter().flatten();
             let ranges: Vec<f64> = std::iter::once(first.high.to_f64() - first.low.to_f64()).chain(later).collect();
-            mean(&ranges)
+            ranges.iter().sum::<f64>() / ranges.len() as f64
         });
         let volumes: Vec<Quantity> = daily.iter().map(|bar| bar.volume).collect();
         let (last_volume, earlier) = volumes.split_last().ok_or(Unmeasured::NoSessions { symbol })?;

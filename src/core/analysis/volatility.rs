@@ -1,12 +1,21 @@
 use std::time::Duration;
 
+use crate::indicators::{Atr, Candle, Indicator, Period};
 use crate::market::{Bar, MINUTE};
+use crate::money::Price;
 
 /// Trading days in a year, the convention for annualising.
 pub const SESSIONS_PER_YEAR: f64 = 252.0;
 
 /// Minutes of a regular session, the convention for annualising.
 pub const SESSION_MINUTES: f64 = 390.0;
+
+/// The average true range at the last bar, as a price; `None` with `period` bars or fewer.
+#[must_use]
+pub fn latest_atr(bars: &[Bar], period: Period) -> Option<Price> {
+    let candles: Vec<Candle> = bars.iter().map(Candle::from).collect();
+    Atr::new(period).last(&candles).and_then(|value| Price::from_f64(value).ok())
+}
 
 /// The realised volatility of bars of one session, annualised: 0.2 is 20 % a year. `None` with fewer
 /// than two bars.
@@ -38,7 +47,7 @@ pub fn realised_volatility(bars: &[Bar], interval: Duration) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::money::{Price, Quantity};
+    use crate::money::Quantity;
     use crate::time::Timestamp;
 
     const FIVE_MINUTES: Duration = Duration::from_secs(300);
@@ -52,6 +61,14 @@ mod tests {
                 Bar { start, open: price, high: price, low: price, close: price, volume: Quantity::ZERO }
             })
             .collect()
+    }
+
+    #[test]
+    fn the_average_true_range_leaves_as_a_price() {
+        let bars = bars(&[(0, 10_00), (1, 10_50), (2, 9_00)]);
+        assert_eq!(latest_atr(&bars, Period::of::<3>()), None);
+        assert_eq!(latest_atr(&bars, Period::of::<2>()), Some(Price::from_cents(1_00)));
+        assert_eq!(latest_atr(&bars, Period::of::<1>()), Some(Price::from_cents(1_50)));
     }
 
     #[test]

@@ -1,0 +1,264 @@
+//! How far prices range.
+
+use super::average::Seeded;
+use super::window::{RollingSum, Window};
+use super::{Candle, Indicator, Period, is_zero};
+
+/// The true range: high less low, or the distance of either from the close before, whichever is greatest.
+///
+/// The first bar has no close before it and no true range. Source: Wilder, *New Concepts in Technical Trading
+/// Systems* (1978); TA-Lib's `TRANGE`.
+#[derive(Debug, Clone, Default)]
+pub struct TrueRange {
+    close_before: Option<f64>,
+}
+
+impl Indicator for TrueRange {
+    type Input = Candle;
+    type Output = f64;
+
+    #[inline]
+    fn update(&mut self, candle: Candle) -> Option<f64> {
+        self.close_before.replace(candle.close).map(|before| candle.true_range(before))
+    }
+}
+
+/// Wilder's average true range: `(ATR before × (period - 1) + TR) / period`, seeded with the mean of the first
+/// `period` true ranges.
+///
+/// Source: Wilder (1978); TA-Lib's `ATR`. First defined with bar `period + 1`.
+#[derive(Debug, Clone)]
+pub struct Atr {
+    range: TrueRange,
+    average: Seeded,
+}
+
+impl Atr {
+    /// Smoothed over `period` bars.
+    #[must_use]
+    pub fn new(period: Period) -> Self {
+        Self { range: TrueRange::default(), average: Seeded::new(period) }
+    }
+}
+
+impl Indicator for Atr {
+    type Input = Candle;
+    type Output = f64;
+
+    #[inline]
+    fn update(&mut self, candle: Candle) -> Option<f64> {
+        let range = self.range.update(candle)?;
+        self.average.update_wilder(range)
+    }
+}
+
+/// The average true range in percent of the close.
+///
+/// Source: TA-Lib's `NATR`.
+#[derive(Debug, Clone)]
+pub struct Natr(Atr);
+
+impl Natr {
+    /// Smoothed over `period` bars.
+    #[must_use]
+    pub fn new(period: Period) -> Self {
+        Self(Atr::new(period))
+    }
+}
+
+impl Indicator for Natr {
+    type Input = Candle;
+    type Output = f64;
+
+    fn update(&mut self, candle: Candle) -> Option<f64> {
+        let average = self.0.update(candle)?;
+        Some(if is_zero(candle.close) { 0.0 } else { average / candle.close * 100.0 })
+    }
+}
+
+/// The population standard deviation of the last values.
+///
+/// Source: TA-Lib's `STDDEV`.
+#[derive(Debug, Clone)]
+pub struct StdDev(Variance);
+
+impl StdDev {
+    /// Of the last `period` values.
+    #[must_use]
+    pub fn new(period: Period) -> Self {
+        Self(Variance::new(period))
+    }
+}
+
+impl Indicator for StdDev {
+    type Input = f64;
+    type Output = f64;
+
+    #[inline]
+    fn update(&mut self, value: f64) -> Option<f64> {
+        self.0.update(value).map(|(_, deviation)| deviation)
+    }
+}
+
+/// The mean and the standard deviation of the last values.
+///
+/// The deviations are summed anew with each value. Squares that are added and taken off would be cheaper, and
+/// wrong: after a spike their rounding is all that is left of them.
+#[derive(Debug, Clone)]
+pub(super) struct Variance {
+    window: Window,
+    sum: f64,
+    period: f64,
+}
+
+impl Variance {
+    pub(super) fn new(period: Period) -> Self {
+        Self { window: Window::new(period), sum: 0.0, period: period.as_f64() }
+    }
+
+    #[inline]
+    pub(super) fn update(&mut self, value: f64) -> Option<(f64, f64)> {
+        if let Some(oldest) = self.window.push(value) {
+            self.sum -= oldest;
+        }
+        self.sum += value;
+        if !self.window.is_full() {
+            return None;
+        }
+        let mean = self.sum / self.period;
+        // In lanes, so that they are summed side by side.
+        let (mut deviations, mut squares) = ([0.0; 4], [0.0; 4]);
+        let (fours, rest) = self.window.places().as_chunks::<4>();
+        let mut add = |lane: usize, value: f64| {
+            let deviation = value - mean;
+            if let (Some(sum), Some(square)) = (deviations.get_mut(lane), squares.get_mut(lane)) {
+                *sum += deviation;
+                *square += deviation * deviation;
+            }
+        };
+        for four in fours {
+            for (lane, value) in four.iter().enumerate() {
+                add(lane, *value);
+            }
+        }
+        for value in rest {
+            add(0, *value);
+        }
+        let (off, squares) = (deviations.iter().sum::<f64>(), squares.iter().sum::<f64>());
+        // What the mean is off by is taken out again.
+        let variance = (squares - off * off / self.period) / self.period;
+        Some((mean, variance.max(0.0).sqrt()))
+    }
+}
+
+/// The sample standard deviation of the last logarithmic returns, close to close, per bar.
+///
+/// Times the root of the bars in a year it is the annual volatility.
+#[derive(Debug, Clone)]
+pub struct CloseToClose {
+    close_before: Option<f64>,
+    sum: RollingSum,
+    squares: RollingSum,
+}
+
+impl CloseToClose {
+    /// Of the last `period` returns, which are at least two.
+    #[must_use]
+    pub fn new(period: Period) -> Self {
+        let period = period.max(Period::of::<2>());
+        Self { close_before: None, sum: RollingSum::new(period), squares: RollingSum::new(period) }
+    }
+}
+
+impl Indicator for CloseToClose {
+    type Input = f64;
+    type Output = f64;
+
+    fn update(&mut self, close: f64) -> Option<f64> {
+        let change = (close / self.close_before.replace(close)?).ln();
+        let (sum, squares) = (self.sum.update(change), self.squares.update(change * change));
+        let (sum, squares, count) = (sum?, squares?, self.sum.period().as_f64());
+        Some(((squares - sum * sum / count) / (count - 1.0)).max(0.0).sqrt())
+    }
+}
+
+/// Parkinson's volatility per bar, from highs and lows: `√(mean of ln(high / low)² / (4 ln 2))`.
+///
+/// Source: Parkinson, *The Extreme Value Method for Estimating the Variance of the Rate of Return* (1980). It
+/// counts nothing that happens between bars.
+#[derive(Debug, Clone)]
+pub struct Parkinson(RollingSum);
+
+impl Parkinson {
+    /// Of the last `period` bars.
+    #[must_use]
+    pub fn new(period: Period) -> Self {
+        Self(RollingSum::new(period))
+    }
+}
+
+impl Indicator for Parkinson {
+    type Input = Candle;
+    type Output = f64;
+
+    fn update(&mut self, candle: Candle) -> Option<f64> {
+        let range = (candle.high / candle.low).ln();
+        let sum = self.0.update(range * range)?;
+        Some((sum / self.0.period().as_f64() / (4.0 * std::f64::consts::LN_2)).max(0.0).sqrt())
+    }
+}
+
+/// Garman's and Klass's volatility per bar: `√(mean of ln(high / low)² / 2 - (2 ln 2 - 1) ln(close / open)²)`.
+///
+/// Source: Garman and Klass, *On the Estimation of Security Price Volatilities from Historical Data* (1980).
+#[derive(Debug, Clone)]
+pub struct GarmanKlass(RollingSum);
+
+impl GarmanKlass {
+    /// Of the last `period` bars.
+    #[must_use]
+    pub fn new(period: Period) -> Self {
+        Self(RollingSum::new(period))
+    }
+}
+
+impl Indicator for GarmanKlass {
+    type Input = Candle;
+    type Output = f64;
+
+    fn update(&mut self, candle: Candle) -> Option<f64> {
+        let (range, body) = ((candle.high / candle.low).ln(), (candle.close / candle.open).ln());
+        let sum = self.0.update(0.5 * range * range - (2.0 * std::f64::consts::LN_2 - 1.0) * body * body)?;
+        Some((sum / self.0.period().as_f64()).max(0.0).sqrt())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn range_volatilities_follow_their_formulas() {
+        let candle = Candle { open: 100.0, high: 102.0, low: 99.0, close: 101.0, volume: 0.0 };
+        let (range, body) = ((102.0_f64 / 99.0).ln(), (101.0_f64 / 100.0).ln());
+        let period = Period::of::<3>();
+        let [parkinson, garman_klass] =
+            [Parkinson::new(period).last(&[candle; 5]).unwrap(), GarmanKlass::new(period).last(&[candle; 5]).unwrap()];
+        assert!((parkinson - (range * range / (4.0 * 2.0_f64.ln())).sqrt()).abs() < 1e-12);
+        let expected = 0.5 * range * range - (2.0 * 2.0_f64.ln() - 1.0) * body * body;
+        assert!((garman_klass - expected.sqrt()).abs() < 1e-12);
+        assert_eq!(Parkinson::new(period).last(&[candle; 2]), None);
+    }
+
+    #[test]
+    fn close_to_close_is_the_sample_deviation_of_log_returns() {
+        let closes = [100.0, 101.0, 99.0, 100.5];
+        let returns: Vec<f64> = closes.windows(2).map(|pair| f64::ln(pair[1] / pair[0])).collect();
+        let mean = returns.iter().sum::<f64>() / 3.0;
+        let expected = (returns.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
+        let volatility = CloseToClose::new(Period::of::<3>()).batch(&closes);
+        assert_eq!(volatility[..3], [None, None, None]);
+        assert!((volatility[3].unwrap() - expected).abs() < 1e-12);
+        assert_eq!(CloseToClose::new(Period::of::<1>()).last(&[5.0; 4]), Some(0.0));
+    }
+}

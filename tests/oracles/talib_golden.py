@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""What TA-Lib says about a few hundred bars, for daybook-core's tests.
+
+usage: talib_golden.py [indicators|patterns]...       (default: both)
+
+Needs numpy and TA-Lib (0.8), which are tools of the tests alone. Writes beside itself
+  talib_indicators.csv   series,open,high,low,close,volume,COLUMN...   an empty cell is undefined;
+                         a row with no cells after the volume is only fed, not compared
+  talib_patterns.csv     see pattern_series()
+Deterministic: run again, it writes the same files.
+"""
+import os
+import sys
+
+import numpy as np
+import talib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BARS = 420
+
+
+def bars_of(name, opens, closes, wick, volume, rng):
+    """Whole-cent bars about the given opens and closes."""
+    n = len(closes)
+    o, c = np.maximum(np.rint(opens * 100), 1), np.maximum(np.rint(closes * 100), 1)
+    h = np.maximum(o, c) + np.rint(wick * 100 * np.abs(rng.standard_normal(n)))
+    l = np.maximum(np.minimum(o, c) - np.rint(wick * 100 * np.abs(rng.standard_normal(n))), 1)
+    return name, o / 100, h / 100, l / 100, c / 100, volume.astype(float)
+
+
+def indicator_series():
+    """An ordinary walk; a wild one; one that stands still for long; one of gaps and minutes without volume."""
+    rng = np.random.Generator(np.random.PCG64(5))
+    step = np.cumsum(rng.normal(0, 0.004, BARS))
+    close = 80 * np.exp(step)
+    yield bars_of("walk", np.roll(close, 1) * 1.0003, close, 0.15, rng.integers(100, 90_000, BARS), rng)
+
+    close = 30 * np.exp(np.cumsum(rng.standard_t(2, BARS) * 0.08))
+    close = np.clip(close, 0.05, 40_000)
+    yield bars_of("wild", close * np.exp(rng.normal(0, 0.05, BARS)), close, 1.0, rng.integers(0, 10**9, BARS), rng)
+
+    moves = rng.random(BARS) < 0.06
+    close = 100.01 + np.cumsum(moves * rng.integers(-3, 4, BARS)) / 100
+    close[150:260] = close[150]
+    name, o, h, l, c, v = bars_of("flat", close, close, 0.0, rng.integers(0, 3, BARS) * 100, rng)
+    yield name, o, h, l, c, v
+
+    gap = (np.arange(BARS) % 39 == 0) * rng.normal(0, 0.06, BARS)
+    close = 12 * np.exp(np.cumsum(rng.normal(0, 0.002, BARS) + gap))
+    opened = np.roll(close, 1) * np.exp(gap)
+    yield bars_of("gaps", opened, close, 0.02, rng.integers(0, 5000, BARS) * (rng.random(BARS) < 0.7), rng)
+
+
+def columns(o, h, l, c, v):
+    macd, signal, hist = talib.MACD(c, 12, 26, 9)
+    upper, middle, lower = talib.BBANDS(c, 20, 2.0, 2.0, 0)
+    k, d = talib.STOCH(h, l, c, 14, 3, 0, 3, 0)
+    fast_k, fast_d = talib.STOCHF(h, l, c, 14, 3, 0)
+    rsi_k, rsi_d = talib.STOCHRSI(c, 14, 5, 3, 0)
+    down, up = talib.AROON(h, l, 14)
+    value, shares = (h + l + c) / 3 * v, v
+    with np.errstate(invalid="ignore"):
+        vwap = np.cumsum(value) / np.cumsum(shares)
+    return {
+        "SMA_20": talib.SMA(c, 20), "SMA_3": talib.SMA(c, 3), "EMA_12": talib.EMA(c, 12), "WMA_20": talib.WMA(c, 20),
+        "WMA_5": talib.WMA(c, 5), "DEMA_20": talib.DEMA(c, 20), "TEMA_20": talib.TEMA(c, 20),
+        "KAMA_30": talib.KAMA(c, 30), "KAMA_10": talib.KAMA(c, 10),
+        "MACD_12_26_9": macd, "MACDSIGNAL_12_26_9": signal, "MACDHIST_12_26_9": hist,
+        "RSI_14": talib.RSI(c, 14), "RSI_2": talib.RSI(c, 2), "TRANGE": talib.TRANGE(h, l, c),
+        "ATR_14": talib.ATR(h, l, c, 14), "ATR_1": talib.ATR(h, l, c, 1), "NATR_14": talib.NATR(h, l, c, 14),
+        "ADX_14": talib.ADX(h, l, c, 14), "ADX_5": talib.ADX(h, l, c, 5), "ADXR_14": talib.ADXR(h, l, c, 14),
+        "DX_14": talib.DX(h, l, c, 14), "PLUS_DI_14": talib.PLUS_DI(h, l, c, 14),
+        "MINUS_DI_14": talib.MINUS_DI(h, l, c, 14),
+        "BB_UPPER_20_2": upper, "BB_MIDDLE_20_2": middle, "BB_LOWER_20_2": lower,
+        "STDDEV_20": talib.STDDEV(c, 20, 1.0), "STOCH_K_14_3_3": k, "STOCH_D_14_3_3": d,
+        "STOCHF_K_14_3": fast_k, "STOCHF_D_14_3": fast_d, "STOCHRSI_K_14_5_3": rsi_k, "STOCHRSI_D_14_5_3": rsi_d,
+        "CCI_20": talib.CCI(h, l, c, 20), "MFI_14": talib.MFI(h, l, c, v, 14), "OBV": talib.OBV(c, v),
+        "AD": talib.AD(h, l, c, v), "ADOSC_3_10": talib.ADOSC(h, l, c, v, 3, 10), "ROC_10": talib.ROC(c, 10),
+        "ROCP_1": talib.ROCP(c, 1), "MOM_10": talib.MOM(c, 10), "WILLR_14": talib.WILLR(h, l, c, 14),
+        "SAR_002_02": talib.SAR(h, l, 0.02, 0.2), "AROON_UP_14": up, "AROON_DOWN_14": down,
+        "TRIX_30": talib.TRIX(c, 30), "TRIX_5": talib.TRIX(c, 5), "ULTOSC_7_14_28": talib.ULTOSC(h, l, c, 7, 14, 28),
+        "LINEARREG_SLOPE_14": talib.LINEARREG_SLOPE(c, 14), "VWAP_CUM": vwap,
+    }
+
+
+def cell(value):
+    return "" if np.isnan(value) else f"{value:.11g}"
+
+
+def write_indicators():
+    with open(os.path.join(HERE, "talib_indicators.csv"), "w") as out:
+        names = None
+        for name, o, h, l, c, v in indicator_series():
+            table = columns(o, h, l, c, v)
+            if names is None:
+                names = list(table)
+                out.write(",".join(["series", "open", "high", "low", "close", "volume"] + names) + "\n")
+            for i in range(BARS):
+                row = [name] + [f"{x:.2f}" for x in (o[i], h[i], l[i], c[i])] + [f"{v[i]:.0f}"]
+                if i < 100 or i % 9 == 0:       # every warm-up, then a sample
+                    row += [cell(table[k][i]) for k in names]
+                out.write(",".join(row) + "\n")
+
+
+def main():
+    wanted = sys.argv[1:] or ["indicators", "patterns"]
+    if "indicators" in wanted:
+        write_indicators()
+
+
+main()
