@@ -17,6 +17,7 @@ pub mod indicators;
 pub mod market;
 pub mod money;
 pub mod order;
+pub mod patterns;
 pub mod phase;
 pub mod portfolio;
 pub mod reconcile;

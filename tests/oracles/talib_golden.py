@@ -6,7 +6,7 @@ usage: talib_golden.py [indicators|patterns]...       (default: both)
 Needs numpy and TA-Lib (0.8), which are tools of the tests alone. Writes beside itself
   talib_indicators.csv   series,open,high,low,close,volume,COLUMN...   an empty cell is undefined;
                          a row with no cells after the volume is only fed, not compared
-  talib_patterns.csv     see pattern_series()
+  talib_patterns.csv     see write_patterns()
 Deterministic: run again, it writes the same files.
 """
 import os
@@ -102,10 +102,121 @@ def write_indicators():
                 out.write(",".join(row) + "\n")
 
 
+CANDLES = 20_000
+STEPS = (1, 2, 3, 5, 8, 20)          # cents; small steps make prices equal and bodies average
+
+
+def generated(seed, step):
+    """Bars in whole cents from SplitMix64; the test has the same lines in Rust."""
+    mask = (1 << 64) - 1
+    state = seed
+
+    def draw(below):
+        nonlocal state
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        return ((z ^ (z >> 31)) >> 11) % below
+
+    close, bars = 5000, []
+    for _ in range(CANDLES):
+        opened = close + (draw(2 * step + 1) - step if draw(2) == 0 else 0)
+        reach = 4 * step if draw(5) == 0 else step
+        close = opened + draw(2 * reach + 1) - reach
+        if not 1000 < close < 50000:
+            close = 5000
+        high = max(opened, close) + (draw(step + 1) if draw(5) < 3 else 0)
+        low = min(opened, close) - (draw(step + 1) if draw(5) < 3 else 0)
+        bars.append((opened, high, low, close))
+    return bars
+
+
+# The last candles of patterns that chance brings too rarely: open, high, low, close, in cents from the close before.
+RARE = {
+    "CDL2CROWS": [(0, 102, -2, 100), (140, 142, 118, 120), (130, 132, 48, 50)],
+    "CDL3STARSINSOUTH": [(0, 2, -400, -100), (-60, -50, -200, -120), (-110, -110, -130, -130)],
+    "CDLABANDONEDBABY": [(0, 1, -101, -100), (-120, -119, -121, -120), (-110, 1, -111, 0)],
+    "CDLBREAKAWAY": [(0, 1, -101, -100), (-120, -119, -141, -140), (-140, -130, -160, -150), (-150, -140, -175, -170),
+                     (-170, -105, -172, -110)],
+    "CDLCONCEALBABYSWALL": [(0, 0, -100, -100), (-100, -100, -200, -200), (-220, -180, -300, -280),
+                            (-170, -170, -310, -310)],
+    "CDLMATHOLD": [(0, 101, -1, 100), (125, 127, 112, 115), (112, 116, 96, 98), (105, 107, 88, 90),
+                   (95, 150, 94, 148)],
+    "CDLRISEFALL3METHODS": [(0, 101, -1, 100), (95, 96, 84, 85), (85, 86, 74, 75), (75, 76, 64, 65),
+                            (66, 170, 65, 168)],
+    "CDLUPSIDEGAP2CROWS": [(0, 101, -1, 100), (125, 127, 118, 120), (140, 142, 108, 110)],
+    "CDLKICKING": [(0, 0, -100, -100), (20, 120, 20, 120)],
+    "CDLUNIQUE3RIVER": [(0, 2, -102, -100), (-20, -18, -140, -60), (-130, -118, -132, -122)],
+    "CDL3BLACKCROWS": [(0, 120, -1, 100), (90, 91, 0, 0), (60, 61, -50, -50), (20, 21, -100, -100)],
+}
+
+
+def planted():
+    """Each rare pattern after quiet candles, as it is and turned upside down."""
+    bars, last = [], 20_000
+    for shape in RARE.values():
+        for sign in (1, -1):
+            for i in range(16):
+                step = 10 if i % 2 else -10
+                bars.append((last, last + max(step, 0) + 6, last + min(step, 0) - 6, last + step))
+                last += step
+            base = last
+            for o, h, l, c in shape:
+                edges = (base + sign * h, base + sign * l)
+                bars.append((base + sign * o, max(edges), min(edges), base + sign * c))
+                last = base + sign * c
+    return bars
+
+
+def fnv1a(hits):
+    value = 0xCBF29CE484222325
+    for index, hit in hits:
+        for byte in int(index).to_bytes(4, "little") + int(hit).to_bytes(2, "little", signed=True):
+            value = ((value ^ byte) * 0x100000001B3) & ((1 << 64) - 1)
+    return value
+
+
+def pattern_hits(bars):
+    """-> {name: [(index, value)...]} of the values that are not zero."""
+    columns = [np.array(column) / 100.0 for column in zip(*bars)]
+    for name in sorted(talib.get_function_groups()["Pattern Recognition"]):
+        values = getattr(talib, name)(*columns)
+        at = np.nonzero(values)[0]
+        yield name, list(zip(at, values[at]))
+
+
+def write_patterns():
+    """Generated series as counts and hashes of their hits; the planted one in full.
+
+    generated,SEED,STEP,CANDLES | hits,NAME,COUNT,FNV1A of (index: u32, value: i16) in order
+    candle,OPEN,HIGH,LOW,CLOSE in cents | hit,NAME,INDEX,VALUE
+    """
+    total = {}
+    with open(os.path.join(HERE, "talib_patterns.csv"), "w") as out:
+        for seed, step in enumerate(STEPS, 1):
+            out.write(f"generated,{seed},{step},{CANDLES}\n")
+            for name, hits in pattern_hits(generated(seed, step)):
+                total[name] = total.get(name, 0) + len(hits)
+                out.write(f"hits,{name},{len(hits)},{fnv1a(hits):016x}\n")
+        bars = planted()
+        for bar in bars:
+            out.write("candle," + ",".join(map(str, bar)) + "\n")
+        for name, hits in pattern_hits(bars):
+            total[name] = total.get(name, 0) + len(hits)
+            for index, value in hits:
+                out.write(f"hit,{name},{index},{value}\n")
+    missing = [name for name, count in total.items() if count == 0]
+    if missing:
+        sys.exit("no hit at all: " + ", ".join(missing))
+
+
 def main():
     wanted = sys.argv[1:] or ["indicators", "patterns"]
     if "indicators" in wanted:
         write_indicators()
+    if "patterns" in wanted:
+        write_patterns()
 
 
 main()

@@ -1,0 +1,408 @@
+//! What the patterns look at: the last candles, each beside the averages of those before it.
+
+use crate::indicators::Candle;
+
+/// A candle's parts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Shape {
+    open: f64,
+    high: f64,
+    low: f64,
+    close: f64,
+    /// The distance of open and close.
+    body: f64,
+    /// The higher of open and close.
+    top: f64,
+    /// The lower of open and close.
+    bottom: f64,
+    white: bool,
+}
+
+impl From<&Candle> for Shape {
+    #[inline]
+    fn from(candle: &Candle) -> Self {
+        let Candle { open, high, low, close, .. } = *candle;
+        let white = close >= open;
+        let (top, bottom) = if white { (close, open) } else { (open, close) };
+        Self { open, high, low, close, body: (close - open).abs(), top, bottom, white }
+    }
+}
+
+impl Shape {
+    #[inline]
+    fn upper(&self) -> f64 {
+        self.high - self.top
+    }
+
+    #[inline]
+    fn lower(&self) -> f64 {
+        self.bottom - self.low
+    }
+}
+
+/// How wide a candle is, in the three measures that averages are taken of.
+#[derive(Debug, Clone, Copy, Default)]
+struct Width {
+    body: f64,
+    range: f64,
+    shadows: f64,
+}
+
+/// The measures that are averaged, and over how many candles: TA-Lib's settings know no others.
+#[derive(Debug, Clone, Copy)]
+enum Measure {
+    Body10,
+    Range10,
+    Shadows10,
+    Range5,
+}
+
+impl Measure {
+    const fn period(self) -> usize {
+        match self {
+            Self::Body10 | Self::Range10 | Self::Shadows10 => 10,
+            Self::Range5 => 5,
+        }
+    }
+}
+
+/// How many running sums there are.
+const LANES: usize = 16;
+
+/// The measure of each running sum, and the candle at which it begins.
+///
+/// The average of one measure is one number, so one sum would do, were it not for its rounding: a running
+/// sum keeps that of all it ever held, so it depends on where it began. In whole cents a body often *is* the
+/// average, and then the rounding decides. TA-Lib begins a pattern's sum so that its first window ends just
+/// before the first candle asked about; to answer as it does on every bar, ours begin where those do. There
+/// are sixteen such beginnings in all 61 patterns.
+const SUMS: [(Measure, usize); LANES] = [
+    (Measure::Body10, 0),
+    (Measure::Body10, 1),
+    (Measure::Body10, 2),
+    (Measure::Body10, 3),
+    (Measure::Body10, 4),
+    (Measure::Range10, 0),
+    (Measure::Range10, 1),
+    (Measure::Range10, 2),
+    (Measure::Range10, 3),
+    (Measure::Shadows10, 0),
+    (Measure::Shadows10, 1),
+    (Measure::Shadows10, 2),
+    (Measure::Range5, 0),
+    (Measure::Range5, 1),
+    (Measure::Range5, 5),
+    (Measure::Range5, 6),
+];
+
+/// From this candle on every window is full.
+const ALL_FULL: u64 = 15;
+
+/// The place of a sum that begins at `begin`.
+#[inline]
+const fn lane(measure: Measure, begin: usize) -> usize {
+    match measure {
+        Measure::Body10 => begin,
+        Measure::Range10 => 5 + begin,
+        Measure::Shadows10 => 9 + begin,
+        Measure::Range5 => 12 + if begin < 2 { begin } else { begin - 3 },
+    }
+}
+
+/// A candle, and the averages of those before it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Entry {
+    shape: Shape,
+    averages: [f64; LANES],
+}
+
+/// Candles that are kept: a power of two, and at least as many as the longest pattern has.
+const KEPT: usize = 8;
+
+/// Widths that are kept: a power of two, and more than the longest average has.
+const WIDTHS: usize = 16;
+
+/// The last candles with their averages, and the running sums.
+#[derive(Debug, Clone)]
+pub(super) struct History {
+    seen: u64,
+    entries: [Entry; KEPT],
+    widths: [Width; WIDTHS],
+    sums: [f64; LANES],
+}
+
+impl History {
+    pub(super) fn new() -> Self {
+        Self { seen: 0, entries: [Entry::default(); KEPT], widths: [Width::default(); WIDTHS], sums: [0.0; LANES] }
+    }
+
+    /// How many candles have been taken.
+    pub(super) const fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Takes the next candle.
+    #[inline]
+    pub(super) fn push(&mut self, candle: &Candle) {
+        let shape = Shape::from(candle);
+        let mut averages = self.sums;
+        for (average, (measure, _)) in averages.iter_mut().zip(SUMS) {
+            *average /= measure.period() as f64;
+        }
+        self.entries[self.place(0) % KEPT] = Entry { shape, averages };
+
+        let width = Width { body: shape.body, range: shape.high - shape.low, shadows: shape.upper() + shape.lower() };
+        let (ten_before, five_before) = (self.widths[self.place(10) % WIDTHS], self.widths[self.place(5) % WIDTHS]);
+        self.widths[self.place(0) % WIDTHS] = width;
+        if self.seen >= ALL_FULL {
+            let (body, range, shadows, short_range) = (
+                width.body - ten_before.body,
+                width.range - ten_before.range,
+                width.shadows - ten_before.shadows,
+                width.range - five_before.range,
+            );
+            for (sum, (measure, _)) in self.sums.iter_mut().zip(SUMS) {
+                *sum += match measure {
+                    Measure::Body10 => body,
+                    Measure::Range10 => range,
+                    Measure::Shadows10 => shadows,
+                    Measure::Range5 => short_range,
+                };
+            }
+        } else {
+            self.begin_sums(width, ten_before, five_before);
+        }
+        self.seen += 1;
+    }
+
+    /// As the end of [`History::push`], while some windows are not full.
+    fn begin_sums(&mut self, width: Width, ten_before: Width, five_before: Width) {
+        for (sum, (measure, begin)) in self.sums.iter_mut().zip(SUMS) {
+            let (new, old) = match measure {
+                Measure::Body10 => (width.body, ten_before.body),
+                Measure::Range10 => (width.range, ten_before.range),
+                Measure::Shadows10 => (width.shadows, ten_before.shadows),
+                Measure::Range5 => (width.range, five_before.range),
+            };
+            let (begin, period) = (begin as u64, measure.period() as u64);
+            if self.seen >= begin + period {
+                *sum += new - old;
+            } else if self.seen >= begin {
+                *sum += new;
+            }
+        }
+    }
+
+    /// Where the candle `back` before the next one stands; for `back` of 0 the next one itself.
+    #[inline]
+    const fn place(&self, back: u64) -> usize {
+        (self.seen.wrapping_sub(back) & 0xff) as usize // the low byte: both lengths divide 256
+    }
+
+    /// The last candles, as a pattern of `LOOKBACK` sees them; `None` before it is defined.
+    #[inline]
+    pub(super) fn view<const LOOKBACK: usize>(&self) -> Option<View<'_, LOOKBACK>> {
+        (self.seen > LOOKBACK as u64).then_some(View { history: self })
+    }
+}
+
+/// The last candles, seen by a pattern that is defined from candle `LOOKBACK` on.
+///
+/// `k` counts back from the present candle, which is 0. The lookback says which running sum an average is
+/// taken from; see [`SUMS`].
+#[derive(Clone, Copy)]
+pub(super) struct View<'a, const LOOKBACK: usize> {
+    history: &'a History,
+}
+
+impl<const LOOKBACK: usize> View<'_, LOOKBACK> {
+    #[inline]
+    fn entry(&self, k: u64) -> &Entry {
+        &self.history.entries[self.history.place(k + 1) % KEPT]
+    }
+
+    #[inline]
+    fn shape(&self, k: u64) -> &Shape {
+        &self.entry(k).shape
+    }
+
+    #[inline]
+    fn average(&self, measure: Measure, k: u64) -> f64 {
+        // A pattern asks for averages that begin at a sum there is: `every_average_has_its_sum` holds it.
+        self.entry(k).averages[lane(measure, LOOKBACK - k as usize - measure.period())]
+    }
+
+    #[inline]
+    pub(super) fn open(&self, k: u64) -> f64 {
+        self.shape(k).open
+    }
+
+    #[inline]
+    pub(super) fn high(&self, k: u64) -> f64 {
+        self.shape(k).high
+    }
+
+    #[inline]
+    pub(super) fn low(&self, k: u64) -> f64 {
+        self.shape(k).low
+    }
+
+    #[inline]
+    pub(super) fn close(&self, k: u64) -> f64 {
+        self.shape(k).close
+    }
+
+    #[inline]
+    pub(super) fn body(&self, k: u64) -> f64 {
+        self.shape(k).body
+    }
+
+    /// The higher of open and close.
+    #[inline]
+    pub(super) fn top(&self, k: u64) -> f64 {
+        self.shape(k).top
+    }
+
+    /// The lower of open and close.
+    #[inline]
+    pub(super) fn bottom(&self, k: u64) -> f64 {
+        self.shape(k).bottom
+    }
+
+    #[inline]
+    pub(super) fn upper_shadow(&self, k: u64) -> f64 {
+        self.shape(k).upper()
+    }
+
+    #[inline]
+    pub(super) fn lower_shadow(&self, k: u64) -> f64 {
+        self.shape(k).lower()
+    }
+
+    #[inline]
+    pub(super) fn white(&self, k: u64) -> bool {
+        self.shape(k).white
+    }
+
+    #[inline]
+    pub(super) fn black(&self, k: u64) -> bool {
+        !self.shape(k).white
+    }
+
+    /// 100 with the sign of the candle's colour.
+    #[inline]
+    pub(super) fn signed(&self, k: u64) -> i16 {
+        if self.white(k) { 100 } else { -100 }
+    }
+
+    /// Whether one body lies above another.
+    #[inline]
+    pub(super) fn body_gap_up(&self, k: u64, over: u64) -> bool {
+        self.bottom(k) > self.top(over)
+    }
+
+    /// Whether one body lies below another.
+    #[inline]
+    pub(super) fn body_gap_down(&self, k: u64, under: u64) -> bool {
+        self.top(k) < self.bottom(under)
+    }
+
+    /// Whether the body is longer than the ten before it on average.
+    #[inline]
+    pub(super) fn is_long(&self, k: u64) -> bool {
+        self.body(k) > self.average(Measure::Body10, k)
+    }
+
+    /// The body below which a candle is short.
+    #[inline]
+    pub(super) fn short(&self, k: u64) -> f64 {
+        self.average(Measure::Body10, k)
+    }
+
+    /// The body up to which a candle is a doji: a tenth of the average range.
+    #[inline]
+    pub(super) fn doji(&self, k: u64) -> f64 {
+        0.1 * self.average(Measure::Range10, k)
+    }
+
+    /// The shadow below which it is very short: a tenth of the average range.
+    #[inline]
+    pub(super) fn very_short_shadow(&self, k: u64) -> f64 {
+        0.1 * self.average(Measure::Range10, k)
+    }
+
+    /// The shadow below which it is short: half of what both shadows are on average.
+    #[inline]
+    pub(super) fn short_shadow(&self, k: u64) -> f64 {
+        self.average(Measure::Shadows10, k) / 2.0
+    }
+
+    /// The shadow above which it is long: the candle's own body.
+    #[inline]
+    pub(super) fn long_shadow(&self, k: u64) -> f64 {
+        self.body(k)
+    }
+
+    /// The shadow above which it is very long: twice the candle's own body.
+    #[inline]
+    pub(super) fn very_long_shadow(&self, k: u64) -> f64 {
+        2.0 * self.body(k)
+    }
+
+    /// The distance within which prices are near: a fifth of the average range of five.
+    #[inline]
+    pub(super) fn near(&self, k: u64) -> f64 {
+        0.2 * self.average(Measure::Range5, k)
+    }
+
+    /// The distance beyond which prices are far: three fifths of the average range of five.
+    #[inline]
+    pub(super) fn far(&self, k: u64) -> f64 {
+        0.6 * self.average(Measure::Range5, k)
+    }
+
+    /// Whether a price lies within a twentieth of the average range of five, as candle `k` has it.
+    #[inline]
+    pub(super) fn is_equal(&self, price: f64, to: f64, k: u64) -> bool {
+        let tolerance = self.equal(k);
+        price <= to + tolerance && price >= to - tolerance
+    }
+
+    /// The distance within which prices are equal: a twentieth of the average range of five.
+    #[inline]
+    pub(super) fn equal(&self, k: u64) -> f64 {
+        0.05 * self.average(Measure::Range5, k)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sum_stands_in_its_lane() {
+        for (place, (measure, begin)) in SUMS.into_iter().enumerate() {
+            assert_eq!(lane(measure, begin), place);
+            assert!((begin + measure.period()) as u64 <= ALL_FULL);
+        }
+        const { assert!(256 % KEPT == 0 && 256 % WIDTHS == 0) };
+    }
+
+    #[test]
+    fn averages_are_of_the_candles_before() {
+        let mut history = History::new();
+        let widths: Vec<f64> = (0..40).map(|i| f64::from((i * 7) % 13) / 8.0).collect();
+        for (at, width) in widths.iter().enumerate() {
+            history.push(&Candle { open: 10.0, high: 12.0 + width, low: 9.0, close: 10.0 + width, volume: 0.0 });
+            let Some(view) = history.view::<14>() else { continue };
+            let mean =
+                |back: usize, period: usize| widths[at - back - period..at - back].iter().sum::<f64>() / period as f64;
+            for k in 0..5 {
+                assert_eq!(view.short(k), mean(k as usize, 10), "exact in eighths");
+            }
+            assert_eq!(view.doji(1), 0.1 * (3.0 + mean(1, 10)));
+            assert_eq!(history.view::<12>().unwrap().near(1), 0.2 * (3.0 + mean(1, 5)));
+            assert_eq!(history.view::<12>().unwrap().short_shadow(2), (2.0 + 1.0) / 2.0);
+        }
+    }
+}
