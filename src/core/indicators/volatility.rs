@@ -126,23 +126,21 @@ impl Variance {
             return None;
         }
         let mean = self.sum / self.period;
-        // In lanes, so that they are summed side by side.
+        // Four at a time, side by side; what is missing to a multiple of four does not deviate.
         let (mut deviations, mut squares) = ([0.0; 4], [0.0; 4]);
-        let (fours, rest) = self.window.places().as_chunks::<4>();
-        let mut add = |lane: usize, value: f64| {
-            let deviation = value - mean;
-            if let (Some(sum), Some(square)) = (deviations.get_mut(lane), squares.get_mut(lane)) {
+        let mut add = |four: &[f64; 4]| {
+            for ((value, sum), square) in four.iter().zip(&mut deviations).zip(&mut squares) {
+                let deviation = value - mean;
                 *sum += deviation;
                 *square += deviation * deviation;
             }
         };
-        for four in fours {
-            for (lane, value) in four.iter().enumerate() {
-                add(lane, *value);
-            }
-        }
-        for value in rest {
-            add(0, *value);
+        let (fours, rest) = self.window.places().as_chunks::<4>();
+        fours.iter().for_each(&mut add);
+        if !rest.is_empty() {
+            let mut last = [mean; 4];
+            last.iter_mut().zip(rest).for_each(|(place, value)| *place = *value);
+            add(&last);
         }
         let (off, squares) = (deviations.iter().sum::<f64>(), squares.iter().sum::<f64>());
         // What the mean is off by is taken out again.

@@ -111,29 +111,52 @@ const fn lane(measure: Measure, begin: usize) -> usize {
 
 /// A candle, and the averages of those before it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Entry {
+pub(super) struct Entry {
     shape: Shape,
     averages: [f64; LANES],
 }
 
-/// Candles that are kept: a power of two, and at least as many as the longest pattern has.
-const KEPT: usize = 8;
+/// The last five candles, the present one last.
+pub(super) type Last = [Entry; 5];
+
+/// Candles for which there is room. They are laid one after the other, so that the last five are always side by
+/// side; when the room is used up, those that a pattern may still see move to its beginning.
+const ROOM: usize = 8;
 
 /// Widths that are kept: a power of two, and more than the longest average has.
 const WIDTHS: usize = 16;
+
+/// What each sum is divided by.
+const PERIODS: [f64; LANES] = {
+    let mut periods = [0.0; LANES];
+    let mut at = 0;
+    while at < LANES {
+        periods[at] = SUMS[at].0.period() as f64; // 5 or 10
+        at += 1;
+    }
+    periods
+};
 
 /// The last candles with their averages, and the running sums.
 #[derive(Debug, Clone)]
 pub(super) struct History {
     seen: u64,
-    entries: [Entry; KEPT],
+    /// Where the next entry goes; at least four, for those before the first.
+    end: usize,
+    entries: [Entry; ROOM],
     widths: [Width; WIDTHS],
     sums: [f64; LANES],
 }
 
 impl History {
     pub(super) fn new() -> Self {
-        Self { seen: 0, entries: [Entry::default(); KEPT], widths: [Width::default(); WIDTHS], sums: [0.0; LANES] }
+        Self {
+            seen: 0,
+            end: 4,
+            entries: [Entry::default(); ROOM],
+            widths: [Width::default(); WIDTHS],
+            sums: [0.0; LANES],
+        }
     }
 
     /// How many candles have been taken.
@@ -141,48 +164,54 @@ impl History {
         self.seen
     }
 
-    /// Takes the next candle.
+    /// Takes the next candle; the answer is always there.
     #[inline]
-    pub(super) fn push(&mut self, candle: &Candle) {
+    pub(super) fn push(&mut self, candle: &Candle) -> Option<&Last> {
         let shape = Shape::from(candle);
         let mut averages = self.sums;
-        for (average, (measure, _)) in averages.iter_mut().zip(SUMS) {
-            *average /= measure.period() as f64;
+        for (average, period) in averages.iter_mut().zip(PERIODS) {
+            *average /= period;
         }
-        self.entries[self.place(0) % KEPT] = Entry { shape, averages };
-
-        let width = Width { body: shape.body, range: shape.high - shape.low, shadows: shape.upper() + shape.lower() };
-        let (ten_before, five_before) = (self.widths[self.place(10) % WIDTHS], self.widths[self.place(5) % WIDTHS]);
-        self.widths[self.place(0) % WIDTHS] = width;
-        if self.seen >= ALL_FULL {
-            let (body, range, shadows, short_range) = (
-                width.body - ten_before.body,
-                width.range - ten_before.range,
-                width.shadows - ten_before.shadows,
-                width.range - five_before.range,
-            );
-            for (sum, (measure, _)) in self.sums.iter_mut().zip(SUMS) {
-                *sum += match measure {
-                    Measure::Body10 => body,
-                    Measure::Range10 => range,
-                    Measure::Shadows10 => shadows,
-                    Measure::Range5 => short_range,
-                };
-            }
-        } else {
-            self.begin_sums(width, ten_before, five_before);
+        self.add(Width { body: shape.body, range: shape.high - shape.low, shadows: shape.upper() + shape.lower() });
+        if self.end == ROOM {
+            self.entries.copy_within(ROOM - 4.., 0);
+            self.end = 4;
         }
+        *self.entries.get_mut(self.end)? = Entry { shape, averages };
+        self.end += 1;
         self.seen += 1;
+        self.entries.get(..self.end)?.last_chunk()
     }
 
-    /// As the end of [`History::push`], while some windows are not full.
-    fn begin_sums(&mut self, width: Width, ten_before: Width, five_before: Width) {
+    /// Adds a candle's width to the sums, and takes off the one that leaves its window.
+    #[inline]
+    fn add(&mut self, width: Width) {
+        let (ten, five) = (self.widths[self.place(10)], self.widths[self.place(5)]);
+        self.widths[self.place(0)] = width;
+        if self.seen < ALL_FULL {
+            self.begin_sums(width, ten, five);
+            return;
+        }
+        let (body, range, shadows) = (width.body - ten.body, width.range - ten.range, width.shadows - ten.shadows);
+        let short = width.range - five.range;
+        let changes = [
+            body, body, body, body, body, range, range, range, range, shadows, shadows, shadows, short, short, short,
+            short,
+        ];
+        for (sum, change) in self.sums.iter_mut().zip(changes) {
+            *sum += change;
+        }
+    }
+
+    /// As [`History::add`], while some windows are not full.
+    #[cold]
+    fn begin_sums(&mut self, width: Width, ten: Width, five: Width) {
         for (sum, (measure, begin)) in self.sums.iter_mut().zip(SUMS) {
             let (new, old) = match measure {
-                Measure::Body10 => (width.body, ten_before.body),
-                Measure::Range10 => (width.range, ten_before.range),
-                Measure::Shadows10 => (width.shadows, ten_before.shadows),
-                Measure::Range5 => (width.range, five_before.range),
+                Measure::Body10 => (width.body, ten.body),
+                Measure::Range10 => (width.range, ten.range),
+                Measure::Shadows10 => (width.shadows, ten.shadows),
+                Measure::Range5 => (width.range, five.range),
             };
             let (begin, period) = (begin as u64, measure.period() as u64);
             if self.seen >= begin + period {
@@ -193,184 +222,181 @@ impl History {
         }
     }
 
-    /// Where the candle `back` before the next one stands; for `back` of 0 the next one itself.
+    /// Where the width `back` candles before the next one stands.
     #[inline]
     const fn place(&self, back: u64) -> usize {
-        (self.seen.wrapping_sub(back) & 0xff) as usize // the low byte: both lengths divide 256
-    }
-
-    /// The last candles, as a pattern of `LOOKBACK` sees them; `None` before it is defined.
-    #[inline]
-    pub(super) fn view<const LOOKBACK: usize>(&self) -> Option<View<'_, LOOKBACK>> {
-        (self.seen > LOOKBACK as u64).then_some(View { history: self })
+        (self.seen.wrapping_sub(back) % WIDTHS as u64) as usize // below the length
     }
 }
 
 /// The last candles, seen by a pattern that is defined from candle `LOOKBACK` on.
 ///
-/// `k` counts back from the present candle, which is 0. The lookback says which running sum an average is
-/// taken from; see [`SUMS`].
+/// `k` counts back from the present candle, which is 0, to 4. The lookback says which running sum an average
+/// is taken from; see [`SUMS`].
 #[derive(Clone, Copy)]
-pub(super) struct View<'a, const LOOKBACK: usize> {
-    history: &'a History,
-}
+pub(super) struct View<'a, const LOOKBACK: u64>(&'a Last);
 
-impl<const LOOKBACK: usize> View<'_, LOOKBACK> {
+impl<'a, const LOOKBACK: u64> View<'a, LOOKBACK> {
     #[inline]
-    fn entry(&self, k: u64) -> &Entry {
-        &self.history.entries[self.history.place(k + 1) % KEPT]
+    pub(super) const fn of(last: &'a Last) -> Self {
+        Self(last)
     }
 
     #[inline]
-    fn shape(&self, k: u64) -> &Shape {
+    const fn entry(&self, k: usize) -> &Entry {
+        &self.0[4 - k] // a pattern has five candles at most
+    }
+
+    #[inline]
+    fn shape(&self, k: usize) -> &Shape {
         &self.entry(k).shape
     }
 
     #[inline]
-    fn average(&self, measure: Measure, k: u64) -> f64 {
+    fn average(&self, measure: Measure, k: usize) -> f64 {
         // A pattern asks for averages that begin at a sum there is: `every_average_has_its_sum` holds it.
-        self.entry(k).averages[lane(measure, LOOKBACK - k as usize - measure.period())]
+        self.entry(k).averages[lane(measure, LOOKBACK as usize - k - measure.period())]
     }
 
     #[inline]
-    pub(super) fn open(&self, k: u64) -> f64 {
+    pub(super) fn open(&self, k: usize) -> f64 {
         self.shape(k).open
     }
 
     #[inline]
-    pub(super) fn high(&self, k: u64) -> f64 {
+    pub(super) fn high(&self, k: usize) -> f64 {
         self.shape(k).high
     }
 
     #[inline]
-    pub(super) fn low(&self, k: u64) -> f64 {
+    pub(super) fn low(&self, k: usize) -> f64 {
         self.shape(k).low
     }
 
     #[inline]
-    pub(super) fn close(&self, k: u64) -> f64 {
+    pub(super) fn close(&self, k: usize) -> f64 {
         self.shape(k).close
     }
 
     #[inline]
-    pub(super) fn body(&self, k: u64) -> f64 {
+    pub(super) fn body(&self, k: usize) -> f64 {
         self.shape(k).body
     }
 
     /// The higher of open and close.
     #[inline]
-    pub(super) fn top(&self, k: u64) -> f64 {
+    pub(super) fn top(&self, k: usize) -> f64 {
         self.shape(k).top
     }
 
     /// The lower of open and close.
     #[inline]
-    pub(super) fn bottom(&self, k: u64) -> f64 {
+    pub(super) fn bottom(&self, k: usize) -> f64 {
         self.shape(k).bottom
     }
 
     #[inline]
-    pub(super) fn upper_shadow(&self, k: u64) -> f64 {
+    pub(super) fn upper_shadow(&self, k: usize) -> f64 {
         self.shape(k).upper()
     }
 
     #[inline]
-    pub(super) fn lower_shadow(&self, k: u64) -> f64 {
+    pub(super) fn lower_shadow(&self, k: usize) -> f64 {
         self.shape(k).lower()
     }
 
     #[inline]
-    pub(super) fn white(&self, k: u64) -> bool {
+    pub(super) fn white(&self, k: usize) -> bool {
         self.shape(k).white
     }
 
     #[inline]
-    pub(super) fn black(&self, k: u64) -> bool {
+    pub(super) fn black(&self, k: usize) -> bool {
         !self.shape(k).white
     }
 
     /// 100 with the sign of the candle's colour.
     #[inline]
-    pub(super) fn signed(&self, k: u64) -> i16 {
+    pub(super) fn signed(&self, k: usize) -> i16 {
         if self.white(k) { 100 } else { -100 }
     }
 
     /// Whether one body lies above another.
     #[inline]
-    pub(super) fn body_gap_up(&self, k: u64, over: u64) -> bool {
+    pub(super) fn body_gap_up(&self, k: usize, over: usize) -> bool {
         self.bottom(k) > self.top(over)
     }
 
     /// Whether one body lies below another.
     #[inline]
-    pub(super) fn body_gap_down(&self, k: u64, under: u64) -> bool {
+    pub(super) fn body_gap_down(&self, k: usize, under: usize) -> bool {
         self.top(k) < self.bottom(under)
     }
 
     /// Whether the body is longer than the ten before it on average.
     #[inline]
-    pub(super) fn is_long(&self, k: u64) -> bool {
+    pub(super) fn is_long(&self, k: usize) -> bool {
         self.body(k) > self.average(Measure::Body10, k)
     }
 
     /// The body below which a candle is short.
     #[inline]
-    pub(super) fn short(&self, k: u64) -> f64 {
+    pub(super) fn short(&self, k: usize) -> f64 {
         self.average(Measure::Body10, k)
     }
 
     /// The body up to which a candle is a doji: a tenth of the average range.
     #[inline]
-    pub(super) fn doji(&self, k: u64) -> f64 {
+    pub(super) fn doji(&self, k: usize) -> f64 {
         0.1 * self.average(Measure::Range10, k)
     }
 
     /// The shadow below which it is very short: a tenth of the average range.
     #[inline]
-    pub(super) fn very_short_shadow(&self, k: u64) -> f64 {
+    pub(super) fn very_short_shadow(&self, k: usize) -> f64 {
         0.1 * self.average(Measure::Range10, k)
     }
 
     /// The shadow below which it is short: half of what both shadows are on average.
     #[inline]
-    pub(super) fn short_shadow(&self, k: u64) -> f64 {
+    pub(super) fn short_shadow(&self, k: usize) -> f64 {
         self.average(Measure::Shadows10, k) / 2.0
     }
 
     /// The shadow above which it is long: the candle's own body.
     #[inline]
-    pub(super) fn long_shadow(&self, k: u64) -> f64 {
+    pub(super) fn long_shadow(&self, k: usize) -> f64 {
         self.body(k)
     }
 
     /// The shadow above which it is very long: twice the candle's own body.
     #[inline]
-    pub(super) fn very_long_shadow(&self, k: u64) -> f64 {
+    pub(super) fn very_long_shadow(&self, k: usize) -> f64 {
         2.0 * self.body(k)
     }
 
     /// The distance within which prices are near: a fifth of the average range of five.
     #[inline]
-    pub(super) fn near(&self, k: u64) -> f64 {
+    pub(super) fn near(&self, k: usize) -> f64 {
         0.2 * self.average(Measure::Range5, k)
     }
 
     /// The distance beyond which prices are far: three fifths of the average range of five.
     #[inline]
-    pub(super) fn far(&self, k: u64) -> f64 {
+    pub(super) fn far(&self, k: usize) -> f64 {
         0.6 * self.average(Measure::Range5, k)
     }
 
     /// Whether a price lies within a twentieth of the average range of five, as candle `k` has it.
     #[inline]
-    pub(super) fn is_equal(&self, price: f64, to: f64, k: u64) -> bool {
+    pub(super) fn is_equal(&self, price: f64, to: f64, k: usize) -> bool {
         let tolerance = self.equal(k);
         price <= to + tolerance && price >= to - tolerance
     }
 
     /// The distance within which prices are equal: a twentieth of the average range of five.
     #[inline]
-    pub(super) fn equal(&self, k: u64) -> f64 {
+    pub(super) fn equal(&self, k: usize) -> f64 {
         0.05 * self.average(Measure::Range5, k)
     }
 }
@@ -385,7 +411,6 @@ mod tests {
             assert_eq!(lane(measure, begin), place);
             assert!((begin + measure.period()) as u64 <= ALL_FULL);
         }
-        const { assert!(256 % KEPT == 0 && 256 % WIDTHS == 0) };
     }
 
     #[test]
@@ -393,16 +418,20 @@ mod tests {
         let mut history = History::new();
         let widths: Vec<f64> = (0..40).map(|i| f64::from((i * 7) % 13) / 8.0).collect();
         for (at, width) in widths.iter().enumerate() {
-            history.push(&Candle { open: 10.0, high: 12.0 + width, low: 9.0, close: 10.0 + width, volume: 0.0 });
-            let Some(view) = history.view::<14>() else { continue };
+            let candle = Candle { open: 10.0, high: 12.0 + width, low: 9.0, close: 10.0 + width, volume: 0.0 };
+            let last = history.push(&candle).unwrap();
+            if at < 15 {
+                continue;
+            }
+            let (view, shorter) = (View::<14>::of(last), View::<12>::of(last));
             let mean =
                 |back: usize, period: usize| widths[at - back - period..at - back].iter().sum::<f64>() / period as f64;
             for k in 0..5 {
-                assert_eq!(view.short(k), mean(k as usize, 10), "exact in eighths");
+                assert_eq!(view.short(k), mean(k, 10), "exact in eighths");
             }
             assert_eq!(view.doji(1), 0.1 * (3.0 + mean(1, 10)));
-            assert_eq!(history.view::<12>().unwrap().near(1), 0.2 * (3.0 + mean(1, 5)));
-            assert_eq!(history.view::<12>().unwrap().short_shadow(2), (2.0 + 1.0) / 2.0);
+            assert_eq!(shorter.near(1), 0.2 * (3.0 + mean(1, 5)));
+            assert_eq!(shorter.short_shadow(2), (2.0 + 1.0) / 2.0);
         }
     }
 }

@@ -40,7 +40,7 @@ impl Hikkake {
         self.confirm(at, &v, value)
     }
 
-    fn confirm<const LOOKBACK: usize>(&mut self, at: u64, v: &View<'_, LOOKBACK>, value: i16) -> i16 {
+    fn confirm<const LOOKBACK: u64>(&mut self, at: u64, v: &View<'_, LOOKBACK>, value: i16) -> i16 {
         if value != 0 {
             let level = if value > 0 { v.high(1) } else { v.low(1) };
             self.trap = Some(Trap { at, value, level });
@@ -57,7 +57,7 @@ impl Hikkake {
 }
 
 /// 100 where the last bar left the one before it downwards, which traps sellers; -100 where upwards.
-fn broken<const LOOKBACK: usize>(v: &View<'_, LOOKBACK>) -> i16 {
+fn broken<const LOOKBACK: u64>(v: &View<'_, LOOKBACK>) -> i16 {
     if v.high(0) < v.high(1) && v.low(0) < v.low(1) {
         100
     } else if v.high(0) > v.high(1) && v.low(0) > v.low(1) {

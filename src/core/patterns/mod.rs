@@ -2,8 +2,8 @@
 //!
 //! A pattern is a question about the last one to five candles: is this body long, that shadow short, this price
 //! near that one? Long and short, near and far are held against the averages of the candles before. All patterns
-//! ask for the same few averages, so those are kept once, beside the candles ([`candle`]), and a pattern is what
-//! is left: its conditions, the most telling first.
+//! ask for the same few averages, so those are kept once, beside the candles, and a pattern is what is left:
+//! its conditions.
 //!
 //! A positive value is bullish, a negative one bearish: ±100 as a rule, ±80 for an engulfing or harami whose edges
 //! touch, ±200 for a hikkake that is confirmed. Doji and a few others are 100 whatever the direction.
@@ -22,7 +22,7 @@ mod triple;
 #[cfg(test)]
 mod golden_tests;
 
-use self::candle::{History, View};
+use self::candle::{History, Last, View};
 use self::hikkake::Hikkake;
 use crate::indicators::{Candle, Indicator};
 
@@ -55,8 +55,8 @@ macro_rules! patterns {
 
         /// The patterns that follow from the last candles alone.
         #[inline]
-        fn stateless(history: &History, values: &mut PatternValues) {
-            $($(values[Pattern::$pattern as usize] = value(history, $function);)?)+
+        fn stateless(at: u64, last: &Last, values: &mut PatternValues) {
+            $($(values[Pattern::$pattern as usize] = value(at, last, $function);)?)+
         }
     };
 }
@@ -125,10 +125,23 @@ patterns! {
     GapThreeMethods "CDLXSIDEGAP3METHODS" triple::gap_three_methods;
 }
 
-/// A pattern's value at the last candle; 0 before it is defined.
+/// A pattern's value at candle `at`; 0 before it is defined.
 #[inline]
-fn value<const LOOKBACK: usize>(history: &History, pattern: impl Fn(View<'_, LOOKBACK>) -> i16) -> i16 {
-    history.view().map_or(0, pattern)
+fn value<const LOOKBACK: u64>(at: u64, last: &Last, pattern: impl FnOnce(View<'_, LOOKBACK>) -> i16) -> i16 {
+    if at >= LOOKBACK { pattern(View::of(last)) } else { 0 }
+}
+
+/// Whether all conditions hold. Each is looked at: half of them are a toss-up, and a wrong guess of the branch
+/// costs more than the rest of them.
+#[inline]
+fn all<const N: usize>(conditions: [bool; N]) -> bool {
+    conditions.into_iter().fold(true, |all, condition| all & condition)
+}
+
+/// The value of a pattern that is there.
+#[inline]
+fn when(is: bool, value: i16) -> i16 {
+    value * i16::from(is)
 }
 
 /// All patterns of a series, candle by candle.
@@ -176,11 +189,11 @@ impl Indicator for CandlePatterns {
     /// The values at this candle; a pattern that has not seen enough candles is 0, so there always are some.
     fn update(&mut self, candle: Candle) -> Option<PatternValues> {
         let at = self.history.seen();
-        self.history.push(&candle);
+        let last = self.history.push(&candle)?;
         let mut values = [0; PATTERNS];
-        stateless(&self.history, &mut values);
-        let hikkake = self.history.view().map_or(0, |view| self.hikkake.update(at, view));
-        let modified = self.history.view().map_or(0, |view| self.modified_hikkake.update_modified(at, view));
+        stateless(at, last, &mut values);
+        let hikkake = value(at, last, |view| self.hikkake.update(at, view));
+        let modified = value(at, last, |view| self.modified_hikkake.update_modified(at, view));
         if at >= HIKKAKE_FROM {
             values[Pattern::Hikkake as usize] = hikkake;
         }
