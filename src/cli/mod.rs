@@ -5,6 +5,7 @@
 //! every error its exit code. A command reads the ledger beside a running scheduler; what it changes it
 //! asks the scheduler for, through the ledger.
 
+mod analyse;
 mod ask;
 mod bars;
 mod calendar;
@@ -138,6 +139,15 @@ enum Command {
     /// Minute bars in the ledger: import, list, show, export
     #[command(subcommand)]
     Bars(bars::BarsCommand),
+    /// Indicators of a file's bars, one row a bar; an empty cell is undefined
+    #[command(after_help = "Examples:
+  trade indicators SPY.csv
+  trade indicators bars.csv --symbol AAPL --columns SMA_20,BB_UPPER_20_2,ADX_14 --format csv")]
+    Indicators(analyse::IndicatorsCommand),
+    /// Candlestick patterns of a file's bars, one row a bar: TA-Lib's names and values
+    #[command(after_help = "Examples:
+  trade patterns SPY.csv --format csv")]
+    Patterns(analyse::PatternsCommand),
     /// Sessions, holidays and the slots of a day
     #[command(subcommand)]
     Calendar(calendar::CalendarCommand),
@@ -222,6 +232,8 @@ impl Trade {
             Command::Notify(command) => command.run(&context),
             Command::Ledger(command) => command.run(&context),
             Command::Bars(command) => command.run(&context),
+            Command::Indicators(command) => command.run(&context),
+            Command::Patterns(command) => command.run(&context),
             Command::Calendar(command) => command.run(&context),
             Command::Replay(command) => command.run(&context),
             Command::Verify(command) => command.run(&context),

@@ -151,6 +151,13 @@ impl Cell {
         Self { value: Value::Number(number.into()), shown }
     }
 
+    /// A figure, if there is one and it is finite.
+    #[must_use]
+    pub fn real_if(number: Option<f64>) -> Self {
+        let value = number.and_then(serde_json::Number::from_f64).map_or(Value::Null, Value::Number);
+        Self { shown: plain(&value), value }
+    }
+
     /// An instant: UTC for programs, New York time for people.
     #[must_use]
     pub fn time(at: Timestamp) -> Self {
@@ -350,6 +357,29 @@ impl Output {
             Format::Csv => self.raw(&table.to_csv()?),
             Format::Json => self.json(table),
         }
+    }
+
+    /// Prints rows in the form that was asked for; as CSV each one as it comes, however many there are.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn rows(
+        &self,
+        columns: Vec<Column>,
+        rows: impl Iterator<Item = Vec<Cell>>,
+        format: FormatArg,
+    ) -> anyhow::Result<()> {
+        if self.json || format.format != Format::Csv {
+            let mut table = Table::new(columns, "no rows");
+            rows.for_each(|row| table.push(row));
+            return self.table(&table, format);
+        }
+        let mut writer = csv::Writer::from_writer(stream());
+        writer.write_record(columns.iter().map(|column| column.name.as_bytes()))?;
+        for row in rows {
+            writer.write_record(row.iter().map(|cell| plain(&cell.value)))?;
+        }
+        Ok(writer.flush()?)
     }
 
     /// Prints a document: as JSON, or as the text that `text` makes of it.

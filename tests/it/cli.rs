@@ -115,6 +115,40 @@ fn bad_rows_are_named_the_others_kept_and_the_import_fails_unless_they_are_expec
 }
 
 #[test]
+fn a_files_bars_are_shown_as_indicators_and_patterns() {
+    let desk = Desk::new();
+    let bars = "ts_utc,open,high,low,close,volume
+2013-10-07T13:30:00Z,48.90,48.95,48.80,48.85,1200
+2013-10-07T13:31:00Z,48.85,48.85,48.75,48.75,900
+2013-10-07T13:32:00Z,48.70,48.95,48.70,48.95,300
+";
+    desk.write("AIG.csv", bars);
+    let columns = ["--columns", "SMA_2,TRANGE,OBV", "--format", "csv"];
+    let shown = desk.trade(&[&["indicators", "AIG.csv"], &columns[..]].concat());
+    let expected = "i,ts_utc,SMA_2,TRANGE,OBV
+0,2013-10-07T13:30:00Z,,,1200.0
+1,2013-10-07T13:31:00Z,48.8,0.10000000000000142,300.0
+2,2013-10-07T13:32:00Z,48.849999999999994,0.25,600.0
+";
+    assert_eq!((shown.code, shown.out.as_str(), shown.err.as_str()), (0, expected, ""));
+    let patterns = desk.json(&["patterns", "AIG.csv"]);
+    assert_eq!((&patterns[2]["CDLENGULFING"], &patterns[1]["CDLENGULFING"]), (&100.into(), &0.into()));
+
+    let unknown = desk.trade(&["indicators", "AIG.csv", "--columns", "SMA"]);
+    assert_eq!((unknown.code, unknown.out.as_str()), (2, ""));
+    assert!(unknown.err.contains("expected a form such as SMA_20"), "{}", unknown.err);
+    desk.write("bars.csv", BARS);
+    assert!(desk.trade(&["patterns", "bars.csv"]).err.contains("line 3: high 48.80 is below low 48.90"));
+    desk.write(
+        "two.csv",
+        &BARS.replace("13:31:00Z,48.85,48.80,48.90", "13:31:00Z,48.85,48.90,48.80").replacen("AIG", "SPY", 1),
+    );
+    let several = desk.trade(&["patterns", "two.csv"]);
+    assert!(several.err.contains("has bars of 2 symbols, AIG to SPY: name one of them"), "{}", several.err);
+    assert_eq!(desk.json(&["patterns", "two.csv", "--symbol", "AIG"]).as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_wrong_file_leaves_no_ledger_behind() {
     let desk = Desk::new();
     desk.write("swapped.csv", "symbol,ts_utc,open,low,high,close,volume\n");

@@ -219,4 +219,5 @@ def main():
         write_patterns()
 
 
-main()
+if __name__ == "__main__":
+    main()

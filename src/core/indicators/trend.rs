@@ -182,6 +182,11 @@ impl Indicator for LinearRegressionSlope {
         if !self.window.is_full() {
             return None;
         }
+        // Once a period the sums are taken anew: a slope is a difference of great numbers, and drifts with them.
+        if let Some(values) = self.window.in_order() {
+            self.sum = values.iter().sum();
+            self.aged = values.iter().rev().enumerate().map(|(age, value)| age as f64 * value).sum();
+        }
         let n = self.period;
         let ages = n * (n - 1.0) / 2.0;
         let squares = n * (n - 1.0) * (2.0 * n - 1.0) / 6.0;

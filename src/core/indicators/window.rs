@@ -38,6 +38,11 @@ impl Window {
         self.values.len() == self.period.len()
     }
 
+    /// The values from the oldest to the latest, whenever they stand in that order: once in each period.
+    pub(super) fn in_order(&self) -> Option<&[f64]> {
+        (self.oldest == 0 && self.is_full()).then_some(&self.values)
+    }
+
     /// The values in the order of their places, which is that of TA-Lib's circular buffers.
     pub(super) fn places(&self) -> &[f64] {
         &self.values
