@@ -15,13 +15,15 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use crate::adapters::brokers::alpaca::AlpacaBroker;
 use crate::adapters::brokers::paper::{Durability, PaperBroker};
 use crate::adapters::channels::{EmailChannel, FileChannel, letterhead};
 use crate::adapters::clocks::{SimulatedClock, Speed, SystemClock};
 use crate::adapters::dead_man::DeadManSwitch;
+use crate::adapters::feeds::alpaca::AlpacaFeed;
 use crate::adapters::feeds::files::{BadRow, BarsFeed, Series, merge, read_bars};
 use crate::adapters::feeds::simulated::SimulatedMarket;
-use crate::config::{Configuration, FeedKind, Settings};
+use crate::config::{BrokerKind, Configuration, FeedKind, Settings};
 use crate::engine::broker_link::BrokerLink;
 use crate::engine::bus::{Bus, Event};
 use crate::engine::commands::Command;
@@ -154,7 +156,7 @@ fn live_ground(configuration: &Configuration) -> anyhow::Result<Ground> {
     let calendar = settings.calendar();
     Ok(Ground {
         new: NewLedger::live(&settings.account.name, clock.wall())?,
-        feed: configured_feed(settings, &calendar)?,
+        feed: configured_feed(settings, &calendar, &clock)?,
         clock,
         calendar,
         mails: settings.notifications.folder.clone(),
@@ -506,13 +508,21 @@ fn reached(path: &Path, arguments: &str) -> anyhow::Result<Option<Timestamp>> {
     Ok(ledger.read(meta::simulated_now)?)
 }
 
-fn configured_feed(settings: &Settings, calendar: &Calendar) -> anyhow::Result<Arc<dyn MarketFeed>> {
+fn configured_feed(
+    settings: &Settings,
+    calendar: &Calendar,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn MarketFeed>> {
     Ok(match settings.market.feed {
         FeedKind::Simulated => Arc::new(SimulatedMarket::new(&settings.market.simulated, calendar.clone())),
         FeedKind::Files => {
             let files = &settings.market.files;
             let series = read_series(&files.bars, files.skip_bad)?;
             Arc::new(BarsFeed::new(Arc::new(series), calendar.clone(), files.quotes.clone()))
+        }
+        FeedKind::Alpaca => {
+            let feed = AlpacaFeed::new(&settings.alpaca, calendar.clone(), clock.clone());
+            Arc::new(feed.context("market.feed is alpaca")?)
         }
     })
 }
@@ -561,9 +571,13 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     let elsewhere = instead.broker;
     #[cfg(feature = "crash-points")]
     let elsewhere = elsewhere.or(crate::adapters::brokers::remote::RemoteBroker::of_environment(&clock).await?);
-    let broker = match elsewhere {
-        Some(broker) => broker,
-        None => {
+    let broker: Arc<dyn Broker> = match (elsewhere, settings.execution.broker) {
+        (Some(broker), _) => broker,
+        (None, BrokerKind::Alpaca) if !simulated => {
+            let broker = AlpacaBroker::new(&settings.alpaca, clock.clone());
+            Arc::new(broker.context("execution.broker is alpaca")?)
+        }
+        (None, BrokerKind::Paper | BrokerKind::Alpaca) => {
             let durability = if simulated { Durability::Kill } else { Durability::PowerCut };
             let (file, exchange) = (path.with_extension("paper.db"), settings.execution.paper.clone());
             let (feed, clock) = (feed.clone(), clock.clone());

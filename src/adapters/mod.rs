@@ -1,6 +1,7 @@
 //! What we do not control, behind the traits of [`crate::ports`]: each folder holds the
 //! implementations of one port.
 
+pub mod alpaca;
 pub mod brokers;
 pub mod channels;
 pub mod clocks;

@@ -223,6 +223,11 @@ fn feed(configuration: &Configuration) -> Finding {
             }
             Finding::well("feed", format!("{rows} bars in {}", counted(market.files.bars.len(), "file", "files")))
         }
+        FeedKind::Alpaca => {
+            let alpaca = &configuration.settings.alpaca;
+            let (feed, host) = (alpaca.data_feed.as_str(), alpaca.data_host());
+            Finding::well("feed", format!("{feed} at {host}, {}", counted(alpaca.symbols.len(), "symbol", "symbols")))
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) use problem::suggestion;
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::Environment;
 pub use settings::{
-    AccountSettings, AnalysisSettings, BackupSettings, ExecutionSettings, FeedKind, FileMarketSettings, LedgerSettings,
-    LogFormat, LoggingSettings, MarketSettings, NotificationSettings, RestartSettings, SchedulerSettings, Settings,
-    SettingsVersion,
+    AccountSettings, AnalysisSettings, BackupSettings, BrokerKind, ExecutionSettings, FeedKind, FileMarketSettings,
+    LedgerSettings, LogFormat, LoggingSettings, MarketSettings, NotificationSettings, RestartSettings,
+    SchedulerSettings, Settings, SettingsVersion,
 };

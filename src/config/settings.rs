@@ -15,13 +15,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use crate::adapters::alpaca::AlpacaSettings;
 use crate::adapters::channels::EmailSettings;
 use crate::adapters::feeds::files::BarsFeedSettings;
 use crate::adapters::feeds::simulated::SimulatedMarketSettings;
 
 /// The keys whose values are secrets: they are given by reference, and leave neither the process nor
 /// this type. Each is a [`SecretString`] that is not serialized.
-pub(super) const SECRETS: [&str; 2] = ["notifications.email.password", "scheduler.heartbeat_url"];
+pub(super) const SECRETS: [&str; 4] =
+    ["alpaca.key_id", "alpaca.secret_key", "notifications.email.password", "scheduler.heartbeat_url"];
 
 /// Everything that can be set. Read it with [`super::load`]; the default is what `config/daybook.yaml` shows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,6 +47,8 @@ pub struct Settings {
     pub reconcile: ReconcileSettings,
     /// Who holds the account, and on which terms.
     pub execution: ExecutionSettings,
+    /// An account at Alpaca, and its market data.
+    pub alpaca: AlpacaSettings,
     /// Who is told, and how.
     pub notifications: NotificationSettings,
     /// The file that holds everything.
@@ -95,6 +99,8 @@ pub enum FeedKind {
     Simulated,
     /// Minute bars from files.
     Files,
+    /// Alpaca's market data.
+    Alpaca,
 }
 
 /// Bars from files.
@@ -123,8 +129,21 @@ pub struct AnalysisSettings {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExecutionSettings {
+    /// Which of the brokers holds the account; a simulation always has the paper broker.
+    pub broker: BrokerKind,
     /// The paper broker.
     pub paper: ExchangeSettings,
+}
+
+/// Who can hold an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BrokerKind {
+    /// The paper broker in this process.
+    #[default]
+    Paper,
+    /// Alpaca, on paper or live.
+    Alpaca,
 }
 
 /// Who is told, and how.
@@ -224,6 +243,7 @@ impl Default for Settings {
             risk: RiskSettings::default(),
             reconcile: ReconcileSettings::default(),
             execution: ExecutionSettings::default(),
+            alpaca: AlpacaSettings::default(),
             notifications: NotificationSettings::default(),
             ledger: LedgerSettings::default(),
             scheduler: SchedulerSettings::default(),
@@ -345,11 +365,28 @@ impl Settings {
             .chain(self.strategies.problems().into_iter().map(|(key, message)| (format!("strategies.{key}"), message)))
             .chain(of("risk", self.risk.problems()))
             .chain(of("execution.paper", self.execution.paper.problems()))
+            .chain(of("alpaca", self.problems_of_alpaca()))
             .chain(of("notifications.email", self.notifications.email.problems()))
             .chain(of("ledger", self.ledger.problems()))
             .chain(of("scheduler", self.scheduler.problems()))
             .chain(of("logging", self.logging.problems()))
             .collect()
+    }
+}
+
+impl Settings {
+    /// What is wrong with the part of Alpaca's settings that is used.
+    fn problems_of_alpaca(&self) -> Problems {
+        let mut problems = Problems::new();
+        if self.execution.broker == BrokerKind::Alpaca {
+            problems.extend(self.alpaca.problems_of_trading());
+        }
+        if self.market.feed == FeedKind::Alpaca {
+            problems.extend(self.alpaca.problems_of_data());
+        }
+        problems.sort();
+        problems.dedup();
+        problems
     }
 }
 

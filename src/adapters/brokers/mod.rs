@@ -1,5 +1,6 @@
-//! The brokers: one on paper, which is an exchange of its own.
+//! The brokers: one on paper, which is an exchange of its own, and Alpaca.
 
+pub mod alpaca;
 pub mod paper;
 #[cfg(feature = "crash-points")]
 pub mod remote;

@@ -1,7 +1,8 @@
 //! Where bars, quotes and news come from.
 //!
-//! [`simulated`] makes them up from a seed, [`files`] reads them from CSV. Both answer a question about
-//! an instant with what was known at that instant, so a job cannot look ahead by mistake.
+//! [`simulated`] makes them up from a seed, [`files`] reads them from CSV, [`alpaca`] asks for them. All answer
+//! a question about an instant with what was known at that instant, so a job cannot look ahead by mistake.
 
+pub mod alpaca;
 pub mod files;
 pub mod simulated;
