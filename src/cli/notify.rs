@@ -1,7 +1,7 @@
 //! `trade notify`: what people were sent, and trying it again.
 
 use clap::{Args, Subcommand};
-use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::report::words::{counted, instant};
 
 use super::Context;
@@ -27,6 +27,15 @@ pub enum NotifyCommand {
   trade notify test
   trade notify test email")]
     Test(Test),
+    /// Every event that a person can be told of: how much it matters, what it means, what to do
+    Catalogue(Catalogue),
+}
+
+/// In which form the catalogue is printed.
+#[derive(Debug, Args)]
+pub struct Catalogue {
+    #[command(flatten)]
+    format: FormatArg,
 }
 
 /// How many deliveries.
@@ -60,28 +69,23 @@ impl NotifyCommand {
     /// # Errors
     /// If the ledger is unusable, or a message did not arrive.
     pub fn run(self, context: &Context) -> anyhow::Result<()> {
-        let configuration = context.configuration()?;
-        let ledger = context.ledger()?;
         match self {
+            Self::Catalogue(Catalogue { format }) => context.output.table(&catalogue(), format),
             Self::List(List { number, format }) => {
+                let ledger = context.ledger()?;
                 context.output.table(&table(&ledger.read(|conn| alert::deliveries(conn, number))?), format)
             }
             Self::Retry(Retry { delivery_id }) => {
+                let (configuration, ledger) = (context.configuration()?, context.ledger()?);
                 let now = context.now();
                 ledger.write_blocking(move |tx| alert::retry(tx, delivery_id, now))?;
                 deliver(context, &configuration, &ledger, |conn| Ok(vec![alert::get(conn, delivery_id)?]))
             }
             Self::Test(Test { channel }) => {
+                let (configuration, ledger) = (context.configuration()?, context.ledger()?);
                 let routes = test_routes(wiring::outbox(&configuration, &ledger)?.1, channel.as_deref())?;
                 let subject = format!("Daybook can reach you: a test of {}", instant(context.now()));
-                send(
-                    context,
-                    &configuration,
-                    &ledger,
-                    None,
-                    Alert::new(AlertLevel::Info, "channel.tested", subject),
-                    routes,
-                )
+                send(context, &configuration, &ledger, None, Alert::new(AlertEvent::ChannelTested, subject), routes)
             }
         }
     }
@@ -143,6 +147,28 @@ fn deliver(
     Err(CommandError::Failed(told).into())
 }
 
+fn catalogue() -> Table {
+    let columns = vec![
+        Column::text("event", "EVENT"),
+        Column::text("level", "LEVEL"),
+        Column::text("meaning", "MEANING"),
+        Column::text("advice", "WHAT TO DO"),
+        Column::unseen("resolves"),
+    ];
+    let mut table = Table::new(columns, "");
+    for event in AlertEvent::ALL {
+        let resolves: Vec<&str> = event.resolves().iter().map(|ended| ended.as_str()).collect();
+        table.push(vec![
+            Cell::text(event.as_str()),
+            Cell::text(event.level().as_str()),
+            Cell::text(event.meaning()),
+            Cell::text(event.advice()),
+            Cell::text(resolves.join(" ")),
+        ]);
+    }
+    table
+}
+
 fn table(deliveries: &[Delivery]) -> Table {
     let columns = vec![
         Column::number("delivery_id", "ID"),
@@ -181,6 +207,8 @@ fn table(deliveries: &[Delivery]) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use daybook_core::alert::AlertLevel;
+
     use super::*;
 
     #[test]

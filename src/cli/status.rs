@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use daybook_core::alert::AlertLevel;
+use daybook_core::alert::{Alert, AlertLevel};
 use daybook_core::calendar::{Calendar, MarketPhase, Session};
 use daybook_core::decision::EquityPoint;
 use daybook_core::money::{Bps, Money};
 use daybook_core::phase::Phase;
+use daybook_core::report::DAY_ENDED;
 use daybook_core::report::words::{self, clock, dollars, instant, price, shares, signed_dollars};
 use daybook_core::risk::Halt;
 use daybook_core::schedule::JobDefinition;
@@ -161,7 +162,9 @@ fn faults(conn: &crate::ledger::Connection) -> Result<Vec<FaultLine>, LedgerErro
         message: stored.event.message,
     });
     let alerts = alert::last(conn, ALERTS_LOOKED_AT)?;
-    let alerts = alerts.into_iter().filter(|stored| stored.alert.level >= AlertLevel::Warning);
+    // The digest of a bad day tells of faults, and is none.
+    let is_fault = |told: &Alert| told.level >= AlertLevel::Warning && told.event != DAY_ENDED;
+    let alerts = alerts.into_iter().filter(|stored| is_fault(&stored.alert));
     let alerts = alerts.map(|stored| FaultLine {
         at: stored.at,
         level: stored.alert.level.as_str().to_owned(),

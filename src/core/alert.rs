@@ -1,5 +1,9 @@
 //! What a person is told.
 
+mod catalogue;
+
+pub use catalogue::AlertEvent;
+
 use serde::{Deserialize, Serialize};
 
 use crate::market::Symbol;
@@ -33,7 +37,7 @@ impl AlertLevel {
 pub struct Alert {
     /// How much it matters.
     pub level: AlertLevel,
-    /// What happened, as `noun.verb`: `risk.breached`, `position.closed`.
+    /// What happened: the name of an [`AlertEvent`]. In a ledger it may be one that this version does not know.
     pub event: String,
     /// What it concerns, if it is about one symbol.
     pub symbol: Option<Symbol>,
@@ -44,10 +48,18 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// An alert without a symbol or a body.
+    /// An alert of its event's usual level, without a symbol or a body.
     #[must_use]
-    pub fn new(level: AlertLevel, event: &str, subject: impl Into<String>) -> Self {
-        Self { level, event: event.to_owned(), symbol: None, subject: subject.into(), body: String::new() }
+    pub fn new(event: AlertEvent, subject: impl Into<String>) -> Self {
+        let event_name = event.as_str().to_owned();
+        Self { level: event.level(), event: event_name, symbol: None, subject: subject.into(), body: String::new() }
+    }
+
+    /// The same alert, which matters more or less than its event usually does.
+    #[must_use]
+    pub const fn at_level(mut self, level: AlertLevel) -> Self {
+        self.level = level;
+        self
     }
 
     /// The same alert about `symbol`.

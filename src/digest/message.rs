@@ -58,7 +58,7 @@ pub fn alert_message(id: i64, alert: &Alert, at: Timestamp, key: &str, attempt: 
 
 #[cfg(test)]
 mod tests {
-    use daybook_core::alert::AlertLevel;
+    use daybook_core::alert::{AlertEvent, AlertLevel};
 
     use super::*;
     use crate::digest::samples;
@@ -88,8 +88,7 @@ mod tests {
 
     #[test]
     fn an_alert_names_its_symbol_once() {
-        let alert =
-            Alert::new(AlertLevel::Info, "order.filled", "AAPL: bought 10 at 99.50").about("AAPL".parse().unwrap());
+        let alert = Alert::new(AlertEvent::OrderFilled, "AAPL: bought 10 at 99.50").about("AAPL".parse().unwrap());
         let message = alert_message(3, &alert, daybook_core::time::Timestamp(0), "key", 1);
         assert_eq!(message.subject, "Daybook info: AAPL: bought 10 at 99.50");
         assert!(message.text.starts_with("AAPL: bought 10 at 99.50\n"), "{}", message.text);
@@ -97,19 +96,19 @@ mod tests {
 
     #[test]
     fn an_alert_reads_well_alone() {
-        let alert = Alert::new(AlertLevel::Critical, "stop.missing", "100 shares have no stop")
+        let alert = Alert::new(AlertEvent::PositionUnprotected, "100 shares have no stop")
             .about("AAPL".parse().unwrap())
             .with_body("The stop was refused twice.\nA close was sent.");
         let at = "2026-11-16T16:42:05Z".parse().unwrap();
         let message = alert_message(17, &alert, at, "dbk-1f3a-17-email", 1);
         assert_eq!(
             (message.name.as_str(), message.thread.as_str()),
-            ("2026-11-16-114205-stop-missing-17", "2026-11-16")
+            ("2026-11-16-114205-position-unprotected-17", "2026-11-16")
         );
         assert_eq!(message.subject, "Daybook critical: AAPL: 100 shares have no stop");
         assert_eq!(
             message.text,
-            "AAPL: 100 shares have no stop\n\nThe stop was refused twice.\nA close was sent.\n\ncritical, stop.missing, 2026-11-16 11:42:05 EST\n"
+            "AAPL: 100 shares have no stop\n\nThe stop was refused twice.\nA close was sent.\n\ncritical, position.unprotected, 2026-11-16 11:42:05 EST\n"
         );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::order::{Account, BrokerPosition, Fill, Order, Side};
 use daybook_core::report::words;
 use daybook_core::time::Timestamp;
@@ -160,8 +160,7 @@ fn alert_of_fill(fill: &Fill) -> Alert {
         Side::Sell => "sold",
     };
     Alert::new(
-        AlertLevel::Info,
-        "order.filled",
+        AlertEvent::OrderFilled,
         format!("{symbol}: {did} {} at {}", words::shares(*quantity), words::price(*price)),
     )
     .about(*symbol)
@@ -181,5 +180,5 @@ fn alert_of_conflict(conflict: &FillConflict) -> Alert {
         shown.quantity,
         shown.price
     );
-    Alert::new(AlertLevel::Critical, "fill.changed", subject).about(kept.symbol).with_body(body)
+    Alert::new(AlertEvent::FillChanged, subject).about(kept.symbol).with_body(body)
 }

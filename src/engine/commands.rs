@@ -2,6 +2,7 @@
 //!
 //! Where no scheduler runs, `trade` takes the lease itself and applies the command on the same path.
 
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::risk::{Halt, HaltKind};
 use daybook_core::schedule::{JobDefinition, slots};
 use daybook_core::time::{SessionDate, Timestamp};
@@ -12,7 +13,7 @@ use serde_json::json;
 use super::Parts;
 use crate::ledger::command::{self, CommandEnd, NewCommand};
 use crate::ledger::run::{self, Trigger};
-use crate::ledger::{LedgerError, halt};
+use crate::ledger::{LedgerError, alert, halt};
 
 /// The job through which a person trades: it has no schedule, and is built in.
 pub const OPERATOR: &str = "operator";
@@ -137,6 +138,8 @@ fn apply(
             let halt =
                 Halt { kind: HaltKind::Manual, reason: reason.clone(), numbers: Vec::new(), since: now, until: None };
             halt::set(tx, &halt, None)?;
+            let told = Alert::new(AlertEvent::EntriesHalted, format!("{by} has stopped new entries: {reason}"));
+            alert::raise(tx, None, &told, &parts.routes, now)?;
             Ok(Outcome::Done(json!({ "message": "new entries are stopped" })))
         }
         Command::Resume { reason } => {
@@ -144,6 +147,8 @@ fn apply(
             if cleared == 0 {
                 return Ok(Outcome::Refused("nothing is halted".to_owned()));
             }
+            let subject = format!("{by} has cleared {cleared} latches, entries are open again: {reason}");
+            alert::raise(tx, None, &Alert::new(AlertEvent::EntriesResumed, subject), &parts.routes, now)?;
             Ok(Outcome::Done(json!({ "message": format!("{cleared} latches cleared: entries are open again") })))
         }
         Command::Trade(trade) => match parts.definition(OPERATOR) {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::market::Symbol;
 use daybook_core::money::Quantity;
 use daybook_core::order::{Action, ClientOrderId, IntentEvent, IntentState, Order, OrderStatus, OrderTicket, Purpose};
@@ -177,25 +177,19 @@ impl Dispatcher {
         let reason = &stored.intent.reason;
         match event {
             IntentEvent::Refused => Some(
-                Alert::new(
-                    AlertLevel::Warning,
-                    "order.rejected",
-                    format!("{symbol}: the broker refused ({reason}): {why}"),
-                )
-                .about(symbol),
+                Alert::new(AlertEvent::OrderRejected, format!("{symbol}: the broker refused ({reason}): {why}"))
+                    .about(symbol),
             ),
             IntentEvent::TermsDiffer => Some(
                 Alert::new(
-                    AlertLevel::Critical,
-                    "order.conflicted",
+                    AlertEvent::OrderConflicted,
                     format!("{symbol}: the broker holds our order under other terms; entries are halted"),
                 )
                 .about(symbol)
                 .with_body(why),
             ),
             IntentEvent::AbsentTooLate => Some(
-                Alert::new(AlertLevel::Warning, "order.abandoned", format!("{symbol}: not sent in time ({reason})"))
-                    .about(symbol),
+                Alert::new(AlertEvent::OrderAbandoned, format!("{symbol}: not sent in time ({reason})")).about(symbol),
             ),
             IntentEvent::Sending
             | IntentEvent::AnswerLost

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::phase::{Phase, PhaseInputs, phase};
 use daybook_core::report::words;
 use daybook_core::risk::{Halt, HaltKind};
@@ -361,7 +361,7 @@ impl Driver {
                     };
                     halt::set(tx, &halt, None)?;
                     let subject = format!("{message}: no new entries until {}", words::instant(expected));
-                    alert::raise(tx, None, &Alert::new(AlertLevel::Critical, "clock.stepped", subject), &routes, now)?;
+                    alert::raise(tx, None, &Alert::new(AlertEvent::ClockStepped, subject), &routes, now)?;
                 }
                 Ok(())
             })

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
 use daybook_core::schedule::{JobKind, MissedRange, Retries};
 
 use super::Parts;
@@ -147,7 +147,7 @@ async fn dispatch(parts: &Parts, run: &ClaimedRun, summary: String) -> Result<(R
             run::end(tx, run_id, state, &reason, now)?;
             if state == RunState::Dead {
                 let subject = format!("{job} failed: {reason}");
-                alert::raise(tx, Some(run_id), &Alert::new(AlertLevel::Warning, "job.failed", subject), &routes, now)?;
+                alert::raise(tx, Some(run_id), &Alert::new(AlertEvent::JobFailed, subject), &routes, now)?;
             }
             Ok(())
         })
@@ -186,7 +186,7 @@ async fn fail(parts: &Parts, run: &ClaimedRun, error: &anyhow::Error) -> Result<
 /// What a person is told of a run that keeps failing and is tried again.
 fn alert_of_trouble(run: &ClaimedRun, error: &str) -> Alert {
     let subject = format!("{} of {} failed {} times and is tried again", run.job, run.slot, run.attempt);
-    Alert::new(level_of(run.kind), "job.troubled", subject).with_body(error)
+    Alert::new(AlertEvent::JobTroubled, subject).at_level(level_of(run.kind)).with_body(error)
 }
 
 /// How much it matters that a run of a kind is not done.
@@ -206,11 +206,12 @@ const fn level_of(kind: JobKind) -> AlertLevel {
 pub fn alert_of_lost(job: &str, missed: &MissedRange) -> Alert {
     let MissedRange { from, to, slots, reason } = missed;
     let subject = format!("{job} did not run: {slots} slots from {from} to {to} were missed ({reason})");
-    Alert::new(AlertLevel::Critical, "job.missed", subject)
+    Alert::new(AlertEvent::JobMissed, subject)
 }
 
 /// What a person is told of a run that ended without being done.
 pub fn alert_of_ended(ended: &EndedRun) -> Alert {
-    let event = if ended.state == RunState::Expired { "job.expired" } else { "job.failed" };
-    Alert::new(level_of(ended.kind), event, format!("{} of {}: {}", ended.job, ended.slot, ended.reason))
+    let event = if ended.state == RunState::Expired { AlertEvent::JobExpired } else { AlertEvent::JobFailed };
+    let subject = format!("{} of {}: {}", ended.job, ended.slot, ended.reason);
+    Alert::new(event, subject).at_level(level_of(ended.kind))
 }

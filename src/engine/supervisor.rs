@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::report::words;
 use daybook_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +101,7 @@ async fn record(parts: &Parts, name: &'static str, why: &str, given_up: bool, un
             event::record(tx, &Event::new(now, EventLevel::Warning, "part.failed", message.clone()))?;
             if given_up {
                 let subject = format!("{name} failed too often and is tried again at {}", words::instant(until));
-                let alert = Alert::new(AlertLevel::Critical, "part.failed", subject).with_body(message);
+                let alert = Alert::new(AlertEvent::PartFailed, subject).with_body(message);
                 alert::raise(tx, None, &alert, &routes, now)?;
             }
             Ok(())

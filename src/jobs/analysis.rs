@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::analysis::{
     RegimeSettings, choose_pace, latest_atr, realised_volatility, relative_volume, volume_through,
 };
@@ -202,7 +202,7 @@ fn volatility(view: &SymbolView<'_>, settings: &RegimeSettings) -> anyhow::Resul
 
 fn alert_of_failure(failure: &Failure) -> Alert {
     let Failure { symbol, reason } = failure;
-    Alert::new(AlertLevel::Warning, "symbol.failed", format!("{symbol} could not be analysed: {reason}")).about(*symbol)
+    Alert::new(AlertEvent::SymbolFailed, format!("{symbol} could not be analysed: {reason}")).about(*symbol)
 }
 
 /// Gathers symbols beside one another, at most `limit` at once; the answer is in the order of `symbols`.

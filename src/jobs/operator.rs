@@ -5,7 +5,7 @@
 
 use anyhow::bail;
 use async_trait::async_trait;
-use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::decision::Decision;
 use daybook_core::market::Symbol;
 use daybook_core::order::{Action, BrokerPosition, Intent, Order, Purpose};
@@ -130,7 +130,7 @@ fn stop_everything(facts: &OperatorFacts, terms: &Terms, reason: &str) -> anyhow
     decision.intents.extend(cancels.intents.into_iter().filter(|intent| !held.contains(&intent.action.symbol())));
     let reason = format!("emergency stop by hand: {reason}");
     decision.summary = format!("{reason}; {} positions, {} intents", held.len(), decision.intents.len());
-    decision.alerts.push(Alert::new(AlertLevel::Critical, "risk.stopped", decision.summary.clone()));
+    decision.alerts.push(Alert::new(AlertEvent::RiskStopped, decision.summary.clone()));
     decision.halts.push(Halt {
         kind: HaltKind::EmergencyStop,
         reason,

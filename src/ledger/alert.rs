@@ -320,7 +320,7 @@ pub fn last(conn: &Connection, limit: u32) -> Result<Vec<StoredAlert>, LedgerErr
 
 #[cfg(test)]
 mod tests {
-    use daybook_core::alert::AlertLevel;
+    use daybook_core::alert::AlertEvent;
 
     use super::*;
     use crate::ledger::testing::TestLedger;
@@ -329,9 +329,9 @@ mod tests {
         day.ledger
             .write_blocking(|tx| {
                 let channels = [Route::every("email"), Route::every("file")];
-                let note = Alert::new(AlertLevel::Info, "day.ended", "A quiet day").with_body("Nothing happened.");
+                let note = Alert::new(AlertEvent::DayEnded, "A quiet day").with_body("Nothing happened.");
                 raise(tx, None, &note, &channels, Timestamp(10))?;
-                let stop = Alert::new(AlertLevel::Critical, "risk.breached", "Stopped").about("AAPL".parse().unwrap());
+                let stop = Alert::new(AlertEvent::RiskBreached, "Stopped").about("AAPL".parse().unwrap());
                 raise(tx, None, &stop, &channels[..1], Timestamp(11))
             })
             .unwrap();

@@ -193,7 +193,7 @@ pub fn running_figures(conn: &Connection) -> Result<RunningFigures, LedgerError>
 
 #[cfg(test)]
 mod tests {
-    use daybook_core::alert::{Alert, AlertLevel};
+    use daybook_core::alert::{Alert, AlertEvent};
     use daybook_core::calendar::Calendar;
     use daybook_core::decision::{Candidate, Decision, EquityPoint, Review};
     use daybook_core::order::{Order, OrderStatus};
@@ -259,7 +259,7 @@ mod tests {
                 fill::record(tx, "paper", &[execution], OPEN)?;
                 event::record(tx, &Event::new(OPEN, EventLevel::Warning, "feed.stalled", "no bars for 90 s"))?;
                 event::record(tx, &Event::new(OPEN, EventLevel::Info, "feed.resumed", "bars again"))?;
-                let note = Alert::new(AlertLevel::Info, "day.ended", "The day");
+                let note = Alert::new(AlertEvent::DayEnded, "The day");
                 alert::raise(tx, None, &note, &[alert::Route::every("email")], OPEN)?;
                 let sending = alert::claim_due(tx, 9, OPEN)?;
                 for delivery in sending {

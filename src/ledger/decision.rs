@@ -151,7 +151,7 @@ pub fn last_of_kind(conn: &Connection, kind: &str) -> Result<Option<LastDecision
 
 #[cfg(test)]
 mod tests {
-    use daybook_core::alert::{Alert, AlertLevel};
+    use daybook_core::alert::{Alert, AlertEvent};
     use daybook_core::decision::{Candidate, EquityPoint, PaceChoice, Review};
     use daybook_core::money::Money;
     use daybook_core::order::{Action, IntentEvent, IntentState, Purpose};
@@ -202,7 +202,7 @@ mod tests {
                 since: Timestamp(9),
                 until: Some(Timestamp(99)),
             }],
-            alerts: vec![Alert::new(AlertLevel::Warning, "risk.warned", "Down 2,000 USD")],
+            alerts: vec![Alert::new(AlertEvent::RiskWarned, "Down 2,000 USD")],
             ..Decision::default()
         };
         let written = day.decide(&run, &decision);

@@ -1,7 +1,7 @@
 use std::sync::Mutex as StdMutex;
 
 use async_trait::async_trait;
-use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::decision::Decision;
 
 use super::*;
@@ -95,7 +95,7 @@ impl Day {
 }
 
 fn note(subject: &str) -> Alert {
-    Alert::new(AlertLevel::Info, "position.closed", subject)
+    Alert::new(AlertEvent::PositionExit, subject)
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 use super::{Difference, DifferencePolicy, Finding, ReconcileFacts, ReconcileSettings, Repair, compare};
-use crate::alert::AlertLevel;
+use crate::alert::{Alert, AlertEvent, AlertLevel};
 use crate::calendar::MarketPhase;
 use crate::decision::Decision;
 use crate::market::Symbol;
@@ -73,12 +73,12 @@ impl Run<'_> {
                 let subject = format!(
                     "{symbol}: the broker's order {broker_order_id} was sent from this ledger, which does not know why; it is watched from now on"
                 );
-                self.plan.tell_of(*symbol, AlertLevel::Warning, "order.adopted", subject);
+                self.plan.tell_of(*symbol, AlertEvent::OrderAdopted, subject);
             }
             Finding::Stranger { broker_order_id, symbol } => {
                 let subject =
                     format!("{symbol}: the broker's order {broker_order_id} was not sent from here; left alone");
-                self.plan.tell_of(*symbol, AlertLevel::Warning, "order.stranger", subject);
+                self.plan.tell_of(*symbol, AlertEvent::OrderStranger, subject);
             }
             Finding::Differs { difference, seen_before } => {
                 self.plan.decision.differences.push(*difference);
@@ -101,7 +101,7 @@ impl Run<'_> {
                 };
                 let subject = format!("{differs}; corrected at {}", correction.price);
                 self.plan.decision.repairs.push(Repair::Correct(correction));
-                self.plan.tell_of(symbol, AlertLevel::Critical, "position.corrected", subject);
+                self.plan.tell_of(symbol, AlertEvent::PositionCorrected, subject);
                 let closes = self.settings.on_difference == DifferencePolicy::Close && !broker.is_zero();
                 if closes && self.can_close(symbol) {
                     self.plan.close(symbol, "unexplained position", self.facts.session.close);
@@ -123,7 +123,7 @@ impl Run<'_> {
             return;
         }
         let subject = format!("{reason}. Entries stop until `trade resume`");
-        self.plan.tell_of(symbol, AlertLevel::Critical, "position.differs", subject);
+        self.plan.tell_of(symbol, AlertEvent::PositionDiffers, subject);
         let numbers = vec![Reason::new("symbol", symbol)];
         self.plan.decision.halts.push(Halt { kind: HaltKind::Conflict, reason, numbers, since: now, until: None });
     }
@@ -197,12 +197,13 @@ impl Run<'_> {
                 self.plan.close(symbol, "unprotected", self.facts.session.close);
                 self.plan.change(symbol, PositionEvent::ExitBegun { reason: "unprotected".to_owned() });
                 let subject = format!("{symbol}: no stop can be placed; closing {} shares", position.quantity);
-                self.plan.tell_of(symbol, AlertLevel::Warning, "position.exit", subject);
+                let exit = Alert::new(AlertEvent::PositionExit, subject).about(symbol);
+                self.plan.raise(exit.at_level(AlertLevel::Warning));
             }
             Protection::Impossible => {
                 let subject =
                     format!("{symbol}: no stop can be placed, and nothing can be sold now: look at the broker");
-                self.plan.tell_of(symbol, AlertLevel::Critical, "position.unprotected", subject);
+                self.plan.tell_of(symbol, AlertEvent::PositionUnprotected, subject);
             }
         }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::figures::{max_drawdown, most_at_once, nearest_ratio, thinned, total};
 use super::words;
 use super::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault};
-use crate::alert::{Alert, AlertLevel};
+use crate::alert::{Alert, AlertEvent, AlertLevel};
 use crate::calendar::{Session, SessionKind};
 use crate::decision::{Candidate, EquityPoint};
 use crate::market::Symbol;
@@ -16,7 +16,7 @@ use crate::strategy::Direction;
 use crate::time::{SessionDate, Timestamp};
 
 /// The event of the alert that a day's report raises; its mail is the whole digest.
-pub const DAY_ENDED: &str = "day.ended";
+pub const DAY_ENDED: &str = AlertEvent::DayEnded.as_str();
 
 /// A point a minute of a full session fits; a picture of a mail's width shows no more.
 const CURVE_POINTS_MAX: usize = 400;
@@ -354,7 +354,7 @@ impl DayReport {
         } else {
             AlertLevel::Warning
         };
-        Alert::new(level, DAY_ENDED, words::subject(self)).with_body(words::verdict(self))
+        Alert::new(AlertEvent::DayEnded, words::subject(self)).at_level(level).with_body(words::verdict(self))
     }
 
     /// Signals refused, repetitions counted.

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
 use super::resting::{InFlight, Resting, by_symbol, is_in_flight};
-use crate::alert::AlertLevel;
+use crate::alert::AlertEvent;
 use crate::calendar::{MarketPhase, Session};
 use crate::decision::Decision;
 use crate::order::{BrokerPosition, Order, Origin, Purpose};
@@ -45,7 +45,7 @@ pub fn flatten(facts: &FlattenFacts) -> Decision {
                 facts.positions.len(),
                 facts.session.date
             );
-            plan.tell(AlertLevel::Critical, "flatten.late", subject);
+            plan.tell(AlertEvent::FlattenLate, subject);
         }
         return plan.finish(&facts.origin);
     }
@@ -70,7 +70,7 @@ pub fn flatten(facts: &FlattenFacts) -> Decision {
         if !is_held_by_us && !resting.held.is_zero() {
             let subject =
                 format!("{symbol}: the broker holds {} shares that the ledger does not know; left alone", resting.held);
-            plan.tell_of(*symbol, AlertLevel::Warning, "flatten.stranger", subject);
+            plan.tell_of(*symbol, AlertEvent::FlattenStranger, subject);
         }
         // The close of a position takes back its symbol's orders by itself.
         if is_held_by_us || is_in_flight(&facts.in_flight, *symbol, Purpose::CancelEntry) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::alert::AlertLevel;
 use crate::order::{Action, OrderClass, OrderType};
 use crate::risk::testing::{at_broker, entry, legs, minute, order, origin, position, session, symbol};
 use crate::strategy::Direction;

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::protection::{Protection, protection};
 use super::resting::{InFlight, Resting, by_symbol, is_in_flight, stop_price};
 use super::{DayAssessment, DayLevel, Halt, HaltKind, Look, RiskSettings, SeenMark, TrailingSettings};
-use crate::alert::AlertLevel;
+use crate::alert::{Alert, AlertEvent, AlertLevel};
 use crate::calendar::{MarketPhase, Session};
 use crate::decision::{Decision, Mark};
 use crate::market::Symbol;
@@ -165,7 +165,7 @@ impl Run<'_> {
             let subject =
                 format!("EMERGENCY STOP: {reason}. Everything is being closed; entries stop until `trade resume`");
             self.latch(HaltKind::EmergencyStop, reason, self.day.numbers(self.settings), None);
-            self.plan.tell(AlertLevel::Critical, "risk.breached", subject);
+            self.plan.tell(AlertEvent::RiskBreached, subject);
             return true;
         }
         let looked_before = self.facts.prior.as_ref().is_some_and(|look| look.level == DayLevel::SecondLook);
@@ -174,12 +174,12 @@ impl Run<'_> {
             let subject = format!(
                 "day P&L may be {seen}, beyond the limit of {limit}, but prices are stale or far off: looking again"
             );
-            self.plan.tell(AlertLevel::Warning, "risk.second_look", subject);
+            self.plan.tell(AlertEvent::RiskSecondLook, subject);
         }
         let threshold = warning_threshold(self.settings);
         if pnl <= threshold && !self.facts.warned {
             let subject = format!("day P&L {pnl} is beyond the warning at {threshold} (limit {limit})");
-            self.plan.tell(AlertLevel::Warning, "risk.warned", subject);
+            self.plan.tell(AlertEvent::RiskWarned, subject);
         }
         false
     }
@@ -195,7 +195,7 @@ impl Run<'_> {
         );
         let subject = format!("{reason}. Entries stop until `trade resume`");
         self.latch(HaltKind::MaxDrawdown, reason, self.day.numbers(self.settings), None);
-        self.plan.tell(AlertLevel::Critical, "risk.drawdown", subject);
+        self.plan.tell(AlertEvent::RiskDrawdown, subject);
     }
 
     fn latch_stale_marks(&mut self) {
@@ -209,10 +209,10 @@ impl Run<'_> {
                 format!("{} positions without a fresh price, one for {longest} (limit {limit})", numbers.len());
             let subject = format!("{reason}: the loss is not known. Entries stop until prices are fresh");
             self.latch(HaltKind::StaleMarks, reason, numbers, None);
-            self.plan.tell(AlertLevel::Critical, "marks.stale", subject);
+            self.plan.tell(AlertEvent::MarksStale, subject);
         } else if is_latched && self.day.stale.is_empty() {
             self.plan.decision.cleared_halts.push(HaltKind::StaleMarks);
-            self.plan.tell(AlertLevel::Info, "marks.fresh", "prices are fresh again: entries may go on".to_owned());
+            self.plan.tell(AlertEvent::MarksFresh, "prices are fresh again: entries may go on".to_owned());
         }
     }
 
@@ -225,7 +225,7 @@ impl Run<'_> {
         }
         if standing.is_some() {
             self.plan.decision.cleared_halts.push(HaltKind::SafeMode);
-            self.plan.tell(AlertLevel::Info, "safe_mode.ended", "safe mode is over: entries may go on".to_owned());
+            self.plan.tell(AlertEvent::SafeModeEnded, "safe mode is over: entries may go on".to_owned());
         }
         let settings = &self.settings.safe_mode;
         let since = self.facts.last_safe_mode;
@@ -246,8 +246,7 @@ impl Run<'_> {
         let until = now.after(settings.cool_down.as_duration());
         let numbers = vec![Reason::new("losses in a row", losses), Reason::new("failures in a row", failures)];
         self.plan.tell(
-            AlertLevel::Warning,
-            "safe_mode.begun",
+            AlertEvent::SafeModeBegun,
             format!("safe mode: {reason}. Entries stop until {}", words::instant(until)),
         );
         self.latch(HaltKind::SafeMode, reason, numbers, Some(until));
@@ -260,7 +259,7 @@ impl Run<'_> {
             if was_exposed && self.holds(HaltKind::EmergencyStop) {
                 let subject =
                     "emergency stop: the broker shows no position and no order that could open one".to_owned();
-                self.plan.tell(AlertLevel::Critical, "risk.flat", subject);
+                self.plan.tell(AlertEvent::RiskFlat, subject);
             }
             return;
         }
@@ -286,7 +285,7 @@ impl Run<'_> {
             let subject = format!(
                 "emergency stop: the broker still shows {held} positions; {again} closes or cancels sent again"
             );
-            self.plan.tell(AlertLevel::Critical, "risk.closing", subject);
+            self.plan.tell(AlertEvent::RiskClosing, subject);
         }
     }
 
@@ -377,7 +376,7 @@ impl Run<'_> {
             }
         };
         let subject = format!("{symbol}: closing {quantity} shares {}{again}: {reason}", position.direction.as_str());
-        self.plan.tell_of(symbol, level, "position.exit", subject);
+        self.plan.raise(Alert::new(AlertEvent::PositionExit, subject).about(symbol).at_level(level));
     }
 
     /// Sees to it that every share has one stop behind it; whether that is so already.

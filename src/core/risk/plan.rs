@@ -1,6 +1,6 @@
 //! Collects what a decision wants done, the most urgent first, and numbers the legs.
 
-use crate::alert::{Alert, AlertLevel};
+use crate::alert::{Alert, AlertEvent};
 use crate::decision::Decision;
 use crate::market::Symbol;
 use crate::money::{Price, Quantity};
@@ -50,7 +50,7 @@ impl Plan {
         let valid_until = now.after(STOP_VALID_FOR.as_duration());
         self.want(Purpose::Protect, Deed::Protect { symbol, held, stop }, "no stop rested", Some(valid_until));
         let subject = format!("{symbol}: {} shares had no stop at the broker; one is set at {stop}", held.abs());
-        self.tell_of(symbol, AlertLevel::Warning, "position.protected", subject);
+        self.tell_of(symbol, AlertEvent::PositionProtected, subject);
     }
 
     /// Takes back an order that could open a position.
@@ -78,13 +78,18 @@ impl Plan {
     }
 
     /// Tells a person.
-    pub(crate) fn tell(&mut self, level: AlertLevel, event: &str, subject: String) {
-        self.decision.alerts.push(Alert::new(level, event, subject));
+    pub(crate) fn tell(&mut self, event: AlertEvent, subject: String) {
+        self.raise(Alert::new(event, subject));
     }
 
     /// Tells a person about a symbol.
-    pub(crate) fn tell_of(&mut self, symbol: Symbol, level: AlertLevel, event: &str, subject: String) {
-        self.decision.alerts.push(Alert::new(level, event, subject).about(symbol));
+    pub(crate) fn tell_of(&mut self, symbol: Symbol, event: AlertEvent, subject: String) {
+        self.raise(Alert::new(event, subject).about(symbol));
+    }
+
+    /// Raises an alert as it is.
+    pub(crate) fn raise(&mut self, alert: Alert) {
+        self.decision.alerts.push(alert);
     }
 
     /// How many intents there are so far.

@@ -1,0 +1,229 @@
+//! Every event that a person can be told of.
+//!
+//! One entry has all that is known of an event: its name, how much it usually matters, what it means and
+//! what to do. `trade notify catalogue` prints them.
+
+use super::AlertLevel;
+
+macro_rules! catalogue {
+    ($($variant:ident = $name:literal, $level:ident, $meaning:literal, $advice:literal;)+) => {
+        /// An event that a person is told of.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum AlertEvent {
+            $(#[doc = $meaning] $variant,)+
+        }
+
+        impl AlertEvent {
+            /// Every event, grouped by what it is about.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Its name, as `noun.verb`; it stands in the ledger and never changes.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// How much it usually matters.
+            #[must_use]
+            pub const fn level(self) -> AlertLevel {
+                match self { $(Self::$variant => AlertLevel::$level,)+ }
+            }
+
+            /// What it means: one sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)+ }
+            }
+
+            /// What a person does about it: one sentence.
+            #[must_use]
+            pub const fn advice(self) -> &'static str {
+                match self { $(Self::$variant => $advice,)+ }
+            }
+        }
+    };
+}
+
+catalogue! {
+    OrderFilled = "order.filled", Info,
+        "An order was executed, in whole or in part.",
+        "Nothing.";
+    OrderRejected = "order.rejected", Warning,
+        "The broker refused an order.",
+        "Read its reason; the signal is not traded again.";
+    OrderAbandoned = "order.abandoned", Warning,
+        "An order could not be sent while it was valid.",
+        "Look at the connection to the broker.";
+    OrderConflicted = "order.conflicted", Critical,
+        "The broker holds an order of ours under other terms; entries are halted.",
+        "Compare the order with `trade orders`, then `trade resume`.";
+    OrderAdopted = "order.adopted", Warning,
+        "The broker showed an order of ours whose answer had been lost.",
+        "Nothing: it is watched like any other.";
+    OrderStranger = "order.stranger", Warning,
+        "The broker shows an order that Daybook did not send.",
+        "Find out who sent it; nobody else should trade the account.";
+    FillChanged = "fill.changed", Critical,
+        "The broker shows a recorded execution with other numbers; the recorded ones were kept.",
+        "Compare with the broker's statement.";
+
+    PositionProtected = "position.protected", Warning,
+        "Shares had no stop behind them and were given one.",
+        "Find out why the stop was gone.";
+    PositionExit = "position.exit", Info,
+        "A position is being closed, for the reason that is told.",
+        "Nothing, unless it is told again: then look at the broker.";
+    PositionUnprotected = "position.unprotected", Critical,
+        "A position has no stop, and none can be placed.",
+        "Look at the broker; `trade close SYMBOL` closes it.";
+    PositionDiffers = "position.differs", Critical,
+        "The ledger and the broker do not agree on a position; entries are halted.",
+        "Compare both, then `trade resume`.";
+    PositionCorrected = "position.corrected", Critical,
+        "The ledger has taken over a position as the broker shows it.",
+        "Find out who traded.";
+
+    RiskWarned = "risk.warned", Warning,
+        "The session's loss has reached the part of its limit at which a person is warned.",
+        "Look at the open positions.";
+    RiskSecondLook = "risk.second_look", Warning,
+        "The loss would be at its limit by a price that is not believed yet.",
+        "Nothing: it looks again.";
+    RiskBreached = "risk.breached", Critical,
+        "The session's loss has reached its limit: everything is being closed.",
+        "Watch until it is flat; `trade resume` opens entries again.";
+    RiskDrawdown = "risk.drawdown", Critical,
+        "The equity has fallen too far from its highest: entries are stopped.",
+        "Decide whether to go on; `trade resume` opens entries again.";
+    RiskStopped = "risk.stopped", Critical,
+        "A person has ordered the emergency stop: everything is being closed.",
+        "Watch until it is flat; `trade resume` opens entries again.";
+    RiskClosing = "risk.closing", Critical,
+        "The emergency stop is not done: the broker still shows something.",
+        "Be ready to close it at the broker.";
+    RiskFlat = "risk.flat", Critical,
+        "The emergency stop is done: the broker shows nothing any more.",
+        "Find out what happened; `trade resume` opens entries again.";
+    SafeModeBegun = "safe_mode.begun", Warning,
+        "Entries pause for a while, after losses or failures in a row.",
+        "Nothing: it ends by itself.";
+    SafeModeEnded = "safe_mode.ended", Info,
+        "Safe mode is over: entries may go on.",
+        "Nothing.";
+    EntriesHalted = "entries.halted", Warning,
+        "A person has stopped new entries.",
+        "`trade resume` opens them again.";
+    EntriesResumed = "entries.resumed", Info,
+        "A person has cleared every latch: entries are open again.",
+        "Nothing.";
+    FlattenLate = "flatten.late", Critical,
+        "Positions are still open at the session's last minutes.",
+        "Be ready to close them at the broker.";
+    FlattenStranger = "flatten.stranger", Warning,
+        "The flatten closes a position that the ledger does not know.",
+        "Find out who traded.";
+
+    MarksStale = "marks.stale", Critical,
+        "Open positions have had no fresh price for too long: entries are stopped.",
+        "Look at the feed and at the positions.";
+    MarksFresh = "marks.fresh", Info,
+        "Prices are fresh again: entries may go on.",
+        "Nothing.";
+    SymbolFailed = "symbol.failed", Warning,
+        "A symbol could not be analysed; the others were.",
+        "Read the reason; one symbol alone is often halted or without data.";
+
+    JobTroubled = "job.troubled", Warning,
+        "A job keeps failing and is tried again.",
+        "`trade job history` shows its errors.";
+    JobFailed = "job.failed", Warning,
+        "A job was given up for its slot.",
+        "`trade job show RUN` tells why; `trade job run NAME` runs it again.";
+    JobExpired = "job.expired", Warning,
+        "A job was not done within its window.",
+        "`trade job show RUN` tells why.";
+    JobMissed = "job.missed", Critical,
+        "Slots of a job that must run were missed.",
+        "Find out why the scheduler was away.";
+    ClockStepped = "clock.stepped", Critical,
+        "The clock was set back: entries wait until it has caught up.",
+        "Look at the machine's time synchronisation.";
+    PartFailed = "part.failed", Critical,
+        "A part of the process has failed too often and rests for a while.",
+        "Read the log around it.";
+
+    ChannelTested = "channel.tested", Info,
+        "Somebody tries whether a channel works.",
+        "Nothing.";
+    DayEnded = "day.ended", Info,
+        "The session's digest.",
+        "Read it.";
+}
+
+impl AlertEvent {
+    /// The event of a name; `None` for one that an older or a newer version has raised.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|event| event.as_str() == name)
+    }
+
+    /// The events whose condition is over once this one happens: a pager resolves them.
+    #[must_use]
+    pub const fn resolves(self) -> &'static [Self] {
+        match self {
+            Self::MarksFresh => &[Self::MarksStale],
+            Self::SafeModeEnded => &[Self::SafeModeBegun],
+            Self::RiskFlat => &[Self::RiskClosing],
+            Self::EntriesResumed => &[
+                Self::EntriesHalted,
+                Self::RiskBreached,
+                Self::RiskDrawdown,
+                Self::RiskStopped,
+                Self::RiskFlat,
+                Self::MarksStale,
+                Self::SafeModeBegun,
+                Self::OrderConflicted,
+                Self::PositionDiffers,
+                Self::ClockStepped,
+            ],
+            _ => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_a_noun_and_a_verb_and_each_is_there_once() {
+        let names: BTreeSet<&str> = AlertEvent::ALL.iter().map(|event| event.as_str()).collect();
+        assert_eq!(names.len(), AlertEvent::ALL.len());
+        for event in AlertEvent::ALL {
+            let (noun, verb) = event.as_str().split_once('.').unwrap();
+            let letters = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            assert!(letters(noun) && letters(verb), "{}", event.as_str());
+            assert_eq!(AlertEvent::named(event.as_str()), Some(*event));
+        }
+        assert_eq!(AlertEvent::named("of.tomorrow"), None);
+    }
+
+    #[test]
+    fn every_entry_says_what_it_means_and_what_to_do() {
+        for event in AlertEvent::ALL {
+            for sentence in [event.meaning(), event.advice()] {
+                assert!(sentence.ends_with('.') && sentence.len() < 100, "{}: {sentence}", event.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_resolved_can_be_told_before_and_does_not_resolve_itself() {
+        for event in AlertEvent::ALL {
+            assert!(!event.resolves().contains(event), "{}", event.as_str());
+            assert!(event.resolves().iter().all(|ended| ended.level() >= AlertLevel::Warning));
+        }
+    }
+}
