@@ -38,7 +38,13 @@ pub fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let now = line.and_then(|text| text.split_whitespace().next()?.parse().ok());
-    now.unwrap_or_else(|| u64::try_from(usage().ru_maxrss).unwrap_or(0))
+    now.unwrap_or_else(peak_resident_kib)
+}
+
+/// The most memory that the process ever held, in KiB.
+#[must_use]
+pub fn peak_resident_kib() -> u64 {
+    u64::try_from(usage().ru_maxrss).unwrap_or(0)
 }
 
 fn usage() -> libc::rusage {

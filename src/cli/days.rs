@@ -15,6 +15,7 @@ use super::Context;
 use super::exit::CommandError;
 use super::output::{Cell, Column, FormatArg, Paint, Table, progress, say};
 use super::time::{date, session_of};
+use super::universe;
 use crate::adapters::clocks::Speed;
 use crate::engine::driver::Ended;
 use crate::engine::verify::{Difference, Verified, verify};
@@ -174,17 +175,25 @@ pub struct ScanCommand {
     /// How many at most [default: all that were chosen]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
+    /// Ranks the symbols of these files (CSV, also .gz and .zst) by what their last bars say
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "session")]
+    bars: Vec<PathBuf>,
     #[command(flatten)]
     format: FormatArg,
 }
 
 impl ScanCommand {
-    /// Prints the choice of a session's last scan.
+    /// Prints the choice of a session's last scan, or scans files.
     ///
     /// # Errors
-    /// If there is no such session, or the ledger is unusable.
+    /// If there is no such session, or a file or the ledger is unusable.
     pub fn run(&self, context: &Context) -> anyhow::Result<()> {
-        let calendar = context.configuration()?.settings.calendar();
+        let settings = context.configuration()?.settings;
+        if !self.bars.is_empty() {
+            let most = usize::try_from(settings.scan.top).unwrap_or(usize::MAX);
+            return universe::scan(context, &self.bars, self.top.unwrap_or(most), self.format);
+        }
+        let calendar = settings.calendar();
         let ledger = context.ledger()?;
         let session = match self.session {
             Some(date) => Some(session_of(&calendar, date)?.date),

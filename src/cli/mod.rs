@@ -27,6 +27,7 @@ mod shell;
 mod simulate;
 mod status;
 mod time;
+mod universe;
 mod why;
 
 use std::path::PathBuf;
@@ -177,7 +178,13 @@ Without --ledger the replay writes a file of its own beside the configured ledge
   trade drill
   trade drill --kills 50 --json")]
     Drill(drill::DrillCommand),
-    /// What the scan before the open has chosen, best first
+    /// What the scan before the open has chosen, best first; with --bars: the strongest symbols in files
+    #[command(after_help = "Examples:
+  trade scan
+  trade scan --bars universe.csv --top 20
+
+With --bars each symbol is measured by its bars: averages, momentum, volatility, the opening range and the
+candlestick patterns; the score is the sum of the factors that are shown.")]
     Scan(days::ScanCommand),
     /// Stops new entries; what is open is still watched and closed
     Halt(operate::ReasonArg),
