@@ -153,9 +153,15 @@ pub struct Message {
     pub attempt: u32,
     /// How much it matters.
     pub level: AlertLevel,
+    /// What happened: the name of an alert's event.
+    pub event: String,
+    /// What it concerns, if it is about one symbol.
+    pub symbol: Option<Symbol>,
     /// One line.
     pub subject: String,
-    /// Plain text.
+    /// What a chat shows below the subject: the rest in some lines of plain text; may be empty.
+    pub summary: String,
+    /// All of it as plain text, the subject included.
     pub text: String,
     /// The same as a page, where there is one.
     pub html: Option<String>,

@@ -2,6 +2,10 @@
 //!
 //! The binaries call this module; nothing else names a concrete adapter.
 
+mod channels;
+
+pub use channels::outbox;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapters::brokers::alpaca::AlpacaBroker;
 use crate::adapters::brokers::paper::{Durability, PaperBroker};
-use crate::adapters::channels::{EmailChannel, FileChannel, letterhead};
 use crate::adapters::clocks::{SimulatedClock, Speed, SystemClock};
 use crate::adapters::dead_man::DeadManSwitch;
 use crate::adapters::feeds::alpaca::AlpacaFeed;
@@ -586,7 +589,7 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     };
     let (channels, routes) = match instead.channel {
         Some(channel) => (vec![channel.clone()], vec![Route::every(channel.name())]),
-        None => channels(&settings, &mails)?,
+        None => channels::configured(&settings, &mails, simulated, &clock)?,
     };
     let routes: Arc<[Route]> = routes.into();
     let broker = BrokerLink::new(broker, ledger.clone(), clock.clone(), routes.clone());
@@ -611,38 +614,6 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         simulated,
     };
     Ok(Wired { parts: Arc::new(parts), until, mails, _lock: lock })
-}
-
-type Channels = Vec<Arc<dyn Channel>>;
-
-/// The channels that are told: files of everything, and e-mail where it is configured.
-fn channels(settings: &Settings, mails: &Path) -> anyhow::Result<(Channels, Vec<Route>)> {
-    let email = &settings.notifications.email;
-    let files = FileChannel::new(mails.to_owned(), letterhead(email)?);
-    let mut routes = vec![Route::every(files.name())];
-    let mut channels: Channels = vec![Arc::new(files)];
-    if email.is_on() {
-        let email = EmailChannel::new(email)?;
-        let min_level = settings.notifications.min_level;
-        routes.push(Route { channel: email.name().to_owned(), min_level });
-        channels.push(Arc::new(email));
-    }
-    Ok((channels, routes))
-}
-
-/// The outbox of a ledger and where alerts go, for a process that sends something and ends. The mails of a
-/// simulation stay beside its ledger.
-///
-/// # Errors
-/// If a channel's settings cannot be used.
-pub fn outbox(configuration: &Configuration, ledger: &Ledger) -> anyhow::Result<(Outbox, Vec<Route>)> {
-    let settings = &configuration.settings;
-    let mails = match ledger.meta().kind {
-        LedgerKind::Live => settings.notifications.folder.clone(),
-        LedgerKind::Simulation | LedgerKind::Replay => ledger.path().with_extension("mail"),
-    };
-    let (channels, routes) = channels(settings, &mails)?;
-    Ok((Outbox::new(ledger.clone(), Arc::new(SystemClock::new()), channels), routes))
 }
 
 /// Bad rows that are named one by one.

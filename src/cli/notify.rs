@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_test_goes_to_every_channel_or_to_the_one_that_is_named() {
         let routes = || {
-            let email = Route { channel: "email".to_owned(), min_level: AlertLevel::Critical };
+            let email = Route { min_level: AlertLevel::Critical, ..Route::every("email") };
             vec![Route::every("file"), email]
         };
         assert_eq!(test_routes(routes(), None).unwrap(), [Route::every("file"), Route::every("email")]);

@@ -16,14 +16,30 @@ use sha2::{Digest, Sha256};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::adapters::alpaca::AlpacaSettings;
-use crate::adapters::channels::EmailSettings;
+use crate::adapters::channels::{
+    CommandSettings, DiscordSettings, EmailSettings, LogSettings, NtfySettings, PagerDutySettings, SlackSettings,
+    TelegramSettings, WebhookSettings,
+};
 use crate::adapters::feeds::files::BarsFeedSettings;
 use crate::adapters::feeds::simulated::SimulatedMarketSettings;
 
 /// The keys whose values are secrets: they are given by reference, and leave neither the process nor
 /// this type. Each is a [`SecretString`] that is not serialized.
-pub(super) const SECRETS: [&str; 4] =
-    ["alpaca.key_id", "alpaca.secret_key", "notifications.email.password", "scheduler.heartbeat_url"];
+pub(super) const SECRETS: [&str; 13] = [
+    "alpaca.key_id",
+    "alpaca.secret_key",
+    "notifications.discord.webhook_url",
+    "notifications.email.password",
+    "notifications.ntfy.token",
+    "notifications.ntfy.topic",
+    "notifications.pagerduty.routing_key",
+    "notifications.slack.webhook_url",
+    "notifications.telegram.bot_token",
+    "notifications.webhook.authorization",
+    "notifications.webhook.signing_secret",
+    "notifications.webhook.url",
+    "scheduler.heartbeat_url",
+];
 
 /// Everything that can be set. Read it with [`super::load`]; the default is what `config/daybook.yaml` shows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -156,6 +172,22 @@ pub struct NotificationSettings {
     pub min_level: AlertLevel,
     /// The mail server, and who is told through it.
     pub email: EmailSettings,
+    /// A channel of Slack.
+    pub slack: SlackSettings,
+    /// A channel of Discord.
+    pub discord: DiscordSettings,
+    /// A chat of Telegram.
+    pub telegram: TelegramSettings,
+    /// A topic of ntfy.
+    pub ntfy: NtfySettings,
+    /// A pager.
+    pub pagerduty: PagerDutySettings,
+    /// A receiver of one's own.
+    pub webhook: WebhookSettings,
+    /// A program on this machine.
+    pub command: CommandSettings,
+    /// The process's log.
+    pub log: LogSettings,
 }
 
 /// The ledger.
@@ -261,7 +293,19 @@ impl Default for AccountSettings {
 
 impl Default for NotificationSettings {
     fn default() -> Self {
-        Self { folder: "data/mail".into(), min_level: AlertLevel::Info, email: EmailSettings::default() }
+        Self {
+            folder: "data/mail".into(),
+            min_level: AlertLevel::Info,
+            email: EmailSettings::default(),
+            slack: SlackSettings::default(),
+            discord: DiscordSettings::default(),
+            telegram: TelegramSettings::default(),
+            ntfy: NtfySettings::default(),
+            pagerduty: PagerDutySettings::default(),
+            webhook: WebhookSettings::default(),
+            command: CommandSettings::default(),
+            log: LogSettings::default(),
+        }
     }
 }
 
@@ -367,6 +411,13 @@ impl Settings {
             .chain(of("execution.paper", self.execution.paper.problems()))
             .chain(of("alpaca", self.problems_of_alpaca()))
             .chain(of("notifications.email", self.notifications.email.problems()))
+            .chain(of("notifications.slack", self.notifications.slack.problems()))
+            .chain(of("notifications.discord", self.notifications.discord.problems()))
+            .chain(of("notifications.telegram", self.notifications.telegram.problems()))
+            .chain(of("notifications.ntfy", self.notifications.ntfy.problems()))
+            .chain(of("notifications.pagerduty", self.notifications.pagerduty.problems()))
+            .chain(of("notifications.webhook", self.notifications.webhook.problems()))
+            .chain(of("notifications.command", self.notifications.command.problems()))
             .chain(of("ledger", self.ledger.problems()))
             .chain(of("scheduler", self.scheduler.problems()))
             .chain(of("logging", self.logging.problems()))

@@ -1,6 +1,6 @@
 //! Messages: what the outbox hands to a channel.
 
-use daybook_core::alert::Alert;
+use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
 use daybook_core::report::{DayReport, words};
 use daybook_core::time::Timestamp;
 
@@ -26,7 +26,10 @@ pub fn day_message(day: &DayReport, key: &str, attempt: u32) -> Result<Message, 
         thread: day.session.to_string(),
         attempt,
         level: alert.level,
+        event: alert.event,
+        symbol: None,
         subject: alert.subject,
+        summary: alert.body,
         text: plain_text(day),
         html: Some(html),
         pictures: picture.into_iter().map(|png| (PICTURE.to_owned(), png)).collect(),
@@ -48,6 +51,9 @@ pub fn alert_message(id: i64, alert: &Alert, at: Timestamp, key: &str, attempt: 
         thread: words::date(at),
         attempt,
         level: alert.level,
+        event: alert.event.clone(),
+        symbol: alert.symbol,
+        summary: summary(alert),
         subject: format!("Daybook {level}: {about}{}", alert.subject),
         text: format!("{about}{}\n{body}\n{level}, {}, {}\n", alert.subject, alert.event, words::instant(at)),
         html: None,
@@ -56,10 +62,16 @@ pub fn alert_message(id: i64, alert: &Alert, at: Timestamp, key: &str, attempt: 
     }
 }
 
+/// What a chat shows of an alert: the rest of it, and what to do where somebody has to.
+fn summary(alert: &Alert) -> String {
+    let advice = AlertEvent::named(&alert.event).filter(|_| alert.level > AlertLevel::Info).map(AlertEvent::advice);
+    let parts =
+        [alert.body.trim().to_owned(), advice.map(|advice| format!("What to do: {advice}")).unwrap_or_default()];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
-    use daybook_core::alert::{AlertEvent, AlertLevel};
-
     use super::*;
     use crate::digest::samples;
 
@@ -106,6 +118,10 @@ mod tests {
             ("2026-11-16-114205-position-unprotected-17", "2026-11-16")
         );
         assert_eq!(message.subject, "Daybook critical: AAPL: 100 shares have no stop");
+        assert_eq!(
+            message.summary,
+            "The stop was refused twice.\nA close was sent.\nWhat to do: Look at the broker; `trade close SYMBOL` closes it."
+        );
         assert_eq!(
             message.text,
             "AAPL: 100 shares have no stop\n\nThe stop was refused twice.\nA close was sent.\n\ncritical, position.unprotected, 2026-11-16 11:42:05 EST\n"

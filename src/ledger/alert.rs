@@ -5,8 +5,7 @@
 
 use std::cmp::Reverse;
 
-use daybook_core::alert::{Alert, AlertLevel};
-use daybook_core::report::DAY_ENDED;
+use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
 use daybook_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -155,19 +154,43 @@ fn delivery_from_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
 pub struct Route {
     /// The channel's name.
     pub channel: String,
-    /// The least level that it is told of; the report of an ended session goes everywhere.
+    /// The least level that it is told of.
     pub min_level: AlertLevel,
+    /// What it is told besides.
+    pub besides: Besides,
+}
+
+/// What a channel is told below its least level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Besides {
+    /// The report of an ended session: it is for people to read.
+    Digests,
+    /// The end of a condition whose beginning it was told of: it is a pager.
+    Ends,
 }
 
 impl Route {
     /// A channel that is told everything.
     #[must_use]
     pub fn every(channel: &str) -> Self {
-        Self { channel: channel.to_owned(), min_level: AlertLevel::Info }
+        Self { channel: channel.to_owned(), min_level: AlertLevel::Info, besides: Besides::Digests }
+    }
+
+    /// A channel that is told what is at least of this level, and when that is over.
+    #[must_use]
+    pub fn pager(channel: &str, min_level: AlertLevel) -> Self {
+        Self { channel: channel.to_owned(), min_level, besides: Besides::Ends }
     }
 
     fn takes(&self, alert: &Alert) -> bool {
-        alert.level >= self.min_level || alert.event == DAY_ENDED
+        let event = AlertEvent::named(&alert.event);
+        alert.level >= self.min_level
+            || match self.besides {
+                Besides::Digests => event == Some(AlertEvent::DayEnded),
+                Besides::Ends => {
+                    event.is_some_and(|event| event.resolves().iter().any(|begun| begun.level() >= self.min_level))
+                }
+            }
     }
 }
 
@@ -320,8 +343,6 @@ pub fn last(conn: &Connection, limit: u32) -> Result<Vec<StoredAlert>, LedgerErr
 
 #[cfg(test)]
 mod tests {
-    use daybook_core::alert::AlertEvent;
-
     use super::*;
     use crate::ledger::testing::TestLedger;
 
@@ -339,6 +360,22 @@ mod tests {
 
     fn claim(day: &TestLedger, limit: u32, now: i64) -> Vec<Delivery> {
         day.ledger.write_blocking(move |tx| claim_due(tx, limit, Timestamp(now))).unwrap()
+    }
+
+    #[test]
+    fn a_route_takes_its_level_and_what_belongs_to_it() {
+        let mail = Route { min_level: AlertLevel::Critical, ..Route::every("email") };
+        let pager = Route::pager("pagerduty", AlertLevel::Critical);
+        let note = |event| Alert::new(event, "told");
+        for (event, by_mail, by_pager) in [
+            (AlertEvent::OrderFilled, false, false),
+            (AlertEvent::RiskBreached, true, true),
+            (AlertEvent::DayEnded, true, false),
+            (AlertEvent::MarksFresh, false, true),
+            (AlertEvent::SafeModeEnded, false, false),
+        ] {
+            assert_eq!((mail.takes(&note(event)), pager.takes(&note(event))), (by_mail, by_pager), "{event:?}");
+        }
     }
 
     #[test]

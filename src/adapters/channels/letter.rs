@@ -8,6 +8,7 @@ use daybook_core::alert::AlertLevel;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 
+use super::text::headline;
 use crate::ports::Message;
 
 /// Where letters come from, and whom they are for.
@@ -55,13 +56,9 @@ impl Letterhead {
     pub(super) fn letter_to(&self, to: &[Mailbox], message: &Message) -> Result<lettre::Message, LetterError> {
         let domain = self.from.email.domain();
         let thread = format!("<daybook-{}@{domain}>", atom(&message.thread));
-        let mut subject = one_line(&message.subject);
-        if message.attempt > 1 {
-            subject.push_str(&format!(" (attempt {}, may be a repetition)", message.attempt));
-        }
         let mut builder = lettre::Message::builder()
             .from(self.from.clone())
-            .subject(subject)
+            .subject(headline(message))
             .date(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(message.at.0).unwrap_or(0)))
             .message_id(Some(format!("<{}@{domain}>", atom(&message.key))))
             .in_reply_to(thread.clone())
@@ -113,13 +110,6 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-/// A line stays one line: what a feed or a broker says must not become a header.
-fn one_line(text: &str) -> String {
-    let words: Vec<&str> =
-        text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty()).collect();
-    words.join(" ")
-}
-
 /// Letters, digits, `.`, `-` and `_` only: what ids and names of files are made of.
 pub(super) fn atom(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '-' };
@@ -146,6 +136,9 @@ mod tests {
             thread: "2026-11-16".to_owned(),
             attempt: 1,
             level: AlertLevel::Critical,
+            event: "risk.breached".to_owned(),
+            symbol: None,
+            summary: String::new(),
             subject: "Daybook critical: the day is down $2,012.00".to_owned(),
             text: "Everything is being closed.\n.\nA dot alone must survive.\n".to_owned(),
             html: None,

@@ -1,19 +1,42 @@
 //! Ways to tell a person.
 //!
-//! Both channels deliver the very same letter: [`EmailChannel`] hands it to a mail server, and
-//! [`FileChannel`], which is always on, writes it into a folder, so that no mail is lost because a
-//! server was. What went wrong is classed by what may be done next: a network fails for a while, a wrong
-//! password until somebody changes it.
+//! [`EmailChannel`] and [`FileChannel`] deliver the very same letter: one hands it to a mail server, the
+//! other, which is always on, writes it into a folder, so that no mail is lost because a server was. The
+//! services ([`SlackChannel`] and its like) get a subject and a summary by one POST (`post`), within each
+//! service's limits, and so that nothing a feed or a broker says is read as markup there. What went wrong
+//! is classed by what may be done next: a network fails for a while, a wrong password until somebody
+//! changes it. No error names what guards a service.
 
+mod command;
+mod discord;
 mod email;
 mod file;
 mod letter;
+mod log;
+mod ntfy;
+mod pagerduty;
+mod post;
 mod settings;
+mod slack;
+mod telegram;
+mod text;
+mod webhook;
 
+#[cfg(test)]
+mod fake_http;
 #[cfg(test)]
 mod fake_smtp;
 
+pub use command::{CommandChannel, CommandSettings};
+pub use discord::{DiscordChannel, DiscordSettings};
 pub use email::{EmailChannel, EmailError, letterhead};
 pub use file::FileChannel;
 pub use letter::{LetterError, Letterhead, self_contained_page};
+pub use log::{LogChannel, LogSettings};
+pub use ntfy::{NtfyChannel, NtfySettings};
+pub use pagerduty::{PagerDutyChannel, PagerDutySettings};
+pub use post::ChannelSetupError;
 pub use settings::{EmailSettings, Security};
+pub use slack::{SlackChannel, SlackSettings};
+pub use telegram::{TelegramChannel, TelegramSettings};
+pub use webhook::{WebhookChannel, WebhookSettings};

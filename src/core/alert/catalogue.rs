@@ -182,12 +182,16 @@ impl AlertEvent {
                 Self::RiskFlat,
                 Self::MarksStale,
                 Self::SafeModeBegun,
-                Self::OrderConflicted,
-                Self::PositionDiffers,
                 Self::ClockStepped,
             ],
             _ => &[],
         }
+    }
+
+    /// Whether it begins a condition that another event ends.
+    #[must_use]
+    pub fn is_resolved(self) -> bool {
+        Self::ALL.iter().any(|event| event.resolves().contains(&self))
     }
 }
 

@@ -1,0 +1,211 @@
+use std::process::Stdio;
+
+use async_trait::async_trait;
+use daybook_core::alert::AlertLevel;
+use daybook_core::time::Span;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::text::{headline, one_line, shortened};
+use crate::ports::{Channel, ChannelError, Message};
+
+/// The exit code of a program that will not work as it is set up (`EX_CONFIG` of BSD's sysexits).
+const EXIT_CONFIG: i32 = 78;
+/// What is told of the program's complaints, in characters.
+const TOLD_MAX: usize = 200;
+/// Characters of a text that stands in an argument.
+const ARGUMENT_MAX: usize = 2_000;
+/// What the program gets of this process's environment; the secrets that stand there are none of its business.
+const ENVIRONMENT: [&str; 8] =
+    ["PATH", "HOME", "USER", "LANG", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
+
+/// A program on this machine that tells a person: a desktop's notification, a pager's own tool.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CommandSettings {
+    /// Whether it is told anything.
+    pub enabled: bool,
+    /// The program and its arguments, in which `{level}`, `{event}`, `{subject}` and `{text}` stand for the message's;
+    /// empty: nothing is run.
+    pub run: Vec<String>,
+    /// The least level that it is told of; none: `notifications.min_level`.
+    pub min_level: Option<AlertLevel>,
+    /// How long it may take.
+    pub timeout: Span,
+}
+
+impl Default for CommandSettings {
+    fn default() -> Self {
+        Self { enabled: true, run: Vec::new(), min_level: None, timeout: Span::seconds(30) }
+    }
+}
+
+impl CommandSettings {
+    /// Whether it is to be run.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.enabled && !self.run.is_empty()
+    }
+
+    /// Everything that is wrong: the key, and what is wrong and expected.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        match self.run.first() {
+            Some(program) if self.is_on() && (program.is_empty() || program.contains('{')) => {
+                vec![("run", format!("begins with \"{program}\"; expected a program, such as notify-send"))]
+            }
+            Some(_) | None => Vec::new(),
+        }
+    }
+}
+
+/// Runs a program for each message. There is no shell: what a message says stays within its argument.
+///
+/// The text is on the program's standard input, and `DAYBOOK_KEY`, `DAYBOOK_LEVEL`, `DAYBOOK_EVENT`, `DAYBOOK_SYMBOL`
+/// and `DAYBOOK_ATTEMPT` are in its environment. 0 is delivered, 78 needs a person, any other end is tried again.
+#[derive(Debug, Clone)]
+pub struct CommandChannel {
+    settings: CommandSettings,
+}
+
+impl CommandChannel {
+    /// Its name in the ledger.
+    pub const NAME: &'static str = "command";
+
+    /// A channel; nothing is run yet.
+    #[must_use]
+    pub const fn new(settings: CommandSettings) -> Self {
+        Self { settings }
+    }
+
+    fn command(&self, message: &Message) -> Option<Command> {
+        let (program, arguments) = self.settings.run.split_first()?;
+        let mut command = Command::new(program);
+        command.args(arguments.iter().map(|argument| filled(argument, message)));
+        command.env_clear();
+        command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command
+            .env("DAYBOOK_KEY", &message.key)
+            .env("DAYBOOK_LEVEL", message.level.as_str())
+            .env("DAYBOOK_EVENT", one_line(&message.event))
+            .env("DAYBOOK_SYMBOL", message.symbol.map_or_else(String::new, |symbol| symbol.to_string()))
+            .env("DAYBOOK_ATTEMPT", message.attempt.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Some(command)
+    }
+
+    async fn run(&self, message: &Message) -> Result<String, ChannelError> {
+        let failed = |reason: String| ChannelError::Permanent { channel: Self::NAME.to_owned(), reason };
+        let program = self.settings.run.first().map_or("", String::as_str);
+        let mut command = self.command(message).ok_or_else(|| failed("no program is configured".to_owned()))?;
+        let mut child = command.spawn().map_err(|error| failed(format!("{program} cannot be started: {error}")))?;
+        if let Some(mut input) = child.stdin.take() {
+            // A program that does not read its input hangs up: that is no failure.
+            drop(input.write_all(message.text.as_bytes()).await);
+        }
+        let ended = child.wait_with_output().await.map_err(|error| transient(format!("{program}: {error}")))?;
+        if ended.status.success() {
+            return Ok(ended.status.to_string());
+        }
+        let said = shortened(&one_line(&String::from_utf8_lossy(&ended.stderr)), TOLD_MAX);
+        let reason = format!("{program} ended with {}: {said}", ended.status);
+        Err(if ended.status.code() == Some(EXIT_CONFIG) { failed(reason) } else { transient(reason) })
+    }
+}
+
+fn transient(reason: String) -> ChannelError {
+    ChannelError::Transient { channel: CommandChannel::NAME.to_owned(), reason, after: None }
+}
+
+/// An argument with the message's words in the place of their names; what a message says is not read again.
+fn filled(argument: &str, message: &Message) -> String {
+    let mut filled = String::new();
+    let mut rest = argument;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let (word, left) = match after.split_once('}') {
+            Some(("level", left)) => (message.level.as_str().to_owned(), left),
+            Some(("event", left)) => (one_line(&message.event), left),
+            Some(("subject", left)) => (shortened(&headline(message), ARGUMENT_MAX), left),
+            Some(("text", left)) => (shortened(&message.summary.replace('\0', ""), ARGUMENT_MAX), left),
+            Some(_) | None => ("{".to_owned(), after),
+        };
+        filled.push_str(&word);
+        rest = left;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+#[async_trait]
+impl Channel for CommandChannel {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
+        let timeout = self.settings.timeout.as_duration();
+        // Dropped at the time-out, the program is killed.
+        tokio::time::timeout(timeout, self.run(message)).await.unwrap_or_else(|_| {
+            Err(transient(format!("no end after {timeout:?}; it was killed, and may have told somebody")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::samples::hostile_note;
+    use super::*;
+
+    fn channel(run: &[&str]) -> CommandChannel {
+        let run = run.iter().map(|&word| word.to_owned()).collect();
+        CommandChannel::new(CommandSettings { run, ..CommandSettings::default() })
+    }
+
+    #[test]
+    fn what_a_message_says_stays_in_its_argument() {
+        let note = Message { subject: "$(reboot); {text} `x`\n--help".to_owned(), ..hostile_note() };
+        assert_eq!(filled("{level}: {subject} {other} {", &note), "critical: $(reboot); {text} `x` --help {other} {");
+    }
+
+    #[tokio::test]
+    async fn a_program_is_told_in_full_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("told");
+        let script = format!("{{ echo \"$1\"; cat; env; }} > {}", path.display());
+        let note = hostile_note();
+        channel(&["sh", "-c", &script, "sh", "{subject}"]).deliver(&note).await.unwrap();
+        let told = std::fs::read_to_string(path).unwrap();
+        assert!(told.starts_with(&format!("{}\n{}", note.subject, note.text)), "{told}");
+        assert!(told.contains("DAYBOOK_LEVEL=critical\n") && told.contains("DAYBOOK_EVENT=risk.breached\n"), "{told}");
+        assert!(!told.contains("CARGO"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_program_is_understood() {
+        let outcome = async |run: &[&str]| channel(run).deliver(&hostile_note()).await;
+        assert!(outcome(&["true"]).await.is_ok(), "it need not read its input");
+        let busy = outcome(&["sh", "-c", "echo no route >&2; exit 1"]).await.unwrap_err();
+        assert_eq!(busy.to_string(), "command: sh ended with exit status: 1: no route");
+        assert!(matches!(busy, ChannelError::Transient { .. }));
+        for run in [&["sh", "-c", "exit 78"][..], &["/no/such/program"]] {
+            assert!(matches!(outcome(run).await, Err(ChannelError::Permanent { .. })));
+        }
+        let patient = CommandSettings { timeout: Span::millis(50), ..channel(&["sleep", "60"]).settings };
+        let late = CommandChannel::new(patient).deliver(&hostile_note()).await;
+        assert!(matches!(late, Err(ChannelError::Transient { .. })));
+    }
+
+    #[test]
+    fn a_program_is_named_and_not_made_of_a_message() {
+        assert!(channel(&["notify-send", "{subject}"]).settings.problems().is_empty());
+        assert!(channel(&[]).settings.problems().is_empty());
+        for bad in ["", "{subject}"] {
+            assert_eq!(channel(&[bad]).settings.problems()[0].0, "run");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use daybook_core::alert::AlertLevel;
+use daybook_core::time::Span;
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderValue, USER_AGENT};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::post::{Answer, ChannelSetupError, Poster, address};
+use super::text::{colour, footer, headline, within};
+use crate::ports::{Channel, ChannelError, Message};
+
+/// Characters of an embed's title.
+const TITLE_MAX: usize = 256;
+/// Characters of an embed's description.
+const DESCRIPTION_MAX: usize = 4_096;
+/// Characters of an embed's footer; far below the service's 2,048.
+const FOOTER_MAX: usize = 256;
+/// Characters of all embeds together.
+const TOTAL_MAX: usize = 6_000;
+/// What a program that posts says of itself: the network in front of Discord refuses others.
+const AGENT: HeaderValue = HeaderValue::from_static("DiscordBot (https://example.org, 1.0) Daybook");
+/// How long nothing is sent after the network in front of Discord has refused this machine.
+const BLOCKED_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// A webhook of Discord.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiscordSettings {
+    /// Whether it is told anything.
+    pub enabled: bool,
+    /// The webhook's address, which is all that guards it; none: nothing is sent.
+    #[serde(skip_serializing)]
+    pub webhook_url: Option<SecretString>,
+    /// The least level that it is told of; none: `notifications.min_level`.
+    pub min_level: Option<AlertLevel>,
+    /// How long one message may take.
+    pub timeout: Span,
+}
+
+impl Default for DiscordSettings {
+    fn default() -> Self {
+        Self { enabled: true, webhook_url: None, min_level: None, timeout: Span::seconds(10) }
+    }
+}
+
+impl DiscordSettings {
+    /// Whether messages are to be sent.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.enabled && self.webhook_url.is_some()
+    }
+
+    /// Everything that is wrong: the key, and what is wrong and expected.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let url = self.webhook_url.as_ref().filter(|_| self.enabled);
+        url.and_then(|url| address(url.expose_secret()).err())
+            .map(|problem| ("webhook_url", problem))
+            .into_iter()
+            .collect()
+    }
+}
+
+/// Posts messages to a channel of Discord.
+pub struct DiscordChannel {
+    poster: Poster,
+    url: Url,
+}
+
+impl DiscordChannel {
+    /// Its name in the ledger.
+    pub const NAME: &'static str = "discord";
+
+    /// A channel; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`ChannelSetupError`] names the setting that is not usable.
+    pub fn new(settings: &DiscordSettings) -> Result<Self, ChannelSetupError> {
+        let secret = settings.webhook_url.clone().unwrap_or_default();
+        let mut url = address(secret.expose_secret()).map_err(|problem| ChannelSetupError::Settings {
+            channel: Self::NAME,
+            key: "webhook_url",
+            problem,
+        })?;
+        // Without it Discord does not say whether it has kept the message.
+        url.query_pairs_mut().append_pair("wait", "true");
+        Ok(Self { poster: Poster::new(Self::NAME, settings.timeout, vec![secret])?, url })
+    }
+
+    fn refused(&self, answer: &Answer) -> ChannelError {
+        let reason = format!("{} {}", answer.status, answer.body);
+        match answer.status {
+            403 => self.poster.transient(&reason, Some(BLOCKED_FOR)),
+            // The header has whole seconds, the body a fraction: the longer one is right.
+            429 => self.poster.transient(&reason, answer.retry_after.max(retry_after(&answer.body))),
+            _ => self.poster.refused(answer),
+        }
+    }
+}
+
+fn retry_after(body: &str) -> Option<Duration> {
+    let seconds = serde_json::from_str::<Value>(body).ok()?.get("retry_after")?.as_f64()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// How many characters Discord's markup needs for one: a backslash stands before what it would read.
+fn escaped_length(c: char) -> usize {
+    1 + usize::from(is_markup(c))
+}
+
+const fn is_markup(c: char) -> bool {
+    matches!(c, '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '<' | '#' | '[' | ']' | '(' | ')' | '@' | ':' | '-')
+}
+
+/// The beginning of `text` that fits escaped into `max` characters, escaped.
+fn escaped(text: &str, max: usize) -> String {
+    let mut escaped = String::new();
+    for c in within(text.trim(), max, escaped_length).chars() {
+        if is_markup(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+/// Everything stands in one embed, where no mention reaches anybody, and none is allowed besides.
+fn payload(message: &Message) -> Value {
+    let title = escaped(&headline(message), TITLE_MAX);
+    let footer = within(&footer(message), FOOTER_MAX, |_| 1); // a footer has no markup
+    let left = TOTAL_MAX - title.chars().count() - footer.chars().count();
+    let mut embed = json!({
+        "title": title,
+        "color": colour(message.level),
+        "timestamp": message.at.to_string(),
+        "footer": { "text": footer },
+    });
+    let description = escaped(&message.summary, DESCRIPTION_MAX.min(left));
+    if !description.is_empty() {
+        embed["description"] = Value::String(description);
+    }
+    json!({ "username": "Daybook", "allowed_mentions": { "parse": [] }, "embeds": [embed] })
+}
+
+#[async_trait]
+impl Channel for DiscordChannel {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
+        let body = payload(message).to_string().into_bytes();
+        let answer = self.poster.post(&self.url, HeaderMap::from_iter([(USER_AGENT, AGENT)]), body).await?;
+        match answer.status {
+            200 => {
+                let id = serde_json::from_str::<Value>(&answer.body).ok();
+                let id = id.as_ref().and_then(|saved| saved.get("id")?.as_str());
+                Ok(format!("message {}", id.unwrap_or("of an unknown number")))
+            }
+            201..=299 => Err(self.poster.permanent(&format!("{}: it does not say that it was kept", answer.status))),
+            _ => Err(self.refused(&answer)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake_http::{FakeHttp, Reply, is_permanent, wait_of};
+    use super::super::text::samples::hostile_note;
+    use super::*;
+
+    async fn outcome(reply: Reply) -> (Result<String, ChannelError>, FakeHttp) {
+        let server = FakeHttp::start(vec![reply]).await;
+        let webhook_url = Some(server.url("/api/webhooks/1/hunter2hunter2").into());
+        let settings = DiscordSettings { webhook_url, timeout: Span::millis(300), ..DiscordSettings::default() };
+        let outcome = DiscordChannel::new(&settings).unwrap().deliver(&hostile_note()).await;
+        (outcome, server)
+    }
+
+    #[test]
+    fn nothing_that_is_said_becomes_a_mention_or_markup() {
+        let payload = payload(&hostile_note());
+        assert_eq!(payload["allowed_mentions"], json!({ "parse": [] }));
+        assert!(payload.get("content").is_none());
+        let embed = &payload["embeds"][0];
+        assert_eq!(embed["title"], r"Daybook critical\: \<!channel\> \@everyone \*down\* & out");
+        assert!(embed["description"].as_str().unwrap().contains(r"\[click\]\(https\://evil.example\) \`code\` \_x\_"));
+        assert_eq!(embed["color"], 0xDC_26_26);
+        assert_eq!(embed["timestamp"], "2026-11-16T16:42:05Z");
+    }
+
+    #[test]
+    fn the_largest_message_keeps_to_the_limits() {
+        for filling in ["*", "x", "🙂"] {
+            let note = Message { summary: filling.repeat(20_000), subject: filling.repeat(5_000), ..hostile_note() };
+            let embed = payload(&note)["embeds"][0].clone();
+            let length = |key: &str| embed[key].as_str().unwrap().chars().count();
+            assert!(length("title") <= TITLE_MAX && length("description") <= DESCRIPTION_MAX, "{filling}");
+            let footer = embed["footer"]["text"].as_str().unwrap().chars().count();
+            assert!(length("title") + length("description") + footer <= TOTAL_MAX);
+            assert!(embed["description"].as_str().unwrap().ends_with('…'));
+        }
+        let empty = payload(&Message { summary: String::new(), ..hostile_note() });
+        assert!(empty["embeds"][0].get("description").is_none(), "an empty value is refused");
+    }
+
+    #[tokio::test]
+    async fn what_discord_says_is_understood() {
+        let (sent, server) = outcome(Reply::of(200, r#"{"id":"4711"}"#)).await;
+        assert_eq!(sent, Ok("message 4711".to_owned()));
+        assert_eq!(server.requests()[0].path, "/api/webhooks/1/hunter2hunter2?wait=true");
+
+        let body = r#"{"message":"You are being rate limited.","retry_after":64.57,"global":false}"#;
+        let (busy, _) = outcome(Reply::of(429, body).with_header("Retry-After", "64")).await;
+        assert_eq!(wait_of(&busy), Some(64_570));
+        let (blocked, _) = outcome(Reply::of(429, "<html>1015</html>").with_header("Retry-After", "5")).await;
+        assert_eq!(wait_of(&blocked), Some(5_000));
+        assert_eq!(wait_of(&outcome(Reply::of(403, "<html>")).await.0), Some(600_000));
+        for passes_by in [Reply::of(502, "<html>"), Reply::Hang, Reply::CloseMidway] {
+            assert!(!is_permanent(&outcome(passes_by).await.0));
+        }
+        for needs_a_person in [
+            Reply::of(404, r#"{"code":10015}"#),
+            Reply::of(400, r#"{"code":50035}"#),
+            Reply::of(204, ""),
+            Reply::of(413, ""),
+        ] {
+            assert!(is_permanent(&outcome(needs_a_person).await.0));
+        }
+    }
+}

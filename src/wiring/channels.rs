@@ -1,0 +1,85 @@
+//! Which channels are told, and of what.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use daybook_core::alert::AlertLevel;
+
+use crate::adapters::channels::{
+    CommandChannel, DiscordChannel, EmailChannel, FileChannel, LogChannel, NtfyChannel, PagerDutyChannel, SlackChannel,
+    TelegramChannel, WebhookChannel, letterhead,
+};
+use crate::adapters::clocks::SystemClock;
+use crate::config::{Configuration, Settings};
+use crate::ledger::alert::Route;
+use crate::ledger::{Ledger, LedgerKind};
+use crate::outbox::Outbox;
+use crate::ports::{Channel, Clock};
+
+/// Channels, and what each is told.
+pub(super) type Channels = (Vec<Arc<dyn Channel>>, Vec<Route>);
+
+/// The channels that are told: files of everything, and those that are configured. Nobody's telephone rings for a day
+/// that is made up: there it is files and mail.
+pub(super) fn configured(
+    settings: &Settings,
+    mails: &Path,
+    simulated: bool,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Channels> {
+    let told = &settings.notifications;
+    let files = FileChannel::new(mails.to_owned(), letterhead(&told.email)?);
+    let mut routes = vec![Route::every(files.name())];
+    let mut channels: Vec<Arc<dyn Channel>> = vec![Arc::new(files)];
+    let mut add = |channel: Arc<dyn Channel>, min_level: Option<AlertLevel>| {
+        let min_level = min_level.unwrap_or(told.min_level);
+        routes.push(Route { min_level, ..Route::every(channel.name()) });
+        channels.push(channel);
+    };
+    if told.email.is_on() {
+        add(Arc::new(EmailChannel::new(&told.email)?), None);
+    }
+    if !simulated {
+        if told.slack.is_on() {
+            add(Arc::new(SlackChannel::new(&told.slack)?), told.slack.min_level);
+        }
+        if told.discord.is_on() {
+            add(Arc::new(DiscordChannel::new(&told.discord)?), told.discord.min_level);
+        }
+        if told.telegram.is_on() {
+            add(Arc::new(TelegramChannel::new(&told.telegram)?), told.telegram.min_level);
+        }
+        if told.ntfy.is_on() {
+            add(Arc::new(NtfyChannel::new(&told.ntfy)?), told.ntfy.min_level);
+        }
+        if told.webhook.is_on() {
+            add(Arc::new(WebhookChannel::new(&told.webhook, clock.clone())?), told.webhook.min_level);
+        }
+        if told.command.is_on() {
+            add(Arc::new(CommandChannel::new(told.command.clone())), told.command.min_level);
+        }
+        if told.log.enabled {
+            add(Arc::new(LogChannel), told.log.min_level);
+        }
+        if told.pagerduty.is_on() {
+            let pager = PagerDutyChannel::new(&told.pagerduty, &settings.account.name)?;
+            routes.push(Route::pager(pager.name(), told.pagerduty.min_level));
+            channels.push(Arc::new(pager));
+        }
+    }
+    Ok((channels, routes))
+}
+
+/// The outbox of a ledger and where alerts go, for a process that sends something and ends. The mails of a
+/// simulation stay beside its ledger.
+///
+/// # Errors
+/// If a channel's settings cannot be used.
+pub fn outbox(configuration: &Configuration, ledger: &Ledger) -> anyhow::Result<(Outbox, Vec<Route>)> {
+    let settings = &configuration.settings;
+    let simulated = ledger.meta().kind != LedgerKind::Live;
+    let mails = if simulated { ledger.path().with_extension("mail") } else { settings.notifications.folder.clone() };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (channels, routes) = configured(settings, &mails, simulated, &clock)?;
+    Ok((Outbox::new(ledger.clone(), clock, channels), routes))
+}
