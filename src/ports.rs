@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_core::alert::AlertLevel;
+use daybook_core::calendar::Calendar;
 use daybook_core::market::{Bar, Quote, Symbol};
 use daybook_core::money::Price;
 use daybook_core::order::{Account, BrokerPosition, ClientOrderId, Fill, Order, OrderTicket};
 use daybook_core::risk::Approved;
 use daybook_core::time::{SessionDate, Timestamp};
+use tokio::sync::Notify;
 
 /// Tells the time and waits for it.
 #[async_trait]
@@ -127,6 +129,19 @@ pub trait Broker: Send + Sync {
     async fn replace_stop(&self, broker_order_id: &str, stop: Price) -> Result<Order, BrokerError>;
     /// Fills after `cursor` (`None`: from the beginning).
     async fn fills(&self, cursor: Option<&str>) -> Result<FillPage, BrokerError>;
+    /// Notifies `happened` whenever something may have happened in the account, and once when it begins to listen;
+    /// returns when it cannot listen any more. It is a hint and no fact: what happened is read from the broker. A
+    /// broker that cannot tell never returns.
+    async fn listen(&self, happened: &Notify) -> Result<(), BrokerError> {
+        let _ = happened;
+        std::future::pending().await
+    }
+    /// What of the broker's ground is not ours, a line each for a person: its clock, its sessions, blocks on the
+    /// account.
+    async fn disagreements(&self, calendar: &Calendar) -> Result<Vec<String>, BrokerError> {
+        let _ = calendar;
+        Ok(Vec::new())
+    }
 }
 
 /// What went wrong on a channel.

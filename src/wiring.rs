@@ -33,7 +33,7 @@ use crate::engine::commands::Command;
 use crate::engine::driver::{Driver, Ended, Limits};
 use crate::engine::job::Sources;
 use crate::engine::supervisor::{Failures, RestartPolicy, supervise};
-use crate::engine::{Execution, JobTable, Parts, waker};
+use crate::engine::{Execution, JobTable, Parts, follower, waker};
 use crate::ledger::alert::Route;
 use crate::ledger::command::{self, CommandState};
 use crate::ledger::run::CRASH_ATTEMPTS_MAX;
@@ -677,6 +677,15 @@ pub async fn run(
             parts.failures.clone(),
             beside.clone(),
             move || waker::run(wake.clone(), clock.clone(), stop_waker.clone()),
+        )));
+        let (sources, routes, stop_follower) = (parts.sources.clone(), parts.routes.clone(), beside.clone());
+        tasks.push(tokio::spawn(supervise(
+            "follower",
+            parts.clone(),
+            policy,
+            parts.failures.clone(),
+            beside.clone(),
+            move || follower::run(sources.clone(), routes.clone(), stop_follower.clone()),
         )));
         let (outbox, stop_outbox) = (parts.outbox.clone(), beside.clone());
         tasks.push(tokio::spawn(supervise(

@@ -2,8 +2,10 @@
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use daybook_core::calendar::Calendar;
 use daybook_core::report::words::{counted, instant};
 use daybook_core::schedule::JobKind;
 use daybook_core::time::Timestamp;
@@ -12,9 +14,12 @@ use serde::Serialize;
 use super::Context;
 use super::exit::CommandError;
 use super::output::Paint;
+use crate::adapters::alpaca::AlpacaSettings;
+use crate::adapters::brokers::alpaca::{AlpacaBroker, Inspection};
 use crate::adapters::channels::EmailSettings;
+use crate::adapters::clocks::SystemClock;
 use crate::adapters::feeds::files::read_bars;
-use crate::config::{Configuration, FeedKind};
+use crate::config::{BrokerKind, Configuration, FeedKind};
 use crate::ledger::{Ledger, LedgerError, LedgerLock, OpenOptions};
 use crate::process;
 
@@ -88,7 +93,7 @@ fn examine(configuration: &Configuration, now: Timestamp) -> Vec<Finding> {
     findings.push(scheduler(&settings.ledger.path));
     findings.push(disk(&settings.ledger.path));
     findings.push(clock(configuration, now));
-    findings.push(Finding::well("broker", format!("paper, account {}", settings.account.name)));
+    findings.push(broker(configuration));
     findings.push(feed(configuration));
     findings.push(mail_folder(&settings.notifications.folder));
     findings.push(email(&settings.notifications.email));
@@ -196,6 +201,39 @@ fn is_synchronised() -> Option<bool> {
 #[cfg(not(target_os = "linux"))]
 fn is_synchronised() -> Option<bool> {
     None
+}
+
+fn broker(configuration: &Configuration) -> Finding {
+    let settings = &configuration.settings;
+    match settings.execution.broker {
+        BrokerKind::Paper => Finding::well("broker", format!("paper, account {}", settings.account.name)),
+        BrokerKind::Alpaca => alpaca(&settings.alpaca, &settings.calendar()),
+    }
+}
+
+/// Asks Alpaca whether the key is right, and what is not.
+fn alpaca(settings: &AlpacaSettings, calendar: &Calendar) -> Finding {
+    let what = "broker";
+    let (environment, host) = (settings.environment.as_str(), settings.trading_host());
+    let inspected = AlpacaBroker::new(settings, Arc::new(SystemClock::new())).map_err(anyhow::Error::from);
+    let inspected = inspected.and_then(|broker| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(broker.inspect(calendar))?)
+    });
+    match inspected {
+        Ok(Inspection { account, remarks }) if remarks.is_empty() => {
+            let told = format!("Alpaca, {environment} account {account} at {host}; clock and calendar agree");
+            Finding::well(what, told)
+        }
+        Ok(Inspection { account, remarks }) => {
+            let told = format!("Alpaca, {environment} account {account} at {host}\n{}", remarks.join("\n"));
+            Finding::wrong(what, told, "docs/alpaca.md says what to do about each")
+        }
+        Err(error) => {
+            let told = format!("Alpaca, {environment} at {host}: {error:#}");
+            Finding::wrong(what, told, "see docs/alpaca.md: set-up from nothing")
+        }
+    }
 }
 
 fn feed(configuration: &Configuration) -> Finding {

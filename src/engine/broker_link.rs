@@ -93,6 +93,15 @@ impl BrokerLink {
         }
     }
 
+    /// Records the fills that are new, without a look at the rest.
+    ///
+    /// A look may do the same at the same time: an execution is recorded once, whoever brings it.
+    pub async fn take_fills(&self) -> Result<(), LinkError> {
+        let account = &self.ledger.meta().account;
+        let mut cursor = self.ledger.read(|conn| fill::cursor(conn, account))?;
+        self.record_fills(&mut cursor).await.map(drop)
+    }
+
     /// Takes the fills after `cursor` and moves it; each page is one commit with its cursor.
     async fn record_fills(&self, cursor: &mut Option<String>) -> Result<bool, LinkError> {
         let mut any = false;

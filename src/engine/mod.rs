@@ -15,6 +15,7 @@ mod chores;
 pub mod commands;
 pub mod dispatcher;
 pub mod driver;
+pub mod follower;
 pub mod health;
 pub mod job;
 mod runner;

@@ -9,6 +9,8 @@
 //! [`BrokerError::Unknown`], and the dispatcher looks before it sends again.
 
 mod fills;
+mod inspect;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -18,18 +20,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use daybook_core::calendar::Calendar;
 use daybook_core::money::{Money, Price};
 use daybook_core::order::{
     Account, BrokerPosition, ClientOrderId, ClientOrderIdError, Fill, Order, OrderClass, OrderRole, OrderTicket,
 };
 use daybook_core::risk::Approved;
 use reqwest::Method;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
 use self::fills::{Cursor, Page, Tape};
 use self::wire::{Activity, NewOrder, NewStop, Place, Strange, WireAccount, WireOrder, WirePosition};
 use crate::adapters::alpaca::{AlpacaSettings, CallError, Client, ClientError, Environment, Refusal, Urgency};
 use crate::ports::{Broker, BrokerError, Clock, FillPage};
+
+pub use inspect::Inspection;
 
 /// The broker's name, for people.
 const NAME: &str = "alpaca";
@@ -51,7 +56,9 @@ const CODE_DUPLICATE: u64 = 40_010_001;
 
 /// An account at Alpaca.
 pub struct AlpacaBroker {
+    settings: AlpacaSettings,
     client: Client,
+    clock: Arc<dyn Clock>,
     tape: Tape,
     learnt: Mutex<Learnt>,
     /// The number of the account that real money may be traded on; `None` on paper.
@@ -80,9 +87,17 @@ impl AlpacaBroker {
     /// If the key is missing or malformed, or the address is none.
     pub fn new(settings: &AlpacaSettings, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
         let keys = (settings.key_id.as_ref(), settings.secret_key.as_ref());
-        let client = Client::new(settings.trading_host(), keys, settings.requests_per_minute, settings.timeout, clock)?;
+        let (host, requests) = (settings.trading_host(), settings.requests_per_minute);
         let live_account = (settings.environment == Environment::Live).then(|| settings.live_account.trim().to_owned());
-        Ok(Self { client, tape: Tape::default(), learnt: Mutex::default(), live_account, confirmed: OnceCell::new() })
+        Ok(Self {
+            client: Client::new(host, keys, requests, settings.timeout, clock.clone())?,
+            settings: settings.clone(),
+            clock,
+            tape: Tape::default(),
+            learnt: Mutex::default(),
+            live_account,
+            confirmed: OnceCell::new(),
+        })
     }
 
     fn learnt(&self) -> MutexGuard<'_, Learnt> {
@@ -398,6 +413,14 @@ impl Broker for AlpacaBroker {
             let cursor = reached.map(|cursor| cursor.to_string()).unwrap_or_default();
             return Ok(FillPage { fills, cursor, more });
         }
+    }
+
+    async fn listen(&self, happened: &Notify) -> Result<(), BrokerError> {
+        stream::listen(&self.settings, happened).await
+    }
+
+    async fn disagreements(&self, calendar: &Calendar) -> Result<Vec<String>, BrokerError> {
+        Ok(self.inspect(calendar).await?.remarks)
     }
 }
 

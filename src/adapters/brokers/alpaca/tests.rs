@@ -380,3 +380,46 @@ async fn real_money_is_sent_to_the_named_account_alone() {
     }
     assert_eq!(server.asked().await, ["GET /v2/account", "POST /v2/orders", "POST /v2/orders"]);
 }
+
+#[tokio::test]
+async fn clock_calendar_and_symbols_that_disagree_are_told() {
+    let xnys = Calendar::xnys();
+    // It is 2026-11-16 14:50:05 in UTC at the broker's own clock.
+    let days = |changes: &dyn Fn(String) -> Option<Value>| -> Value {
+        let from = daybook_core::time::SessionDate::of(2026, 11, 16).unwrap();
+        let sessions = xnys.sessions(from, from.plus_days(60));
+        let wall = |at: Timestamp| at.in_zone(xnys.zone()).format("%H:%M").to_string();
+        let day = |date: String, open: String, close: String| json!({"date": date, "open": open, "close": close, "session_open": "0400"});
+        sessions
+            .filter_map(|s| {
+                changes(s.date.to_string())
+                    .map_or(Some(day(s.date.to_string(), wall(s.open), wall(s.close))), |c| (!c.is_null()).then_some(c))
+            })
+            .collect()
+    };
+    let assets = ok(&json!([{"symbol": "AAPL", "tradable": true}, {"symbol": "GME", "tradable": false}]));
+    let symbols = ["AAPL", "GME", "NONE"].map(|symbol| symbol.parse().unwrap()).to_vec();
+    let run = async |clock: &str, days: Value, symbols: Vec<daybook_core::market::Symbol>| {
+        let answers =
+            vec![ok(&account(json!({}))), ok(&json!({"timestamp": clock, "is_open": true})), ok(&days), assets.clone()];
+        let server = Scripted::start(answers).await;
+        let broker = broker(server.url(), AlpacaSettings { symbols, ..AlpacaSettings::default() });
+        broker.disagreements(&xnys).await.unwrap()
+    };
+    assert_eq!(run("2026-11-16T09:50:05.9-05:00", days(&|_| None), vec![]).await, [""; 0], "less than a second");
+    let open_friday = |date: String| match date.as_str() {
+        "2026-11-27" => Some(json!({"date": "2026-11-27", "open": "09:30", "close": "16:00"})),
+        "2026-12-01" => Some(Value::Null),
+        _ => None,
+    };
+    assert_eq!(
+        run("2026-11-16T09:50:07.5-05:00", days(&open_friday), symbols).await,
+        [
+            "this machine's clock is 2.5 s behind Alpaca's: keep it with NTP",
+            "2026-11-27 is 09:30 to 16:00 at Alpaca and 09:30 to 13:00 in the calendar XNYS",
+            "2026-12-01 is no session at Alpaca and 09:30 to 16:00 in the calendar XNYS",
+            "GME cannot be traded at Alpaca now: a halt, or a delisting",
+            "NONE is no active share at Alpaca: correct alpaca.symbols",
+        ]
+    );
+}

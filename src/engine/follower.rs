@@ -1,0 +1,96 @@
+//! Takes a fill into the ledger when it happens, and not at the next minute.
+//!
+//! A broker that can tells that something has happened in the account. That is all it is taken for: the fills are read
+//! and recorded as every look at the broker does it, so a hint that is lost, doubled or late does no harm. Once a day,
+//! when it hears from the broker, it also asks whether clock and calendar agree, and tells a person where not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::report::words::counted;
+use daybook_core::time::SessionDate;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::broker_link::LinkError;
+use super::job::Sources;
+use crate::ledger::LedgerError;
+use crate::ledger::alert::{self, Route};
+
+/// The first wait after a connection has ended; it doubles.
+const WAIT_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest wait before the next connection.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Connections in a row that came to nothing, from which on a person is told: some two minutes without
+/// hints.
+const SILENCE_TOLD_AT: u32 = 7;
+
+/// Follows the broker until `stop`.
+///
+/// # Errors
+/// What the ledger could not take. A broker that cannot be reached is tried again.
+pub async fn run(sources: Sources, routes: Arc<[Route]>, stop: CancellationToken) -> anyhow::Result<()> {
+    let happened = Notify::new();
+    let mut in_vain = 0_u32;
+    let mut compared: Option<SessionDate> = None;
+    loop {
+        let listening = sources.broker.broker().listen(&happened);
+        tokio::pin!(listening);
+        let ended = loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                ended = &mut listening => break ended,
+                () = happened.notified() => {}
+            }
+            in_vain = 0;
+            match sources.broker.take_fills().await {
+                Ok(()) => {}
+                Err(LinkError::Broker(error)) => tracing::warn!(%error, "fills.unread"),
+                Err(LinkError::Ledger(error)) => return Err(error.into()),
+            }
+            let today = sources.clock.wall().date_in(sources.calendar.zone());
+            if compared != Some(today) {
+                compared = Some(today);
+                compare(&sources, &routes).await?;
+            }
+        };
+        in_vain = in_vain.saturating_add(1);
+        let why = ended.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
+        tracing::warn!(error = %why, in_vain, "stream.closed");
+        let now = sources.clock.wall();
+        if in_vain == SILENCE_TOLD_AT {
+            let subject = "the broker's hints are lost: fills are seen at the next look, which is within a minute";
+            let alert = Alert::new(AlertLevel::Warning, "stream.lost", subject).with_body(why);
+            let routes = routes.clone();
+            sources.ledger.write(move |tx| alert::raise(tx, None, &alert, &routes, now).map(drop)).await?;
+        }
+        let wait = WAIT_FIRST.saturating_mul(1 << in_vain.saturating_sub(1).min(6)).min(WAIT_MAX);
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = sources.clock.sleep_until(now.after(wait)) => {}
+        }
+    }
+}
+
+/// Tells a person what of the broker's ground is not ours.
+async fn compare(sources: &Sources, routes: &Arc<[Route]>) -> Result<(), LedgerError> {
+    let broker = sources.broker.broker();
+    let lines = match broker.disagreements(&sources.calendar).await {
+        Ok(lines) => lines,
+        Err(error) => {
+            tracing::warn!(%error, "broker.not_compared");
+            return Ok(());
+        }
+    };
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let subject =
+        format!("{}: {} to look at before the session", broker.name(), counted(lines.len(), "thing", "things"));
+    let alert = Alert::new(AlertLevel::Warning, "broker.disagrees", subject).with_body(lines.join("\n"));
+    let (now, routes) = (sources.clock.wall(), routes.clone());
+    sources.ledger.write(move |tx| alert::raise(tx, None, &alert, &routes, now).map(drop)).await
+}
