@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daybook_core::alert::{Alert, AlertLevel};
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::report::words::counted;
 use daybook_core::time::SessionDate;
 use tokio::sync::Notify;
@@ -63,7 +63,7 @@ pub async fn run(sources: Sources, routes: Arc<[Route]>, stop: CancellationToken
         let now = sources.clock.wall();
         if in_vain == SILENCE_TOLD_AT {
             let subject = "the broker's hints are lost: fills are seen at the next look, which is within a minute";
-            let alert = Alert::new(AlertLevel::Warning, "stream.lost", subject).with_body(why);
+            let alert = Alert::new(AlertEvent::BrokerHintsLost, subject).with_body(why);
             let routes = routes.clone();
             sources.ledger.write(move |tx| alert::raise(tx, None, &alert, &routes, now).map(drop)).await?;
         }
@@ -90,7 +90,7 @@ async fn compare(sources: &Sources, routes: &Arc<[Route]>) -> Result<(), LedgerE
     }
     let subject =
         format!("{}: {} to look at before the session", broker.name(), counted(lines.len(), "thing", "things"));
-    let alert = Alert::new(AlertLevel::Warning, "broker.disagrees", subject).with_body(lines.join("\n"));
+    let alert = Alert::new(AlertEvent::BrokerDisagrees, subject).with_body(lines.join("\n"));
     let (now, routes) = (sources.clock.wall(), routes.clone());
     sources.ledger.write(move |tx| alert::raise(tx, None, &alert, &routes, now).map(drop)).await
 }

@@ -11,6 +11,7 @@ mod docs;
 mod engine;
 mod errand;
 mod faulty_broker;
+mod follower;
 mod job_core;
 mod layers;
 mod paper_broker;

@@ -66,6 +66,12 @@ catalogue! {
     FillChanged = "fill.changed", Critical,
         "The broker shows a recorded execution with other numbers; the recorded ones were kept.",
         "Compare with the broker's statement.";
+    BrokerHintsLost = "broker.hints_lost", Warning,
+        "The broker's stream of updates is down: fills are seen at the next look, within a minute.",
+        "Nothing, unless the broker is down itself; it is tried again all the time.";
+    BrokerDisagrees = "broker.disagrees", Warning,
+        "The broker's clock, sessions, account or symbols are not as this program takes them.",
+        "Read each line, and `trade doctor`.";
 
     PositionProtected = "position.protected", Warning,
         "Shares had no stop behind them and were given one.",
