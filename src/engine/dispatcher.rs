@@ -18,6 +18,7 @@ use rusqlite::Connection;
 
 use super::broker_link::LinkError;
 use super::job::Sources;
+use crate::crash::is_sabotaged;
 use crate::ledger::alert::{self, Route};
 use crate::ledger::intent::{self, StoredIntent};
 use crate::ledger::{LedgerError, halt, order, run_facts};
@@ -221,6 +222,9 @@ impl Dispatcher {
     }
 
     async fn submit(&self, stored: &StoredIntent, ticket: &OrderTicket) -> Result<Progress, LinkError> {
+        let fresh = (is_sabotaged("fresh-id") && stored.state != IntentState::Pending)
+            .then(|| OrderTicket { client_order_id: ticket.client_order_id.with_revision(9), ..ticket.clone() });
+        let ticket = fresh.as_ref().unwrap_or(ticket);
         if stored.state != IntentState::Pending {
             match self.look_up(stored, ticket).await? {
                 LookUp::Found(progress) => return Ok(progress),
@@ -307,6 +311,9 @@ impl Dispatcher {
 
     /// Asks the broker whether it has the order, and takes over what it shows.
     async fn look_up(&self, stored: &StoredIntent, ticket: &OrderTicket) -> Result<LookUp, LinkError> {
+        if is_sabotaged("no-look-up") {
+            return Ok(LookUp::Absent);
+        }
         crash_point!("look-up.before");
         let orders = self.broker().orders_by_client_id(&ticket.client_order_id).await?;
         crash_point!("look-up.after");
@@ -464,6 +471,9 @@ fn too_late(conn: &Connection, stored: &StoredIntent, now: Timestamp) -> Result<
         return Ok(Some(format!("it was valid until {until}")));
     }
     if !stored.intent.purpose.opens() {
+        return Ok(None);
+    }
+    if is_sabotaged("no-latch") {
         return Ok(None);
     }
     if let Some(halt) = halt::in_force(conn, now)?.first() {
