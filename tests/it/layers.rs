@@ -21,9 +21,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ledger", &[]),
     ("digest", &["ports"]),
     ("outbox", &["ports", "ledger", "digest"]),
-    ("engine", &["ports", "config", "ledger", "outbox", "process"]),
+    ("engine", &["crash", "ports", "config", "ledger", "outbox", "process"]),
     // A job's parameters are part of its file.
-    ("jobs", &["ports", "config", "ledger", "engine", "outbox", "digest"]),
+    ("jobs", &["crash", "ports", "config", "ledger", "engine", "outbox", "digest"]),
     // Wiring: the places that name concrete adapters.
     ("wiring", &["ports", "adapters", "config", "ledger", "outbox", "engine", "jobs"]),
     ("terminal", &["engine", "ledger", "wiring"]),

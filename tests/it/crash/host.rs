@@ -23,6 +23,9 @@ use tokio::task::JoinHandle;
 
 use super::world::{CONFIGURATION, at};
 
+/// The revision under which the paper broker, which refuses a name that it has, keeps what was taken twice.
+const SECOND: u32 = 99;
+
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// One market for all brokers: it keeps what it has made up.
@@ -60,6 +63,8 @@ pub enum Trouble {
     Fault(BrokerFault),
     /// Orders fill bit by bit: entries have a part filled and the rest waiting.
     PartialFills,
+    /// It takes an order that it has already: names mean nothing to it.
+    TakesTwice,
 }
 
 /// A broker that listens, until it is dropped.
@@ -72,6 +77,7 @@ struct Line {
     clock: Arc<HostClock>,
     paper: Arc<PaperBroker>,
     broker: FaultyBroker,
+    takes_twice: bool,
 }
 
 /// Everything that a broker knows.
@@ -98,10 +104,10 @@ impl Host {
         let spell = |fault| Spell { number: 0, from: at("00:00"), until: at("23:59"), fault };
         let spells = match trouble {
             Some(Trouble::Fault(fault)) => vec![spell(fault)],
-            Some(Trouble::PartialFills) | None => Vec::new(),
+            Some(Trouble::PartialFills | Trouble::TakesTwice) | None => Vec::new(),
         };
         let broker = FaultyBroker::new(paper.clone(), clock.clone(), spells, Struck::default());
-        let line = Arc::new(Line { clock, paper, broker });
+        let line = Arc::new(Line { clock, paper, broker, takes_twice: trouble == Some(Trouble::TakesTwice) });
         let _in_it = RUNTIME.enter();
         let listener = UnixListener::bind(folder.join("broker")).unwrap();
         let answering = line.clone();
@@ -128,7 +134,13 @@ impl Host {
                     break;
                 }
             }
-            Record { orders: paper.record().await.unwrap(), fills, held: paper.positions().await.unwrap() }
+            let mut orders = paper.record().await.unwrap();
+            for order in
+                orders.iter_mut().filter(|order| order.client_order_id.as_str().ends_with(&format!("-{SECOND}")))
+            {
+                order.client_order_id = order.client_order_id.with_revision(0); // as it was sent
+            }
+            Record { orders, fills, held: paper.positions().await.unwrap() }
         })
     }
 }
@@ -165,7 +177,16 @@ impl Line {
             Call::OpenOrders => said(broker.open_orders().await),
             Call::OrdersByClientId(id) => said(broker.orders_by_client_id(&id).await),
             Call::Orders(ids) => said(broker.orders(&ids).await),
-            Call::Submit(ticket) => said(broker.submit(&self.approved(ticket).await?).await),
+            Call::Submit(ticket) => {
+                let approved = self.approved(ticket.clone()).await?;
+                match broker.submit(&approved).await {
+                    Err(BrokerError::Duplicate { client_order_id, .. }) if self.takes_twice => {
+                        let again = OrderTicket { client_order_id: client_order_id.with_revision(SECOND), ..ticket };
+                        said(broker.submit(&self.approved(again).await?).await)
+                    }
+                    answer => said(answer),
+                }
+            }
             Call::Cancel(id) => said(broker.cancel(&id).await),
             Call::ReplaceStop { broker_order_id, stop } => said(broker.replace_stop(&broker_order_id, stop).await),
             Call::Fills(cursor) => said(broker.fills(cursor.as_deref()).await),

@@ -1,14 +1,16 @@
 //! Kills, case by case, on all processors.
 
+use std::collections::HashSet;
 use std::fmt::{self, Display};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 
 use daybook::engine::commands::Command as Asked;
+use daybook_core::order::{Order, OrderClass};
 
 use super::host::Trouble;
-use super::world::{End, Kill, Rows, World, first_difference};
+use super::world::{End, Kill, Rows, State, World, first_difference};
 use super::{OF_THE_NIGHT, POINTS, TROUBLES};
 
 /// Failures that are told; the rest is counted.
@@ -30,11 +32,20 @@ pub struct Case {
     pub kills: Vec<Kill>,
     /// What trouble the broker makes, by its place in [`TROUBLES`].
     pub trouble: Option<usize>,
+    /// Whether a person halts entries after the first kill.
+    pub halted: bool,
+    /// What is broken in the program.
+    pub sabotage: Option<&'static str>,
 }
 
 impl Case {
     pub fn new(start: Start, kills: Vec<Kill>) -> Self {
-        Self { start, kills, trouble: None }
+        Self { start, kills, trouble: None, halted: false, sabotage: None }
+    }
+
+    /// Whether the day must be the one that was not killed.
+    fn is_whole(&self) -> bool {
+        self.trouble.is_none() && !self.halted
     }
 }
 
@@ -52,7 +63,7 @@ impl Display for Case {
 /// The day that is not killed.
 pub struct Whole {
     /// The world as it is before it, with a ledger and a command.
-    before: World,
+    pub before: World,
     passes: Vec<String>,
     pub rows: Rows,
     pub findings: Vec<String>,
@@ -99,7 +110,7 @@ pub fn points() -> impl Iterator<Item = &'static str> {
 
 /// Holds every case to its promises.
 pub fn survives(cases: &[Case]) {
-    let failures = failures(cases, |case| lived(begun(case), case, &case.kills).err());
+    let failures = failures(cases);
     assert!(failures.is_empty(), "{} of {} cases failed:\n{}", failures.len(), cases.len(), told(&failures));
 }
 
@@ -107,40 +118,63 @@ fn told(failures: &[String]) -> String {
     failures.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("\n")
 }
 
-/// Does the work of every item on all processors, and collects what went wrong.
-pub fn failures<T: Sync + Display>(items: &[T], work: impl Fn(&T) -> Option<String> + Sync) -> Vec<String> {
-    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+/// Tries every case, and collects what went wrong.
+pub fn failures(cases: &[Case]) -> Vec<String> {
+    let failed = Mutex::new(Vec::new());
+    in_parallel(cases, |case| {
+        if let Err(error) = lived(begun(case), case, &case.kills) {
+            failed.lock().unwrap().push(format!("{case}\n    {error}"));
+        }
+    });
+    failed.into_inner().unwrap()
+}
+
+/// Does the work of every item, on all processors.
+fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
     LazyLock::force(&WHOLE);
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Some(failure) = work(item) {
-                        failures.lock().unwrap().push(format!("{item}\n    {failure}"));
-                    }
+                    work(item);
                 }
             });
         }
     });
-    failures.into_inner().unwrap()
 }
 
 /// The world in which a case begins.
 fn begun(case: &Case) -> World {
     let trouble = case.trouble.map(|trouble| TROUBLES[trouble]);
+    let new = || World::new(trouble).sabotaged(case.sabotage);
     match (case.start, trouble) {
-        (Start::Nothing, trouble) => World::new(trouble),
-        (Start::Ledger, None) => WHOLE.before.fork(),
-        (Start::Ledger, trouble) => prepared(World::new(trouble)),
+        (Start::Nothing, _) => new(),
+        (Start::Ledger, None) => WHOLE.before.fork().sabotaged(case.sabotage),
+        (Start::Ledger, Some(_)) => prepared(new()),
     }
 }
 
-/// Lives the day through the kills to its end, and looks at it.
-pub fn lived(mut world: World, case: &Case, kills: &[Kill]) -> Result<(), String> {
+/// What days were lived from to their end.
+static LIVED_FROM: LazyLock<Mutex<HashSet<State>>> = LazyLock::new(Mutex::default);
+
+/// What every second kill was tried from.
+static KILLED_AT: LazyLock<Mutex<HashSet<State>>> = LazyLock::new(Mutex::default);
+
+/// Lives the day through the kills to its end, and looks at it. What ends as another case has ended is not lived again.
+fn lived(mut world: World, case: &Case, kills: &[Kill]) -> Result<(), String> {
+    let mut entered = None;
     for kill in kills {
         if world.life(Some(kill))? == End::Finished {
             break; // it never came there
         }
+        if case.halted && entered.is_none() {
+            world.ask(&Asked::Halt { reason: "a test".to_owned() });
+            entered = Some(entries(&world));
+        }
+    }
+    if case.is_whole() && case.sabotage.is_none() && !LIVED_FROM.lock().unwrap().insert(world.state()) {
+        return Ok(()); // or told of already
     }
     let ended = world.life(None);
     match ended {
@@ -150,12 +184,46 @@ pub fn lived(mut world: World, case: &Case, kills: &[Kill]) -> Result<(), String
         Err(error) if error.contains("finished: name another file") => {}
         Err(error) => return Err(error),
     }
-    let findings = world.findings();
+    let mut findings = world.findings();
+    if entered.is_some_and(|entered| entries(&world) > entered) {
+        findings.push("an entry was sent after a person had halted them".to_owned());
+    }
     if !findings.is_empty() {
         return Err(findings.join("\n    "));
     }
-    match case.trouble {
-        None => first_difference(&WHOLE.rows, &world.rows()).map_or(Ok(()), Err),
-        Some(_) => Ok(()),
-    }
+    if case.is_whole() { first_difference(&WHOLE.rows, &world.rows()).map_or(Ok(()), Err) } else { Ok(()) }
+}
+
+/// Orders at the broker that could open a position.
+fn entries(world: &World) -> usize {
+    let is_entry = |order: &&Order| matches!(order.class, OrderClass::Bracket { .. });
+    world.record().orders.iter().filter(is_entry).count()
+}
+
+/// Kills the day where each of the cases does, and what goes on from there once more at each point that it comes to.
+///
+/// The second life is lived once, and stands still at each point while its files are copied: a world that is killed
+/// there, at the cost of a copy.
+pub fn survives_pairs(firsts: &[Case]) {
+    let failed = Mutex::new(Vec::new());
+    in_parallel(firsts, |case| {
+        let mut killed = begun(case);
+        if let Err(error) = killed.life(case.kills.first()) {
+            failed.lock().unwrap().push(format!("{case}\n    {error}"));
+            return;
+        }
+        if !KILLED_AT.lock().unwrap().insert(killed.state()) {
+            return; // what comes after it is tried already
+        }
+        let second_life = killed.fork();
+        second_life.walk(|point| {
+            let kills = [&case.kills[..], &[Kill::at(point, 1)]].concat();
+            let both = Case { kills, ..case.clone() };
+            if let Err(error) = lived(second_life.fork(), &both, &[]) {
+                failed.lock().unwrap().push(format!("{both}\n    {error}"));
+            }
+        });
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), told(&failed));
 }

@@ -10,6 +10,7 @@
 mod host;
 mod matrix;
 mod world;
+mod zombie;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use daybook::adapters::faulty::BrokerFault;
 
 use self::host::Trouble;
-use self::matrix::{Case, PARTIAL, Start, WHOLE, points, survives};
+use self::matrix::{Case, PARTIAL, Start, WHOLE, failures, points, survives, survives_pairs};
 use self::world::Kill;
 use crate::repository;
 use crate::support::drawn;
@@ -96,8 +97,9 @@ const OF_A_FIRST_START: [&str; 10] = [
 ];
 
 /// What a broker can do all day without anybody losing by it.
-const TROUBLES: [Trouble; 7] = [
+const TROUBLES: [Trouble; 8] = [
     Trouble::PartialFills,
+    Trouble::TakesTwice,
     Trouble::Fault(BrokerFault::AnswerLost),
     Trouble::Fault(BrokerFault::AcceptsLate { by: Duration::from_secs(20) }),
     Trouble::Fault(BrokerFault::Forgetful),
@@ -161,6 +163,16 @@ fn a_day_that_is_killed_at_any_point_is_the_day_that_was_not() {
     survives(&single_kills());
 }
 
+/// Where a day is killed twice: in the middle of each point's passes, and at the first pass of each point after that.
+#[test]
+fn a_day_that_is_killed_at_any_two_points_is_the_day_that_was_not() {
+    let first = |point| {
+        let pass = WHOLE.passes(point).div_ceil(2);
+        (pass > 0).then(|| Case::new(start_for(point), vec![Kill::at(point, pass)]))
+    };
+    survives_pairs(&points().filter_map(first).collect::<Vec<_>>());
+}
+
 /// Kills at passes that are drawn, several in a day.
 fn random_kills(seed: u64, cases: usize) -> Vec<Case> {
     let mut draw = drawn(seed);
@@ -188,6 +200,45 @@ fn no_promise_is_broken_where_the_broker_makes_trouble_too() {
         }
     }
     survives(&cases);
+}
+
+/// Kills between a decision to enter and the broker's answer.
+fn kills_of_entries() -> Vec<Case> {
+    let of = |point| (1..=WHOLE.passes("submit.before")).map(move |pass| vec![Kill::at(point, pass)]);
+    ["submitting.before", "submit.before", "submit.after", "answer.before", "answer.after"]
+        .into_iter()
+        .flat_map(of)
+        .map(|kills| Case::new(Start::Ledger, kills))
+        .collect()
+}
+
+#[test]
+fn no_entry_is_sent_once_a_person_has_halted_them_while_the_process_was_away() {
+    let halted = kills_of_entries().into_iter().map(|case| Case { halted: true, ..case });
+    survives(&halted.collect::<Vec<_>>());
+}
+
+/// Whether the same kills find what is broken in the program.
+fn is_found(sabotage: &'static str, trouble: Option<Trouble>, halted: bool) -> bool {
+    let trouble = trouble.map(|trouble| TROUBLES.iter().position(|listed| *listed == trouble).unwrap());
+    let cases = kills_of_entries().into_iter().map(|case| Case { halted, trouble, sabotage: Some(sabotage), ..case });
+    !failures(&cases.collect::<Vec<_>>()).is_empty()
+}
+
+#[test]
+fn a_program_that_sends_under_a_fresh_name_is_found() {
+    assert!(is_found("fresh-id", None, false));
+}
+
+/// A broker that refuses a name twice saves even this program; not every broker does.
+#[test]
+fn a_program_that_does_not_look_before_it_sends_again_is_found() {
+    assert!(is_found("no-look-up", Some(Trouble::TakesTwice), false));
+}
+
+#[test]
+fn a_program_without_a_latch_is_found() {
+    assert!(is_found("no-latch", None, true));
 }
 
 /// Tries again what `DAYBOOK_KILLS` names; nothing where it names nothing.

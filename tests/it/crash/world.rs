@@ -19,6 +19,7 @@ use daybook_core::order::{Fill, OrderStatus};
 use daybook_core::schedule::JobDefinition;
 use daybook_core::time::Timestamp;
 use rusqlite::{Connection, OpenFlags};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::host::{Host, Record, Trouble};
@@ -74,6 +75,8 @@ pub struct World {
     folder: TempDir,
     host: Host,
     trouble: Option<Trouble>,
+    /// What is broken in the program.
+    sabotage: Option<&'static str>,
     /// The lease's epoch as it was seen last.
     epoch: i64,
 }
@@ -83,7 +86,12 @@ impl World {
     pub fn new(trouble: Option<Trouble>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let host = Host::listen(folder.path(), trouble);
-        Self { folder, host, trouble, epoch: 0 }
+        Self { folder, host, trouble, sabotage: None, epoch: 0 }
+    }
+
+    /// The same, with something broken in the program.
+    pub fn sabotaged(self, sabotage: Option<&'static str>) -> Self {
+        Self { sabotage, ..self }
     }
 
     /// Another world in which everything is as it is in this one. The broker must have no call on its way.
@@ -91,7 +99,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         copy(self.folder.path(), folder.path());
         let host = Host::listen(folder.path(), self.trouble);
-        Self { folder, host, trouble: self.trouble, epoch: self.epoch }
+        Self { folder, host, trouble: self.trouble, sabotage: self.sabotage, epoch: self.epoch }
     }
 
     pub fn ledger_path(&self) -> PathBuf {
@@ -129,6 +137,7 @@ impl World {
             .env_clear()
             .env("DAYBOOK__JOBS_DIR", jobs)
             .env("DAYBOOK_CRASH_BROKER", self.folder.path().join("broker"))
+            .envs(self.sabotage.map(|way| ("DAYBOOK_SABOTAGE", way)))
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -152,12 +161,47 @@ impl World {
         Ok(end)
     }
 
+    /// Takes the process's lock away, as a disk does that is moved to another machine.
+    pub fn remove_lock(&self) {
+        std::fs::remove_file(self.folder.path().join("day.db.lock")).unwrap();
+    }
+
     /// A whole life, with a line in `log` for each pass of a point.
     pub fn logged_life(&self) -> Vec<String> {
         let log = self.folder.path().join("passes");
         let ended = self.start(&[("DAYBOOK_CRASH_LOG", log.display().to_string())]).wait_with_output().unwrap();
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
         std::fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Lives the day once, with `look` at the first pass of each point: the process stands still there, and its
+    /// files are what a kill would leave.
+    pub fn walk(&self, mut look: impl FnMut(&str)) {
+        let log = self.folder.path().join("passes");
+        let walked =
+            self.start(&[("DAYBOOK_CRASH", "each:stop".to_owned()), ("DAYBOOK_CRASH_LOG", log.display().to_string())]);
+        while is_stopped(&walked) {
+            look(std::fs::read_to_string(&log).unwrap().lines().last().unwrap());
+            wake(&walked);
+        }
+    }
+
+    /// What the next life begins with: every row of the ledger and of the broker, every mail, every backup's name.
+    /// The program draws nothing and its clock is simulated: lives that begin with the same are the same.
+    pub fn state(&self) -> State {
+        let mut digest = Sha256::new();
+        for file in ["day.db", "broker.db"] {
+            add_rows(&mut digest, &self.folder.path().join(file));
+        }
+        let mails = self.folder.path().join("day.mail");
+        for name in names(&mails) {
+            digest.update(&name);
+            digest.update(std::fs::read(mails.join(&name)).unwrap());
+        }
+        for name in names(&self.folder.path().join("day.backups")) {
+            digest.update(&name);
+        }
+        digest.finalize().into()
     }
 
     /// The rows of the finished day, view by view.
@@ -183,6 +227,25 @@ impl World {
         found
     }
 }
+
+/// Waits until the process stops itself or ends, and tells whether it has stopped.
+pub fn is_stopped(child: &Child) -> bool {
+    let pid = libc::pid_t::try_from(child.id()).unwrap();
+    let mut status = 0;
+    // SAFETY: `status` has room for what waitpid writes, and the process is a child of this one.
+    let waited = unsafe { libc::waitpid(pid, &raw mut status, libc::WUNTRACED) };
+    assert_eq!(waited, pid);
+    libc::WIFSTOPPED(status)
+}
+
+/// Lets a process go on that has stopped.
+pub fn wake(child: &Child) {
+    // SAFETY: the call takes plain numbers; the process is a child of this one that has not been waited for.
+    unsafe { libc::kill(libc::pid_t::try_from(child.id()).unwrap(), libc::SIGCONT) };
+}
+
+/// A digest of all that a life begins with.
+pub type State = [u8; 32];
 
 /// The rows of the views that tell of a day.
 pub type Rows = BTreeMap<&'static str, Vec<String>>;
@@ -247,6 +310,35 @@ fn epoch(ledger: &Path) -> i64 {
         conn.query_row("SELECT epoch FROM lease", [], |row| row.get(0))
     };
     look().unwrap_or(0)
+}
+
+/// The names in a folder, in order; none where it is not there.
+fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut names: Vec<String> = entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Adds every row of a database, without the number of the process and the machine's time of a migration, on which
+/// nothing depends; nothing of a file that is not there, or not yet a database.
+fn add_rows(digest: &mut Sha256, file: &Path) {
+    let Ok(conn) = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return };
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    let Ok(mut tables) = conn.prepare(tables) else { return };
+    let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    for table in tables {
+        digest.update(&table);
+        let mut rows = conn.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let matters = |column: &usize| !matches!(rows.column_name(*column).unwrap(), "holder" | "applied_on");
+        let columns: Vec<usize> = (0..rows.column_count()).filter(matters).collect();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for &column in &columns {
+                digest.update(format!("{:?}", row.get_ref(column).unwrap()));
+            }
+        }
+    }
 }
 
 /// Copies a folder. An index of a write-ahead log is left out, as a machine that was switched off has none; so are
