@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use daybook_core::analysis::{TechnicalScan, Technicals};
-use daybook_core::indicators::{Candle, Indicator as _};
+use daybook_core::indicators::Candle;
 use daybook_core::market::{Bar, Symbol};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -94,7 +94,8 @@ fn measure(universe: &[(Symbol, &[Bar])]) -> anyhow::Result<Vec<(Symbol, Technic
     let of_share = |share: &[(Symbol, &[Bar])]| -> Vec<(Symbol, Technicals)> {
         let last = |bars: &[Bar]| {
             let mut scan = TechnicalScan::new();
-            bars.iter().fold(None, |_, bar| scan.update(Candle::from(bar)))
+            bars.iter().for_each(|bar| scan.push(&Candle::from(bar)));
+            scan.measure()
         };
         share.iter().filter_map(|(symbol, bars)| Some((*symbol, last(bars)?))).collect()
     };

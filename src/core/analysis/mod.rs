@@ -14,7 +14,7 @@ mod volatility;
 pub use regime::{RegimeSettings, choose_pace};
 pub use scan::{Rejections, ScanFeatures, ScanInput, ScanResult, ScanSettings, Unmeasured, scan, why_not};
 pub use session::{OpeningRange, gap, relative_volume, session_vwap, volume_through};
-pub use technical::{TechnicalScan, Technicals};
+pub use technical::{Figures, TechnicalScan, Technicals};
 pub use volatility::{SESSION_MINUTES, SESSIONS_PER_YEAR, latest_atr, realised_volatility};
 
 /// What is wrong with a settings struct: the field, and what was expected of it.

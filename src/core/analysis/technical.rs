@@ -24,6 +24,7 @@ pub struct TechnicalScan {
     volatility: StdDev,
     patterns: CandlePatterns,
     opening: Opening,
+    figures: Option<Figures>,
 }
 
 /// The highest high and the lowest low of the first bars.
@@ -34,10 +35,10 @@ struct Opening {
     low: f64,
 }
 
-/// A symbol as its last bar leaves it.
+/// The indicators at a bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Technicals {
-    /// The last close.
+pub struct Figures {
+    /// The close.
     pub close: f64,
     /// The simple averages of 20 and of 50 closes.
     pub sma: [f64; 2],
@@ -55,13 +56,20 @@ pub struct Technicals {
     pub adx: f64,
     /// The volume-weighted average price since the first bar.
     pub vwap: f64,
+    /// The standard deviation of the last 20 returns, per bar.
+    pub volatility: f64,
+}
+
+/// A symbol as its last bar leaves it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Technicals {
+    /// The indicators.
+    pub figures: Figures,
     /// The high of the first 15 bars.
     pub opening_high: f64,
     /// The low of the first 15 bars.
     pub opening_low: f64,
-    /// The standard deviation of the last 20 returns, per bar.
-    pub volatility: f64,
-    /// The candlestick patterns of the last bar.
+    /// The candlestick patterns.
     pub patterns: PatternValues,
 }
 
@@ -85,6 +93,7 @@ impl TechnicalScan {
             volatility: StdDev::new(twenty),
             patterns: CandlePatterns::new(),
             opening: Opening { bars: 0, high: f64::NEG_INFINITY, low: f64::INFINITY },
+            figures: None,
         }
     }
 }
@@ -95,43 +104,46 @@ impl Default for TechnicalScan {
     }
 }
 
-impl Indicator for TechnicalScan {
-    type Input = Candle;
-    type Output = Technicals;
-
-    /// The figures at this bar, once all of them are defined: from the fiftieth bar on.
-    fn update(&mut self, candle: Candle) -> Option<Technicals> {
+impl TechnicalScan {
+    /// Takes the next bar.
+    pub fn push(&mut self, candle: &Candle) {
         let close = candle.close;
         if self.opening.bars < OPENING_BARS {
             let Opening { bars, high, low } = self.opening;
             self.opening = Opening { bars: bars + 1, high: high.max(candle.high), low: low.min(candle.low) };
         }
-        // Each has to see the bar, also while another is undefined: nothing returns before all have.
-        let sma = [self.sma_20.update(close), self.sma_50.update(close)];
-        let ema = [self.ema_12.update(close), self.ema_26.update(close)];
-        let macd = self.macd.update(close);
-        let rsi = self.rsi.update(close);
-        let atr = self.atr.update(candle);
-        let bands = self.bands.update(close);
-        let adx = self.adx.update(candle);
-        let vwap = self.vwap.update(candle);
+        self.patterns.push(candle);
+        // Each has to see the bar, also while another is undefined.
+        let (sma_20, sma_50) = (self.sma_20.update(close), self.sma_50.update(close));
+        let (ema_12, ema_26) = (self.ema_12.update(close), self.ema_26.update(close));
+        let (macd, rsi, bands) = (self.macd.update(close), self.rsi.update(close), self.bands.update(close));
+        let (atr, adx, vwap) = (self.atr.update(*candle), self.adx.update(*candle), self.vwap.update(*candle));
         let volatility = self.change.update(close).and_then(|change| self.volatility.update(change));
-        let patterns = self.patterns.update(candle);
-        let ([sma_20, sma_50], [ema_12, ema_26]) = (sma, ema);
+        let figures = || {
+            Some(Figures {
+                close,
+                sma: [sma_20?, sma_50?],
+                ema: [ema_12?, ema_26?],
+                macd: macd?,
+                rsi: rsi?,
+                atr: atr?,
+                bands: bands?,
+                adx: adx?,
+                vwap: vwap?,
+                volatility: volatility?,
+            })
+        };
+        self.figures = figures();
+    }
+
+    /// The symbol as the last bar leaves it, once every figure is defined: from the fiftieth bar on.
+    #[must_use]
+    pub fn measure(&self) -> Option<Technicals> {
         Some(Technicals {
-            close,
-            sma: [sma_20?, sma_50?],
-            ema: [ema_12?, ema_26?],
-            macd: macd?,
-            rsi: rsi?,
-            atr: atr?,
-            bands: bands?,
-            adx: adx?,
-            vwap: vwap?,
+            figures: self.figures?,
             opening_high: self.opening.high,
             opening_low: self.opening.low,
-            volatility: volatility?,
-            patterns: patterns?,
+            patterns: self.patterns.values(),
         })
     }
 }
@@ -149,16 +161,16 @@ impl Technicals {
     /// bands as a share of their width. RSI counts from its middle, ADX and patterns are scaled to about one.
     #[must_use]
     pub fn factors(&self) -> [(&'static str, f64); 8] {
-        let [_, sma_50] = self.sma;
+        let Figures { close, sma: [_, sma_50], macd, rsi, atr, bands, adx, vwap, volatility, .. } = self.figures;
         let patterns: i32 = self.patterns.iter().map(|value| i32::from(*value)).sum();
         [
-            ("trend", (self.close / sma_50 - 1.0) / self.volatility),
-            ("rsi", (self.rsi - 50.0) / 50.0),
-            ("adx", self.adx / 100.0),
-            ("vwap", (self.close - self.vwap) / self.atr),
-            ("opening_range", (self.close - self.opening_high) / self.atr),
-            ("macd", self.macd.histogram / self.atr),
-            ("bands", (self.close - self.bands.middle) / (self.bands.upper - self.bands.lower)),
+            ("trend", (close / sma_50 - 1.0) / volatility),
+            ("rsi", (rsi - 50.0) / 50.0),
+            ("adx", adx / 100.0),
+            ("vwap", (close - vwap) / atr),
+            ("opening_range", (close - self.opening_high) / atr),
+            ("macd", macd.histogram / atr),
+            ("bands", (close - bands.middle) / (bands.upper - bands.lower)),
             ("patterns", f64::from(patterns) / 1000.0),
         ]
     }
@@ -181,23 +193,30 @@ mod tests {
         closes.map(candle).collect()
     }
 
+    fn measured(bars: &[Candle]) -> Option<Technicals> {
+        let mut scan = TechnicalScan::new();
+        bars.iter().for_each(|bar| scan.push(bar));
+        scan.measure()
+    }
+
     #[test]
     fn it_is_defined_from_the_fiftieth_bar_on() {
         let rising = bars((0..60).map(|i| 50.0 + f64::from(i) + f64::from(i % 3)));
-        let measured = TechnicalScan::new().batch(&rising);
-        assert_eq!(measured.iter().position(Option::is_some), Some(49));
-        let last = measured.last().copied().flatten().unwrap();
-        assert_eq!((last.close, last.opening_high, last.opening_low), (111.0, 66.2, 49.7));
-        assert!(last.sma[0] > last.sma[1] && last.macd.macd > 0.0 && last.rsi > 50.0);
+        assert_eq!(measured(&rising[..49]), None);
+        assert!(measured(&rising[..50]).is_some());
+        let last = measured(&rising).unwrap();
+        let figures = last.figures;
+        assert_eq!((figures.close, last.opening_high, last.opening_low), (111.0, 66.2, 49.7));
+        assert!(figures.sma[0] > figures.sma[1] && figures.macd.macd > 0.0 && figures.rsi > 50.0);
     }
 
     #[test]
     fn the_score_is_the_sum_of_its_factors_and_rising_beats_falling() {
-        let score = |slope: f64| {
+        let sloped = |slope: f64| {
             let bars = bars((0..80).map(|i| 100.0 + slope * f64::from(i) + 0.2 * f64::from(i % 4)));
-            TechnicalScan::new().last(&bars).unwrap()
+            measured(&bars).unwrap()
         };
-        let (up, down) = (score(0.5), score(-0.5));
+        let (up, down) = (sloped(0.5), sloped(-0.5));
         assert_eq!(up.score(), Some(up.factors().iter().map(|(_, factor)| factor).sum()));
         assert!(up.score() > down.score());
     }
@@ -205,7 +224,6 @@ mod tests {
     #[test]
     fn a_symbol_that_stands_still_has_no_score() {
         let still = [Candle { open: 5.0, high: 5.0, low: 5.0, close: 5.0, volume: 1.0 }; 60];
-        let measured = TechnicalScan::new().last(&still).unwrap();
-        assert_eq!(measured.score(), None);
+        assert_eq!(measured(&still).unwrap().score(), None);
     }
 }

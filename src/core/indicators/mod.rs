@@ -9,9 +9,8 @@
 //! its order as well, because a flat stretch of prices turns another order's rounding into another answer.
 //! `tests/oracles/talib_golden.py` writes what TA-Lib itself says, and a test holds us to it.
 //!
-//! An update costs the same however long the series is. Windows of extremes are amortised. [`Cci`], [`StdDev`]
-//! and [`Bollinger`] look at their whole window: a mean deviation has no shorter way, and a standard deviation
-//! none that survives a spike.
+//! An update costs the same however long the series is. Windows of extremes and standard deviations are amortised;
+//! [`Cci`] alone looks at its whole window, for a mean deviation has no shorter way.
 //!
 //! Values are `f64`, here and in statistics only. What leads to an order leaves through the one checked
 //! conversion, [`Price::from_f64`](crate::money::Price::from_f64).

@@ -102,50 +102,79 @@ impl Indicator for StdDev {
 
 /// The mean and the standard deviation of the last values.
 ///
-/// The deviations are summed anew with each value. Squares that are added and taken off would be cheaper, and
-/// wrong: after a spike their rounding is all that is left of them.
+/// Deviations are counted from a centre near the mean, one added and one taken off at a time. Sums that are kept so
+/// hold the rounding of all that they held; after a spike that is all that is left of them. So they are taken anew
+/// once a period, and whenever what is left is little beside what was there: that is seldom, and an update costs
+/// the same on average however long the period is.
 #[derive(Debug, Clone)]
 pub(super) struct Variance {
     window: Window,
-    sum: f64,
     period: f64,
+    sum: f64,
+    centre: f64,
+    /// The sum of the deviations from the centre.
+    deviations: f64,
+    /// The sum of their squares.
+    squares: f64,
+    /// The greatest that the squares have been since they were taken anew.
+    squares_max: f64,
 }
+
+/// The least that may be left of the squares: ten digits are exact then, after the rounding of a period.
+const SQUARES_LEFT_MIN: f64 = 1e-3;
 
 impl Variance {
     pub(super) fn new(period: Period) -> Self {
-        Self { window: Window::new(period), sum: 0.0, period: period.as_f64() }
+        Self {
+            window: Window::new(period),
+            period: period.as_f64(),
+            sum: 0.0,
+            centre: 0.0,
+            deviations: 0.0,
+            squares: 0.0,
+            squares_max: 0.0,
+        }
     }
 
     #[inline]
     pub(super) fn update(&mut self, value: f64) -> Option<(f64, f64)> {
+        let deviation = value - self.centre;
+        self.deviations += deviation;
+        self.squares += deviation * deviation;
+        self.squares_max = self.squares_max.max(self.squares);
         if let Some(oldest) = self.window.push(value) {
             self.sum -= oldest;
+            let deviation = oldest - self.centre;
+            self.deviations -= deviation;
+            self.squares -= deviation * deviation;
         }
         self.sum += value;
         if !self.window.is_full() {
             return None;
         }
         let mean = self.sum / self.period;
-        // Four at a time, side by side; what is missing to a multiple of four does not deviate.
-        let (mut deviations, mut squares) = ([0.0; 4], [0.0; 4]);
-        let mut add = |four: &[f64; 4]| {
-            for ((value, sum), square) in four.iter().zip(&mut deviations).zip(&mut squares) {
-                let deviation = value - mean;
-                *sum += deviation;
-                *square += deviation * deviation;
-            }
-        };
-        let (fours, rest) = self.window.places().as_chunks::<4>();
-        fours.iter().for_each(&mut add);
-        if !rest.is_empty() {
-            let mut last = [mean; 4];
-            last.iter_mut().zip(rest).for_each(|(place, value)| *place = *value);
-            add(&last);
+        let mut squares = self.about_the_mean();
+        // Also where they are no numbers.
+        let enough = squares > SQUARES_LEFT_MIN * self.squares_max;
+        if !enough || self.window.in_order().is_some() {
+            self.take_anew(mean);
+            squares = self.about_the_mean();
         }
-        let (off, squares) = (deviations.iter().sum::<f64>(), squares.iter().sum::<f64>());
-        // What the mean is off by is taken out again.
-        let variance = (squares - off * off / self.period) / self.period;
-        Some((mean, variance.max(0.0).sqrt()))
+        Some((mean, (squares / self.period).max(0.0).sqrt()))
+    }
+
+    /// The squares of the deviations from the mean, wherever the centre is.
+    #[inline]
+    fn about_the_mean(&self) -> f64 {
+        self.squares - self.deviations * self.deviations / self.period
+    }
+
+    /// Counts the window's deviations from a new centre.
+    fn take_anew(&mut self, centre: f64) {
+        let deviations = self.window.places().iter().map(|value| value - centre);
+        self.deviations = deviations.clone().sum();
+        self.squares = deviations.map(|deviation| deviation * deviation).sum();
+        (self.centre, self.squares_max) = (centre, self.squares);
     }
 }
 
@@ -234,6 +263,19 @@ impl Indicator for GarmanKlass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deviation_is_exact_after_a_spike_and_where_prices_hardly_move() {
+        let mut values: Vec<f64> = (0..300).map(|i| 100.0 + f64::from(i * i % 7) * 1e-6).collect();
+        (values[40], values[150], values[151]) = (1e9, -1e12, 3e5);
+        let deviations = StdDev::new(Period::of::<20>()).batch(&values);
+        for (window, deviation) in values.windows(20).zip(&deviations[19..]) {
+            let mean = window.iter().sum::<f64>() / 20.0;
+            let expected = (window.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 20.0).sqrt();
+            let deviation = deviation.unwrap();
+            assert!((deviation - expected).abs() <= 1e-9 * expected.max(1e-6), "{deviation} is not {expected}");
+        }
+    }
 
     #[test]
     fn range_volatilities_follow_their_formulas() {

@@ -164,9 +164,9 @@ impl History {
         self.seen
     }
 
-    /// Takes the next candle; the answer is always there.
+    /// Takes the next candle.
     #[inline]
-    pub(super) fn push(&mut self, candle: &Candle) -> Option<&Last> {
+    pub(super) fn push(&mut self, candle: &Candle) {
         let shape = Shape::from(candle);
         let mut averages = self.sums;
         for (average, period) in averages.iter_mut().zip(PERIODS) {
@@ -177,9 +177,16 @@ impl History {
             self.entries.copy_within(ROOM - 4.., 0);
             self.end = 4;
         }
-        *self.entries.get_mut(self.end)? = Entry { shape, averages };
-        self.end += 1;
+        if let Some(place) = self.entries.get_mut(self.end) {
+            *place = Entry { shape, averages };
+            self.end += 1;
+        }
         self.seen += 1;
+    }
+
+    /// The last candles, those before the first being empty.
+    #[inline]
+    pub(super) fn last(&self) -> Option<&Last> {
         self.entries.get(..self.end)?.last_chunk()
     }
 
@@ -419,7 +426,8 @@ mod tests {
         let widths: Vec<f64> = (0..40).map(|i| f64::from((i * 7) % 13) / 8.0).collect();
         for (at, width) in widths.iter().enumerate() {
             let candle = Candle { open: 10.0, high: 12.0 + width, low: 9.0, close: 10.0 + width, volume: 0.0 };
-            let last = history.push(&candle).unwrap();
+            history.push(&candle);
+            let last = history.last().unwrap();
             if at < 15 {
                 continue;
             }
