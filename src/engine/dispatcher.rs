@@ -14,8 +14,10 @@ use daybook_core::risk::{
     ApprovalError, Approved, Halt, HaltKind, approve_entry, approve_exit, approve_protection, exit_ticket,
 };
 use daybook_core::time::Timestamp;
+use futures_util::stream::{self, StreamExt};
 use rusqlite::Connection;
 
+use super::Execution;
 use super::broker_link::LinkError;
 use super::job::Sources;
 use crate::crash::is_sabotaged;
@@ -37,6 +39,10 @@ const CANCEL_LOOKS_MAX: u32 = 20;
 /// Orders that a close may send one after another while the position is not flat: a partial fill
 /// of an entry can arrive between the look and the order.
 const CLOSE_ROUNDS_MAX: u32 = 3;
+
+/// Intents of one purpose that are sent at the same time: an emergency stop closes everything, and each close takes
+/// half a dozen calls after one another.
+const AT_ONCE_MAX: usize = 32;
 
 /// When an unsettled run is dispatched again.
 const LATER: Duration = Duration::from_secs(5);
@@ -62,22 +68,33 @@ enum Progress {
 pub struct Dispatcher {
     sources: Sources,
     routes: Arc<[Route]>,
+    /// Intents of one purpose that are on their way at the same time.
+    at_once: usize,
 }
 
 impl Dispatcher {
     /// A dispatcher for the broker of `sources`.
-    pub fn new(sources: Sources, routes: Arc<[Route]>) -> Self {
-        Self { sources, routes }
+    pub fn new(sources: Sources, routes: Arc<[Route]>, execution: Execution) -> Self {
+        let at_once = match execution {
+            Execution::Concurrent => AT_ONCE_MAX,
+            Execution::InTurn => 1,
+        };
+        Self { sources, routes, at_once }
     }
 
-    /// Dispatches a run's unsettled intents, those that reduce risk first.
+    /// Dispatches a run's unsettled intents, those that reduce risk first. One that fails does not keep the others
+    /// of its purpose from being sent.
     pub async fn dispatch(&self, run_id: i64) -> Result<Dispatched, LinkError> {
         let mut intents = self.sources.ledger.read(|conn| intent::of_run(conn, run_id))?;
         intents.retain(|stored| !stored.state.is_settled());
         intents.sort_by_key(|stored| (stored.intent.purpose, stored.intent.leg));
         let mut waits = false;
-        for intent in &intents {
-            waits |= self.dispatch_intent(intent).await? == Progress::Waits;
+        for of_one_purpose in intents.chunk_by(|a, b| a.intent.purpose == b.intent.purpose) {
+            let sent: Vec<_> = of_one_purpose.iter().map(|stored| self.dispatch_intent(stored)).collect();
+            let progress: Vec<_> = stream::iter(sent).buffer_unordered(self.at_once).collect().await;
+            for progress in progress {
+                waits |= progress? == Progress::Waits;
+            }
         }
         Ok(if waits { Dispatched::Later(self.sources.clock.wall().after(LATER)) } else { Dispatched::All })
     }
@@ -348,7 +365,7 @@ impl Dispatcher {
         crash_point!("cancel.sent");
         match answer {
             Ok(()) => {
-                let orders = self.broker().orders(&[broker_order_id.to_owned()]).await?;
+                let orders = self.canceled(broker_order_id).await?;
                 self.settle(stored, IntentEvent::Ended, None, orders).await
             }
             // It ended in another way before the cancel arrived: there is nothing left to cancel.
@@ -358,6 +375,20 @@ impl Dispatcher {
             }
             Err(error) => self.after_error(stored, error).await,
         }
+    }
+
+    /// The order once its cancel is confirmed, or as it stands when that takes too long. What is dispatched next may be
+    /// the stop for the shares of an entry that filled in part, and while the entry works a broker refuses an order against it.
+    async fn canceled(&self, broker_order_id: &str) -> Result<Vec<Order>, LinkError> {
+        let (clock, id) = (&self.sources.clock, [broker_order_id.to_owned()]);
+        for _ in 1..CANCEL_LOOKS_MAX {
+            let orders = self.broker().orders(&id).await?;
+            if orders.iter().all(|order| order.status.is_terminal()) {
+                return Ok(orders);
+            }
+            clock.sleep_until(clock.wall().after(TRY_WAIT)).await;
+        }
+        Ok(self.broker().orders(&id).await?)
     }
 
     /// Cancels what works in the symbol, awaits that, and closes what is really there.

@@ -92,7 +92,7 @@ pub struct Parts {
 
 impl Parts {
     fn dispatcher(&self) -> Dispatcher {
-        Dispatcher::new(self.sources.clone(), self.routes.clone())
+        Dispatcher::new(self.sources.clone(), self.routes.clone(), self.execution)
     }
 
     fn definition(&self, job: &str) -> Option<&JobDefinition> {

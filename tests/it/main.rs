@@ -7,6 +7,7 @@ mod crash;
 mod cron;
 mod day;
 mod dependencies;
+mod dispatch;
 mod docs;
 mod engine;
 mod errand;

@@ -1,0 +1,188 @@
+//! Everything is closed at the same time, and one symbol that fails does not keep the others.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use daybook::engine::Execution;
+use daybook::engine::broker_link::{BrokerLink, LinkError};
+use daybook::engine::dispatcher::Dispatcher;
+use daybook::engine::driver::{Driver, Ended, Limits};
+use daybook::engine::job::{AnyJob, Job, Sources, Terms};
+use daybook::ports::{Broker, BrokerError, FillPage};
+use daybook_core::decision::Decision;
+use daybook_core::market::Symbol;
+use daybook_core::money::{Price, Quantity};
+use daybook_core::order::{
+    Account, Action, BrokerPosition, ClientOrderId, Intent, Order, OrderRole, OrderStatus, OrderTicket, Purpose,
+};
+use daybook_core::risk::Approved;
+use daybook_core::schedule::{JobDefinition, JobFile, JobKind};
+use serde_json::json;
+use tokio::sync::{Barrier, Notify};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::market::new_york;
+use crate::support::simulation::{rows, wire};
+
+/// As many as are held in the figure for the emergency stop.
+const POSITIONS: usize = 20;
+
+fn symbol(n: usize) -> Symbol {
+    format!("S{n}").parse().unwrap()
+}
+
+/// A job that closes every position.
+struct CloseAll;
+
+#[async_trait]
+impl Job for CloseAll {
+    type Facts = ();
+
+    async fn gather(&self, _: &Sources, _: &Terms) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn decide(&self, (): &(), terms: &Terms) -> anyhow::Result<Decision> {
+        let close = |(leg, n)| Intent {
+            leg,
+            purpose: Purpose::Exit,
+            action: Action::Close { symbol: symbol(n), client_order_id: terms.origin().client_order_id(leg) },
+            valid_until: None,
+            reason: "a test".to_owned(),
+        };
+        Ok(Decision { intents: (0..).zip(0..POSITIONS).map(close).collect(), ..Decision::default() })
+    }
+}
+
+/// A broker that takes no order before all of them have come. One of its symbols may be unreachable.
+struct Gate {
+    is_open: AtomicBool,
+    unreachable: Option<Symbol>,
+    all_here: Barrier,
+}
+
+impl Gate {
+    fn busy() -> BrokerError {
+        BrokerError::Retryable { broker: "gate".to_owned(), reason: "busy".to_owned() }
+    }
+}
+
+#[async_trait]
+impl Broker for Gate {
+    fn name(&self) -> &str {
+        "gate"
+    }
+
+    async fn account(&self) -> Result<Account, BrokerError> {
+        Err(Self::busy())
+    }
+
+    async fn positions(&self) -> Result<Vec<BrokerPosition>, BrokerError> {
+        let held = |n| BrokerPosition {
+            symbol: symbol(n),
+            quantity: Quantity::whole(10),
+            average_price: Price::from_cents(10_000),
+        };
+        Ok((0..POSITIONS).map(held).collect())
+    }
+
+    async fn open_orders(&self) -> Result<Vec<Order>, BrokerError> {
+        Ok(Vec::new())
+    }
+
+    async fn orders_by_client_id(&self, id: &ClientOrderId) -> Result<Vec<Order>, BrokerError> {
+        let unreachable = self.unreachable.is_some_and(|_| id.as_str().ends_with("-0-0"));
+        if unreachable || !self.is_open.load(Ordering::SeqCst) { Err(Self::busy()) } else { Ok(Vec::new()) }
+    }
+
+    async fn orders(&self, _: &[String]) -> Result<Vec<Order>, BrokerError> {
+        Ok(Vec::new())
+    }
+
+    async fn submit(&self, ticket: &Approved<OrderTicket>) -> Result<Vec<Order>, BrokerError> {
+        self.all_here.wait().await;
+        let ticket = ticket.get();
+        Ok(vec![Order {
+            broker_order_id: format!("order-{}", ticket.symbol),
+            client_order_id: ticket.client_order_id.clone(),
+            parent: None,
+            role: OrderRole::Parent,
+            symbol: ticket.symbol,
+            side: ticket.side,
+            quantity: ticket.quantity,
+            order_type: ticket.order_type,
+            time_in_force: ticket.time_in_force,
+            class: ticket.class,
+            status: OrderStatus::New,
+            filled: Quantity::ZERO,
+            average_price: None,
+            reason: None,
+            submitted_at: new_york("2026-11-16", "09:45"),
+            updated_at: new_york("2026-11-16", "09:45"),
+        }])
+    }
+
+    async fn cancel(&self, _: &str) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    async fn replace_stop(&self, _: &str, _: Price) -> Result<Order, BrokerError> {
+        Err(Self::busy())
+    }
+
+    async fn fills(&self, _: Option<&str>) -> Result<FillPage, BrokerError> {
+        Ok(FillPage { fills: Vec::new(), cursor: String::new(), more: false })
+    }
+}
+
+/// Decides the closes while the broker is busy, opens it, and dispatches them: what came of it, and the states.
+async fn closed(unreachable: Option<Symbol>) -> (Result<(), LinkError>, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let wired = wire(&folder.path().join("day.db"), "2026-11-16", "2026-11-16").await;
+    let expected = POSITIONS - usize::from(unreachable.is_some());
+    let gate = Arc::new(Gate { is_open: AtomicBool::new(false), unreachable, all_here: Barrier::new(expected) });
+    let mut parts = (*wired.parts).clone();
+    let (ledger, clock) = (parts.sources.ledger.clone(), parts.sources.clock.clone());
+    parts.sources.broker = BrokerLink::new(gate.clone(), ledger.clone(), clock, Arc::default());
+    let file = json!({"kind": "command", "command": ["true"], "schedule": {"at": "open"}, "window": "1h"});
+    let definition = serde_json::from_value::<JobFile>(file).unwrap().into_definition("close-all").unwrap();
+    let definitions: Arc<[JobDefinition]> = Arc::new([definition]);
+    (parts.definitions, parts.claimed) = (definitions.clone(), definitions);
+    parts.jobs = Arc::new([(JobKind::Command, Arc::new(CloseAll) as Arc<dyn AnyJob>)].into());
+    let limits = Limits {
+        stop: CancellationToken::new(),
+        until: Some(new_york("2026-11-16", "09:31")),
+        drain: Duration::from_secs(1),
+        on_turn: Arc::new(|| {}),
+        jobs: None,
+        stuck_after: Duration::from_secs(1),
+    };
+    let (sources, routes) = (parts.sources.clone(), parts.routes.clone());
+    let mut driver = Driver::new(Arc::new(parts), limits, Arc::new(Notify::new()));
+    driver.boot().await.unwrap();
+    assert_eq!(driver.run().await.unwrap(), Ended::Finished);
+    assert_eq!(rows(&ledger, "SELECT count(*) FROM intent WHERE state = 'acked'"), ["0"]);
+
+    gate.is_open.store(true, Ordering::SeqCst);
+    let run_id = rows(&ledger, "SELECT run_id FROM run WHERE job = 'close-all'")[0].parse().unwrap();
+    let dispatcher = Dispatcher::new(sources, routes, Execution::Concurrent);
+    let dispatched = tokio::time::timeout(Duration::from_secs(20), dispatcher.dispatch(run_id)).await;
+    let dispatched = dispatched.expect("no order waits for another's answer").map(drop);
+    (dispatched, rows(&ledger, "SELECT state, count(*) FROM intent GROUP BY state ORDER BY 1"))
+}
+
+#[tokio::test]
+async fn twenty_positions_are_closed_at_the_same_time() {
+    let (dispatched, states) = closed(None).await;
+    assert!(dispatched.is_ok(), "{dispatched:?}");
+    assert_eq!(states, ["acked|20"]);
+}
+
+#[tokio::test]
+async fn a_symbol_that_cannot_be_reached_keeps_no_other_from_being_closed() {
+    let (dispatched, states) = closed(Some(symbol(0))).await;
+    assert!(matches!(dispatched, Err(LinkError::Broker(_))), "{dispatched:?}");
+    assert_eq!(states, ["acked|19", "submitting|1"]);
+}
