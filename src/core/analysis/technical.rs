@@ -107,33 +107,34 @@ impl Default for TechnicalScan {
 impl TechnicalScan {
     /// Takes the next bar.
     pub fn push(&mut self, candle: &Candle) {
-        let close = candle.close;
         if self.opening.bars < OPENING_BARS {
             let Opening { bars, high, low } = self.opening;
             self.opening = Opening { bars: bars + 1, high: high.max(candle.high), low: low.min(candle.low) };
         }
         self.patterns.push(candle);
-        // Each has to see the bar, also while another is undefined.
+        self.figures = self.update(candle);
+    }
+
+    /// The indicators at the next bar. Each has to see it, also while another is undefined.
+    fn update(&mut self, candle: &Candle) -> Option<Figures> {
+        let close = candle.close;
         let (sma_20, sma_50) = (self.sma_20.update(close), self.sma_50.update(close));
         let (ema_12, ema_26) = (self.ema_12.update(close), self.ema_26.update(close));
         let (macd, rsi, bands) = (self.macd.update(close), self.rsi.update(close), self.bands.update(close));
         let (atr, adx, vwap) = (self.atr.update(*candle), self.adx.update(*candle), self.vwap.update(*candle));
         let volatility = self.change.update(close).and_then(|change| self.volatility.update(change));
-        let figures = || {
-            Some(Figures {
-                close,
-                sma: [sma_20?, sma_50?],
-                ema: [ema_12?, ema_26?],
-                macd: macd?,
-                rsi: rsi?,
-                atr: atr?,
-                bands: bands?,
-                adx: adx?,
-                vwap: vwap?,
-                volatility: volatility?,
-            })
-        };
-        self.figures = figures();
+        Some(Figures {
+            close,
+            sma: [sma_20?, sma_50?],
+            ema: [ema_12?, ema_26?],
+            macd: macd?,
+            rsi: rsi?,
+            atr: atr?,
+            bands: bands?,
+            adx: adx?,
+            vwap: vwap?,
+            volatility: volatility?,
+        })
     }
 
     /// The symbol as the last bar leaves it, once every figure is defined: from the fiftieth bar on.
