@@ -6,21 +6,26 @@
 //! driver calls [`Outbox::deliver_due`] in its turn, and the waits between attempts follow from the
 //! delivery alone, so that the same days give the same rows.
 //!
+//! On a channel that people read, notes that are due together go out as one message, and no more in an hour than
+//! is wanted (`pacing`). What is critical never waits. Where a channel gives up, the others tell of it.
+//!
 //! Delivery is at least once. A message keeps its key through every attempt, and says from the second
 //! on that it may be a repetition.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
+use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
 use daybook_core::report::DAY_ENDED;
 use daybook_core::time::Timestamp;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::digest::{alert_message, day_message};
-use crate::ledger::alert::{self, Delivery};
+use self::pacing::{GROUP_MIN, Pacing};
+use crate::digest::{alert_message, day_message, group_message};
+use crate::ledger::alert::{self, Delivery, Route};
 use crate::ledger::{Ledger, LedgerError, equity};
 use crate::ports::{Channel, ChannelError, Clock, Message};
 
@@ -28,6 +33,10 @@ use crate::ports::{Channel, ChannelError, Clock, Message};
 const BATCH_MAX: u32 = 16;
 /// Deliveries that are under way before no more are claimed.
 const UNDER_WAY_MAX: usize = 64;
+/// Notes that go out as one message at most.
+const GROUP_MAX: u32 = 200;
+/// Deliveries that an alert of those that were given up names.
+const LISTED_MAX: usize = 20;
 /// Batches of one call of [`Outbox::deliver_due`].
 const ROUNDS_MAX: u32 = 64;
 /// Attempts before a delivery is given up: with the waits below, about five hours. A mail server that is
@@ -57,6 +66,17 @@ pub struct DeliverySummary {
     pub next_at: Option<Timestamp>,
 }
 
+/// What is done besides sending.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// Who is told that a channel has given up.
+    pub routes: Vec<Route>,
+    /// The channel that tells what another could not, and what is critical as soon as another fails.
+    pub fallback: Option<String>,
+    /// How many messages a channel gets that people read.
+    pub pace: Pace,
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
@@ -76,6 +96,10 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// By name. The lock is held for an attempt: a channel delivers one message after another.
     channels: BTreeMap<String, Mutex<Arc<dyn Channel>>>,
+    /// The channels that people read as it comes in.
+    chats: Vec<String>,
+    policy: Policy,
+    pacing: StdMutex<Pacing>,
     wake: Notify,
 }
 
@@ -88,9 +112,20 @@ impl std::fmt::Debug for Outbox {
 impl Outbox {
     /// A worker for `channels`, each under its own name.
     #[must_use]
-    pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, channels: Vec<Arc<dyn Channel>>) -> Self {
+    pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, channels: Vec<Arc<dyn Channel>>, policy: Policy) -> Self {
+        let chats = channels.iter().filter(|channel| channel.is_chat()).map(|chat| chat.name().to_owned()).collect();
         let channels = channels.into_iter().map(|channel| (channel.name().to_owned(), Mutex::new(channel))).collect();
-        Self { shared: Arc::new(Shared { ledger, clock, channels, wake: Notify::new() }) }
+        Self {
+            shared: Arc::new(Shared {
+                ledger,
+                clock,
+                channels,
+                chats,
+                policy,
+                pacing: StdMutex::default(),
+                wake: Notify::new(),
+            }),
+        }
     }
 
     /// The names of the channels: those for which a delivery is committed with each alert.
@@ -170,18 +205,21 @@ impl Outbox {
         if self.shared.ledger.read(alert::next_due_at)?.is_none_or(|due| due > now) {
             return Ok(()); // a look costs no write
         }
-        let due = self.shared.ledger.write(move |tx| alert::claim_due(tx, BATCH_MAX, now)).await?;
+        let shared = &self.shared;
+        let due = shared.claim(now).await?;
         crash_point!("outbox.sending");
         let mut by_channel: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
         for delivery in due {
             by_channel.entry(delivery.channel.clone()).or_default().push(delivery);
         }
-        for deliveries in by_channel.into_values() {
-            let shared = Arc::clone(&self.shared);
+        for (channel, deliveries) in by_channel {
+            let messages = shared.messages(&channel, deliveries, now).await?;
+            let shared = Arc::clone(shared);
             tasks.spawn(async move {
-                let mut outcomes = Vec::with_capacity(deliveries.len());
-                for delivery in deliveries {
-                    outcomes.push(shared.attempt(delivery).await?);
+                let mut outcomes = Vec::new();
+                for deliveries in messages {
+                    let outcome = shared.attempt(&deliveries).await?;
+                    outcomes.extend(std::iter::repeat_n(outcome, deliveries.len()));
                 }
                 Ok(outcomes)
             });
@@ -201,14 +239,69 @@ fn settled(ended: Result<Result<Vec<Outcome>, LedgerError>, JoinError>) -> Resul
 }
 
 impl Shared {
-    /// Makes one attempt and records its end.
-    async fn attempt(&self, delivery: Delivery) -> Result<Outcome, LedgerError> {
-        let (id, attempt) = (delivery.delivery_id, delivery.attempts);
-        let Some(channel) = self.channels.get(&delivery.channel) else {
-            let error = format!("no channel \"{}\" is configured", delivery.channel);
-            return self.give_up(&delivery, error).await;
+    /// Claims what is due, and for each chat that has a note in it the others that wait.
+    async fn claim(&self, now: Timestamp) -> Result<Vec<Delivery>, LedgerError> {
+        let gather = self.policy.routes.iter().map(|route| route.gather).max().unwrap_or_default();
+        let (chats, until) = (self.chats.clone(), now.after(gather));
+        self.ledger
+            .write(move |tx| {
+                let mut due = alert::claim_due(tx, BATCH_MAX, now)?;
+                for chat in &chats {
+                    if due.iter().any(|delivery| delivery.channel == *chat && delivery.is_note()) {
+                        due.extend(alert::claim_notes(tx, chat, GROUP_MAX, until)?);
+                    }
+                }
+                Ok(due)
+            })
+            .await
+    }
+
+    /// The messages that a channel's deliveries become; what has to wait is put back.
+    async fn messages(
+        &self,
+        channel: &str,
+        deliveries: Vec<Delivery>,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<Delivery>>, LedgerError> {
+        if !self.chats.iter().any(|chat| chat == channel) {
+            return Ok(deliveries.into_iter().map(|delivery| vec![delivery]).collect());
+        }
+        let (notes, others): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(Delivery::is_note);
+        let mut messages: Vec<Vec<Delivery>> = others.into_iter().map(|delivery| vec![delivery]).collect();
+        if notes.is_empty() {
+            return Ok(messages);
+        }
+        let admitted =
+            self.pacing.lock().unwrap_or_else(PoisonError::into_inner).admit(self.policy.pace, channel, notes, now);
+        if !admitted.later.is_empty() {
+            tracing::info!(channel, notes = admitted.later.len(), "delivery.held_back");
+            let later: Vec<(i64, Timestamp)> =
+                admitted.later.iter().map(|(note, until)| (note.delivery_id, *until)).collect();
+            self.ledger
+                .write(move |tx| later.iter().try_for_each(|(id, until)| alert::postpone(tx, *id, *until)))
+                .await?;
+        }
+        if admitted.now.len() >= GROUP_MIN {
+            messages.push(admitted.now);
+        } else {
+            messages.extend(admitted.now.into_iter().map(|note| vec![note]));
+        }
+        Ok(messages)
+    }
+
+    /// Makes one attempt at a message, which may be several deliveries, and records its end.
+    async fn attempt(&self, deliveries: &[Delivery]) -> Result<Outcome, LedgerError> {
+        let Some(first) = deliveries.first() else { return Ok(Outcome::Sent) };
+        let ids: Vec<i64> = deliveries.iter().map(|delivery| delivery.delivery_id).collect();
+        let (id, attempt) = (first.delivery_id, first.attempts);
+        let Some(channel) = self.channels.get(&first.channel) else {
+            let error = format!("no channel \"{}\" is configured", first.channel);
+            return self.give_up(deliveries, error).await;
         };
-        let message = self.message(&delivery).await?;
+        let message = match deliveries {
+            [delivery] => self.message(delivery).await?,
+            _ => group(deliveries),
+        };
         crash_point!("deliver.before");
         let answer = {
             let channel = channel.lock().await;
@@ -218,44 +311,88 @@ impl Shared {
         let error = match answer {
             Ok(Ok(receipt)) => {
                 let now = self.clock.wall();
-                tracing::info!(delivery_id = id, channel = delivery.channel, attempt, "delivery.sent");
-                self.ledger.write(move |tx| alert::mark_sent(tx, id, &receipt, now)).await?;
+                tracing::info!(
+                    delivery_id = id,
+                    channel = first.channel,
+                    attempt,
+                    messages = ids.len(),
+                    "delivery.sent"
+                );
+                self.ledger
+                    .write(move |tx| ids.iter().try_for_each(|id| alert::mark_sent(tx, *id, &receipt, now)))
+                    .await?;
                 crash_point!("outbox.sent");
                 return Ok(Outcome::Sent);
             }
             Ok(Err(error)) => error,
             Err(_) => ChannelError::Transient {
-                channel: delivery.channel.clone(),
+                channel: first.channel.clone(),
                 reason: format!("no end after {} s; it may have been delivered", ATTEMPT_TIMEOUT.as_secs()),
                 after: None,
             },
         };
         match error {
-            ChannelError::Permanent { .. } => self.give_up(&delivery, error.to_string()).await,
+            ChannelError::Permanent { .. } => self.give_up(deliveries, error.to_string()).await,
             ChannelError::Transient { .. } if attempt >= ATTEMPTS_MAX => {
-                self.give_up(&delivery, format!("{error} (after {attempt} attempts)")).await
+                self.give_up(deliveries, format!("{error} (after {attempt} attempts)")).await
             }
             ChannelError::Transient { after, .. } => {
                 let error = error.to_string();
-                tracing::warn!(delivery_id = id, channel = delivery.channel, attempt, error, "delivery.failed");
+                tracing::warn!(delivery_id = id, channel = first.channel, attempt, error, "delivery.failed");
                 let wait = backoff(id, attempt).max(after.unwrap_or_default());
-                let not_before = self.clock.wall().after(wait);
-                self.ledger.write(move |tx| alert::mark_failed(tx, id, &error, not_before)).await?;
+                let now = self.clock.wall();
+                let not_before = now.after(wait);
+                let critical = first.alert.alert.level == AlertLevel::Critical;
+                let fallback = self.fallback_of(&first.channel).filter(|_| critical);
+                let alert_id = first.alert.alert_id;
+                self.ledger
+                    .write(move |tx| {
+                        ids.iter().try_for_each(|id| alert::mark_failed(tx, *id, &error, not_before))?;
+                        fallback.iter().try_for_each(|fallback| alert::fall_back(tx, alert_id, fallback, now))
+                    })
+                    .await?;
+                self.wake.notify_one();
                 Ok(Outcome::Failed)
             }
         }
     }
 
-    async fn give_up(&self, delivery: &Delivery, error: String) -> Result<Outcome, LedgerError> {
-        let id = delivery.delivery_id;
+    fn fallback_of(&self, channel: &str) -> Option<String> {
+        self.policy.fallback.clone().filter(|fallback| fallback != channel)
+    }
+
+    /// Gives deliveries up: the other channels tell of it, and the fallback delivers what is lost.
+    async fn give_up(&self, deliveries: &[Delivery], error: String) -> Result<Outcome, LedgerError> {
+        let Some(first) = deliveries.first() else { return Ok(Outcome::Dead) };
         tracing::error!(
-            delivery_id = id,
-            channel = delivery.channel,
-            attempt = delivery.attempts,
+            delivery_id = first.delivery_id,
+            channel = first.channel,
+            attempt = first.attempts,
+            messages = deliveries.len(),
             error,
             "delivery.dead: `trade notify retry` tries it again"
         );
-        self.ledger.write(move |tx| alert::mark_dead(tx, id, &error)).await?;
+        let routes: Vec<Route> =
+            self.policy.routes.iter().filter(|route| route.channel != first.channel).cloned().collect();
+        let (told, now) = (alert_of_dead(deliveries, &error), self.clock.wall());
+        let fallback = self.fallback_of(&first.channel);
+        let dead: Vec<(i64, i64)> =
+            deliveries.iter().map(|delivery| (delivery.delivery_id, delivery.alert.alert_id)).collect();
+        self.ledger
+            .write(move |tx| {
+                for (delivery_id, alert_id) in &dead {
+                    alert::mark_dead(tx, *delivery_id, &error)?;
+                    if let Some(fallback) = &fallback {
+                        alert::fall_back(tx, *alert_id, fallback, now)?;
+                    }
+                }
+                if let Some(told) = &told {
+                    alert::raise(tx, None, told, &routes, now)?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.wake.notify_one();
         Ok(Outcome::Dead)
     }
 
@@ -282,6 +419,35 @@ impl Shared {
     }
 }
 
+/// One message for several deliveries. Its key follows from them: the same ones have the same.
+fn group(deliveries: &[Delivery]) -> Message {
+    let alerts: Vec<(&Alert, Timestamp)> =
+        deliveries.iter().map(|delivery| (&delivery.alert.alert, delivery.alert.at)).collect();
+    let first = deliveries.first().map_or("", |delivery| delivery.message_id.as_str());
+    let attempt = deliveries.iter().map(|delivery| delivery.attempts).max().unwrap_or(1);
+    group_message(&alerts, &format!("{first}-and-{}", deliveries.len() - 1), attempt)
+}
+
+/// What the other channels tell of deliveries that were given up. That such an alert is itself given up is told no
+/// further: it would go round for ever.
+fn alert_of_dead(deliveries: &[Delivery], error: &str) -> Option<Alert> {
+    let of_dead = AlertEvent::DeliveryDead.as_str();
+    let lost: Vec<&Delivery> = deliveries.iter().filter(|delivery| delivery.alert.alert.event != of_dead).collect();
+    let (first, others) = lost.split_first()?;
+    let channel = &first.channel;
+    let subject = match others.len() {
+        0 => format!("{channel} could not deliver: {}", first.alert.alert.subject),
+        others => format!("{channel} could not deliver {} messages", others + 1),
+    };
+    let listed = lost.iter().take(LISTED_MAX).map(|delivery| {
+        let told = &delivery.alert.alert;
+        format!("{}  {}: {}", delivery.delivery_id, told.level.as_str(), told.subject)
+    });
+    let body = [error.to_owned()].into_iter().chain(listed).collect::<Vec<_>>().join("\n");
+    let level = lost.iter().map(|delivery| delivery.alert.alert.level).max()?.max(AlertLevel::Warning);
+    Some(Alert::new(AlertEvent::DeliveryDead, subject).at_level(level).with_body(body))
+}
+
 /// The wait after a failed attempt: full jitter, from a second up to a bound that doubles from
 /// [`BACKOFF_FIRST`] to [`BACKOFF_MAX`]. The jitter follows from the delivery, so that a simulated day repeats.
 fn backoff(delivery_id: i64, attempt: u32) -> Duration {
@@ -297,6 +463,10 @@ const fn mixed(number: u64) -> u64 {
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     bits ^ (bits >> 31)
 }
+
+mod pacing;
+
+pub use pacing::Pace;
 
 #[cfg(test)]
 mod tests;

@@ -191,6 +191,10 @@ pub struct Message {
 pub trait Channel: Send + Sync {
     /// The channel's name in the configuration: `file`, `email`.
     fn name(&self) -> &str;
+    /// Whether people read it as it comes in: then several notes may come as one message, and not too many.
+    fn is_chat(&self) -> bool {
+        false
+    }
     /// Delivers one message; the answer is the service's own receipt.
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError>;
 }

@@ -593,7 +593,7 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     };
     let routes: Arc<[Route]> = routes.into();
     let broker = BrokerLink::new(broker, ledger.clone(), clock.clone(), routes.clone());
-    let outbox = Arc::new(Outbox::new(ledger.clone(), clock.clone(), channels));
+    let outbox = Arc::new(Outbox::new(ledger.clone(), clock.clone(), channels, channels::policy(&settings, &routes)));
     let backups = if simulated { path.with_extension("backups") } else { settings.backup_folder() };
     let parts = Parts {
         ledger_id: ledger.meta().ledger_id.as_str().into(),

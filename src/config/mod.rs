@@ -30,6 +30,6 @@ pub use problem::{ConfigError, Origin, Problem};
 pub use reference::Environment;
 pub use settings::{
     AccountSettings, AnalysisSettings, BackupSettings, BrokerKind, ExecutionSettings, FeedKind, FileMarketSettings,
-    LedgerSettings, LogFormat, LoggingSettings, MarketSettings, NotificationSettings, RestartSettings,
+    LedgerSettings, LogFormat, LoggingSettings, MarketSettings, NotificationSettings, PaceSettings, RestartSettings,
     SchedulerSettings, Settings, SettingsVersion,
 };

@@ -172,6 +172,10 @@ pub struct NotificationSettings {
     pub min_level: AlertLevel,
     /// The mail server, and who is told through it.
     pub email: EmailSettings,
+    /// The channel that tells what another could not.
+    pub fallback: Option<String>,
+    /// How many messages a channel gets that people read.
+    pub pace: PaceSettings,
     /// A channel of Slack.
     pub slack: SlackSettings,
     /// A channel of Discord.
@@ -188,6 +192,18 @@ pub struct NotificationSettings {
     pub command: CommandSettings,
     /// The process's log.
     pub log: LogSettings,
+}
+
+/// How many messages a channel gets that people read. What is critical never waits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PaceSettings {
+    /// How long a note waits for others, which come with it as one message.
+    pub gather: Span,
+    /// How long the same event of the same symbol waits after it was told.
+    pub cool_down: Span,
+    /// Messages in an hour, after which notes wait and come as one; 0: any number.
+    pub hourly_max: u32,
 }
 
 /// The ledger.
@@ -297,6 +313,8 @@ impl Default for NotificationSettings {
             folder: "data/mail".into(),
             min_level: AlertLevel::Info,
             email: EmailSettings::default(),
+            fallback: None,
+            pace: PaceSettings::default(),
             slack: SlackSettings::default(),
             discord: DiscordSettings::default(),
             telegram: TelegramSettings::default(),
@@ -306,6 +324,12 @@ impl Default for NotificationSettings {
             command: CommandSettings::default(),
             log: LogSettings::default(),
         }
+    }
+}
+
+impl Default for PaceSettings {
+    fn default() -> Self {
+        Self { gather: Span::seconds(3), cool_down: Span::minutes(1), hourly_max: 30 }
     }
 }
 
@@ -410,6 +434,7 @@ impl Settings {
             .chain(of("risk", self.risk.problems()))
             .chain(of("execution.paper", self.execution.paper.problems()))
             .chain(of("alpaca", self.problems_of_alpaca()))
+            .chain(of("notifications", self.notifications.problems()))
             .chain(of("notifications.email", self.notifications.email.problems()))
             .chain(of("notifications.slack", self.notifications.slack.problems()))
             .chain(of("notifications.discord", self.notifications.discord.problems()))
@@ -470,6 +495,39 @@ impl AnalysisSettings {
             return Vec::new();
         }
         vec![("concurrency", format!("is {}; expected 1 to {CONCURRENCY_MAX}", self.concurrency))]
+    }
+}
+
+/// The longest wait for others: longer, a note is old news.
+const GATHER_MAX: Span = Span::minutes(1);
+
+impl NotificationSettings {
+    fn problems(&self) -> Problems {
+        let mut problems = Vec::new();
+        let on = self.channels_on();
+        if let Some(fallback) = self.fallback.as_ref().filter(|fallback| !on.contains(&fallback.as_str())) {
+            problems.push(("fallback", format!("is \"{fallback}\"; expected a channel that is on: {}", on.join(", "))));
+        }
+        if self.pace.gather > GATHER_MAX {
+            problems.push(("pace.gather", format!("is {}; expected {GATHER_MAX} or less", self.pace.gather)));
+        }
+        problems
+    }
+
+    fn channels_on(&self) -> Vec<&'static str> {
+        let channels = [
+            ("file", true),
+            ("email", self.email.is_on()),
+            ("slack", self.slack.is_on()),
+            ("discord", self.discord.is_on()),
+            ("telegram", self.telegram.is_on()),
+            ("ntfy", self.ntfy.is_on()),
+            ("pagerduty", self.pagerduty.is_on()),
+            ("webhook", self.webhook.is_on()),
+            ("command", self.command.is_on()),
+            ("log", self.log.enabled),
+        ];
+        channels.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect()
     }
 }
 

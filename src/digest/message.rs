@@ -62,6 +62,56 @@ pub fn alert_message(id: i64, alert: &Alert, at: Timestamp, key: &str, attempt: 
     }
 }
 
+/// Lines of a message that tells of many alerts.
+const LINES_MAX: usize = 40;
+
+/// Writes one message about many alerts, in the order in which they were raised; what was said more often than once is
+/// one line. `key` and `attempt` are the group's.
+#[must_use]
+pub fn group_message(alerts: &[(&Alert, Timestamp)], key: &str, attempt: u32) -> Message {
+    let mut lines: Vec<(Timestamp, &Alert, usize)> = Vec::new();
+    for (alert, at) in alerts {
+        match lines.iter_mut().find(|(_, said, _)| said == alert) {
+            Some((_, _, times)) => *times += 1,
+            None => lines.push((*at, alert, 1)),
+        }
+    }
+    let mut summary: Vec<String> = lines
+        .iter()
+        .take(LINES_MAX)
+        .map(|(at, alert, times)| {
+            let repeated = if *times > 1 { format!(" ({times} times)") } else { String::new() };
+            format!("{} {}: {}{repeated}", words::clock(*at), alert.level.as_str(), alert.subject)
+        })
+        .collect();
+    if let Some(left) = lines.len().checked_sub(LINES_MAX).filter(|left| *left > 0) {
+        summary.push(format!("and {left} more: `trade alerts` shows them"));
+    }
+    let level = alerts.iter().map(|(alert, _)| alert.level).max().unwrap_or(AlertLevel::Info);
+    let at = alerts.iter().map(|(_, at)| *at).min().unwrap_or(Timestamp(0));
+    let until = alerts.iter().map(|(_, at)| *at).max().unwrap_or(at);
+    let warnings = alerts.iter().filter(|(alert, _)| alert.level > AlertLevel::Info).count();
+    let of_these =
+        if warnings > 0 { format!(", {}", words::counted(warnings, "warning", "warnings")) } else { String::new() };
+    let subject = format!("Daybook {}: {} alerts{of_these}", level.as_str(), alerts.len());
+    let summary = summary.join("\n");
+    Message {
+        key: key.to_owned(),
+        name: format!("{}-alerts-{}", words::compact_instant(at), alerts.len()),
+        thread: words::date(at),
+        attempt,
+        level,
+        event: "alerts.grouped".to_owned(),
+        symbol: None,
+        text: format!("{subject}\n\n{summary}\n\n{} to {}\n", words::instant(at), words::instant(until)),
+        subject,
+        summary,
+        html: None,
+        pictures: Vec::new(),
+        at: until,
+    }
+}
+
 /// What a chat shows of an alert: the rest of it, and what to do where somebody has to.
 fn summary(alert: &Alert) -> String {
     let advice = AlertEvent::named(&alert.event).filter(|_| alert.level > AlertLevel::Info).map(AlertEvent::advice);
@@ -96,6 +146,23 @@ mod tests {
         assert_eq!(Message { attempt: 1, ..second }, first);
         assert_eq!((first.name.as_str(), first.level), ("2026-11-16-daily", AlertLevel::Warning));
         assert!(first.html.is_some_and(|html| html.contains("cid:equity")));
+    }
+
+    #[test]
+    fn many_alerts_are_one_message_that_counts_them() {
+        let fills: Vec<Alert> =
+            (0..50).map(|number| Alert::new(AlertEvent::OrderFilled, format!("fill {number}"))).collect();
+        let failed = Alert::new(AlertEvent::SymbolFailed, "XYZ could not be analysed");
+        let at = |second: i64| Timestamp(1_794_848_400_000 + second * 1_000);
+        let mut told: Vec<(&Alert, Timestamp)> = vec![(&failed, at(0)), (&failed, at(1)), (&failed, at(2))];
+        told.extend(fills.iter().map(|fill| (fill, at(3))));
+        let message = group_message(&told, "key", 1);
+        assert_eq!(message.subject, "Daybook warning: 53 alerts, 3 warnings");
+        let lines: Vec<&str> = message.summary.lines().collect();
+        assert_eq!(lines.len(), LINES_MAX + 1);
+        assert!(lines[0].ends_with("warning: XYZ could not be analysed (3 times)"), "{}", lines[0]);
+        assert_eq!(lines[LINES_MAX], "and 11 more: `trade alerts` shows them");
+        assert_eq!((message.level, message.at), (AlertLevel::Warning, at(3)));
     }
 
     #[test]

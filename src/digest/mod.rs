@@ -13,7 +13,7 @@ mod view;
 
 pub use chart::{ChartError, equity_curve};
 pub use html::{DigestError, page};
-pub use message::{alert_message, day_message};
+pub use message::{alert_message, day_message, group_message};
 pub use text::plain_text;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! next one puts it back, its attempts counted, and the message says that it may be a repetition.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
 use daybook_core::time::Timestamp;
@@ -47,6 +48,20 @@ const SQL_RELEASE: &str = "
     UPDATE delivery SET state = 'pending' WHERE state IN ('pending', 'sending', 'failed') AND state = 'sending'";
 const SQL_RETRY: &str = "
     UPDATE delivery SET state = 'pending', not_before_ms = ?2 WHERE delivery_id = ?1 AND state IN ('failed', 'dead')";
+const SQL_CLAIM_NOTES: &str = "
+    UPDATE delivery SET state = 'sending', attempts = attempts + 1 WHERE delivery_id IN (
+        SELECT delivery_id FROM delivery JOIN alert USING (alert_id)
+        WHERE state IN ('pending', 'sending', 'failed') AND state <> 'sending' AND not_before_ms <= ?1 AND channel = ?2
+            AND level <> 'critical' AND event <> 'day.ended'
+        ORDER BY delivery_id LIMIT ?3)
+    RETURNING delivery_id";
+const SQL_POSTPONE: &str = "
+    UPDATE delivery SET state = 'pending', attempts = attempts - 1, not_before_ms = ?2
+    WHERE delivery_id = ?1 AND state = 'sending'";
+const SQL_FALL_BACK: &str = "
+    INSERT INTO delivery (alert_id, channel, not_before_ms, message_id)
+    SELECT ?1, ?2, ?3, 'dbk-' || value || '-' || ?1 || '-' || ?2 FROM meta WHERE key = 'ledger_id'
+    ON CONFLICT DO NOTHING";
 const SQL_LAST: &str = "
     SELECT alert_id, run_id, at_ms, level, event, symbol, subject, body FROM alert ORDER BY alert_id DESC LIMIT ?1";
 
@@ -119,6 +134,18 @@ pub struct Delivery {
     pub receipt: Option<String>,
 }
 
+impl Delivery {
+    /// Whether it may wait, and go out together with others: neither is so for what is critical, nor for a digest.
+    #[must_use]
+    pub fn is_note(&self) -> bool {
+        is_note(&self.alert.alert)
+    }
+}
+
+fn is_note(alert: &Alert) -> bool {
+    alert.level < AlertLevel::Critical && alert.event != AlertEvent::DayEnded.as_str()
+}
+
 fn alert_at(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredAlert> {
     Ok(StoredAlert {
         alert_id: row.get(first)?,
@@ -158,6 +185,8 @@ pub struct Route {
     pub min_level: AlertLevel,
     /// What it is told besides.
     pub besides: Besides,
+    /// How long a note waits for others that may come with it; what is critical does not wait.
+    pub gather: Duration,
 }
 
 /// What a channel is told below its least level.
@@ -173,13 +202,18 @@ impl Route {
     /// A channel that is told everything.
     #[must_use]
     pub fn every(channel: &str) -> Self {
-        Self { channel: channel.to_owned(), min_level: AlertLevel::Info, besides: Besides::Digests }
+        Self {
+            channel: channel.to_owned(),
+            min_level: AlertLevel::Info,
+            besides: Besides::Digests,
+            gather: Duration::ZERO,
+        }
     }
 
     /// A channel that is told what is at least of this level, and when that is over.
     #[must_use]
     pub fn pager(channel: &str, min_level: AlertLevel) -> Self {
-        Self { channel: channel.to_owned(), min_level, besides: Besides::Ends }
+        Self { channel: channel.to_owned(), min_level, besides: Besides::Ends, gather: Duration::ZERO }
     }
 
     fn takes(&self, alert: &Alert) -> bool {
@@ -215,8 +249,9 @@ pub fn raise(
         alert.body
     ])?;
     let mut insert = tx.prepare_cached(SQL_INSERT_DELIVERY)?;
-    for Route { channel, .. } in routes.iter().filter(|route| route.takes(alert)) {
-        insert.execute(params![alert_id, channel, now.0])?;
+    for Route { channel, gather, .. } in routes.iter().filter(|route| route.takes(alert)) {
+        let not_before = if is_note(alert) { now.after(*gather) } else { now };
+        insert.execute(params![alert_id, channel, not_before.0])?;
     }
     Ok(alert_id)
 }
@@ -232,6 +267,39 @@ pub fn claim_due(tx: &Transaction<'_>, limit: u32, now: Timestamp) -> Result<Vec
     let mut due = claimed.into_iter().map(|delivery_id| get(tx, delivery_id)).collect::<Result<Vec<_>, _>>()?;
     due.sort_by_key(|delivery| (Reverse(delivery.alert.alert.level), delivery.not_before, delivery.delivery_id));
     Ok(due)
+}
+
+/// Claims a channel's notes that are due by `until`, at most `limit`: they go out with one that is due now.
+///
+/// # Errors
+/// If the ledger cannot be written.
+pub fn claim_notes(
+    tx: &Transaction<'_>,
+    channel: &str,
+    limit: u32,
+    until: Timestamp,
+) -> Result<Vec<Delivery>, LedgerError> {
+    let mut claim = tx.prepare_cached(SQL_CLAIM_NOTES)?;
+    let claimed: Vec<i64> =
+        claim.query_map(params![until.0, channel, limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    claimed.into_iter().map(|delivery_id| get(tx, delivery_id)).collect()
+}
+
+/// Puts a claimed delivery back, untried, until `not_before`.
+///
+/// # Errors
+/// [`LedgerError::NoSuchRow`] if it is not under way.
+pub fn postpone(tx: &Transaction<'_>, delivery_id: i64, not_before: Timestamp) -> Result<(), LedgerError> {
+    changed(delivery_id, tx.prepare_cached(SQL_POSTPONE)?.execute(params![delivery_id, not_before.0])?)
+}
+
+/// Has another channel deliver an alert, too, unless it does already.
+///
+/// # Errors
+/// If the ledger cannot be written.
+pub fn fall_back(tx: &Transaction<'_>, alert_id: i64, channel: &str, now: Timestamp) -> Result<(), LedgerError> {
+    tx.prepare_cached(SQL_FALL_BACK)?.execute(params![alert_id, channel, now.0])?;
+    Ok(())
 }
 
 /// When the next delivery is due; `None` if nothing waits.

@@ -35,13 +35,14 @@ struct Scripted {
     name: &'static str,
     answers: StdMutex<Vec<Result<String, ChannelError>>>,
     got: StdMutex<Vec<Message>>,
+    chat: bool,
 }
 
 impl Scripted {
     /// Gives the answers in turn, and then takes everything.
     fn new(name: &'static str, mut answers: Vec<Result<String, ChannelError>>) -> Arc<Self> {
         answers.reverse();
-        Arc::new(Self { name, answers: StdMutex::new(answers), got: StdMutex::default() })
+        Arc::new(Self { name, answers: StdMutex::new(answers), got: StdMutex::default(), chat: name == "slack" })
     }
 
     fn subjects(&self) -> Vec<String> {
@@ -53,6 +54,9 @@ impl Scripted {
 impl Channel for Scripted {
     fn name(&self) -> &str {
         self.name
+    }
+    fn is_chat(&self) -> bool {
+        self.chat
     }
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
         self.got.lock().unwrap().push(message.clone());
@@ -74,8 +78,12 @@ impl Day {
     fn with(channels: Vec<Arc<Scripted>>) -> Self {
         let books = TestLedger::new();
         let clock = Arc::new(SetClock(StdMutex::new(NOON)));
+        let routes = channels.iter().map(|channel| alert::Route::every(channel.name)).collect();
+        let fallback = channels.iter().any(|channel| channel.name == "file").then(|| "file".to_owned());
+        let pace = Pace { cool_down: Duration::ZERO, hourly_max: Some(2) };
         let channels = channels.into_iter().map(|channel| channel as Arc<dyn Channel>).collect();
-        let outbox = Outbox::new(books.ledger.clone(), clock.clone(), channels);
+        let policy = Policy { fallback, routes, pace };
+        let outbox = Outbox::new(books.ledger.clone(), clock.clone(), channels, policy);
         Self { books, clock, outbox }
     }
 
@@ -148,6 +156,90 @@ async fn a_permanent_refusal_and_an_unknown_channel_are_given_up_at_once() {
     assert_eq!(day.deliver_at(NOON).await.dead, 2);
     assert_eq!(day.delivery(1).last_error.as_deref(), Some("email: 535 bad credentials"));
     assert_eq!(day.delivery(2).last_error.as_deref(), Some("no channel \"pager\" is configured"));
+}
+
+fn refusal(channel: &str) -> Result<String, ChannelError> {
+    Err(ChannelError::Permanent { channel: channel.to_owned(), reason: "404 no_service".to_owned() })
+}
+
+#[tokio::test]
+async fn what_one_channel_gives_up_the_others_tell_and_the_fallback_delivers() {
+    let (slack, file) = (Scripted::new("slack", vec![refusal("slack")]), Scripted::new("file", vec![]));
+    let day = Day::with(vec![slack.clone(), file.clone()]);
+    let note = note("AAPL closed");
+    day.books
+        .ledger
+        .write_blocking(move |tx| alert::raise(tx, None, &note, &[alert::Route::every("slack")], NOON))
+        .unwrap();
+    let summary = day.deliver_at(NOON).await;
+    assert_eq!((summary.dead, summary.sent), (1, 2), "the alert itself, and that it is dead");
+    let mut subjects = file.subjects();
+    subjects.sort();
+    assert_eq!(subjects, ["Daybook info: AAPL closed", "Daybook warning: slack could not deliver: AAPL closed"]);
+    let told = file.got.lock().unwrap().iter().find(|told| told.event == "delivery.dead").unwrap().clone();
+    assert!(told.summary.starts_with("slack: 404 no_service\n1  info: AAPL closed"), "{}", told.summary);
+    assert_eq!(slack.subjects().len(), 1, "a channel is not told of its own death");
+}
+
+#[tokio::test]
+async fn that_nobody_can_be_told_is_told_no_further() {
+    let day = Day::with(vec![
+        Scripted::new("slack", (0..9).map(|_| refusal("slack")).collect()),
+        Scripted::new("pager", (0..9).map(|_| refusal("pager")).collect()),
+    ]);
+    day.raise(note("AAPL closed"));
+    // On each the note, and on each that the other could not deliver it.
+    assert_eq!(day.deliver_at(NOON).await.dead, 4);
+    assert_eq!(day.deliver_at(NOON).await, DeliverySummary::default());
+}
+
+#[tokio::test]
+async fn what_is_critical_goes_to_the_fallback_as_soon_as_a_channel_fails() {
+    let file = Scripted::new("file", vec![]);
+    let day = Day::with(vec![Scripted::new("slack", vec![busy(), busy()]), file.clone()]);
+    for event in [AlertEvent::RiskBreached, AlertEvent::SymbolFailed] {
+        let told = Alert::new(event, event.as_str());
+        let routes = [alert::Route::every("slack")];
+        day.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &told, &routes, NOON)).unwrap();
+    }
+    assert_eq!(day.deliver_at(NOON).await.failed, 2);
+    assert_eq!(file.subjects(), ["Daybook critical: risk.breached"]);
+}
+
+#[tokio::test]
+async fn a_burst_is_one_message_where_people_read_it_and_what_is_critical_stands_alone() {
+    let (slack, file) = (Scripted::new("slack", vec![busy()]), Scripted::new("file", vec![]));
+    let day = Day::with(vec![slack.clone(), file.clone()]);
+    for number in 0..20 {
+        day.raise(note(&format!("fill {number}")));
+    }
+    let first = day.deliver_at(NOON).await;
+    assert_eq!((first.sent, first.failed), (20, 20));
+    day.raise(Alert::new(AlertEvent::RiskBreached, "stop"));
+    assert_eq!(day.deliver_at(first.next_at.unwrap()).await.sent, 22);
+    let got = slack.subjects();
+    assert_eq!(got.len(), 3, "{got:?}");
+    assert!(got.contains(&"Daybook critical: stop".to_owned()) && got.contains(&"Daybook info: 20 alerts".to_owned()));
+    assert_eq!(file.subjects().len(), 21);
+    let states = (1..=42).map(|id| day.delivery(id).state);
+    assert!(states.into_iter().all(|state| state == DeliveryState::Sent));
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_an_hour_comes_as_one_message_after_it() {
+    let slack = Scripted::new("slack", vec![]);
+    let day = Day::with(vec![slack.clone()]);
+    for number in 0..7 {
+        day.raise(note(&format!("note {number}")));
+        day.deliver_at(NOON.after(Duration::from_secs(number))).await;
+    }
+    day.raise(Alert::new(AlertEvent::RiskBreached, "stop"));
+    let held = day.deliver_at(NOON.after(Duration::from_secs(10))).await;
+    assert_eq!((held.sent, held.next_at), (1, Some(NOON.after(Duration::from_secs(3_600)))));
+    assert_eq!(day.deliver_at(NOON.after(Duration::from_secs(3_600))).await.sent, 5);
+    let expected = ["Daybook info: note 0", "Daybook info: note 1", "Daybook critical: stop", "Daybook info: 5 alerts"];
+    assert_eq!(slack.subjects(), expected);
+    assert_eq!(slack.got.lock().unwrap()[3].attempt, 1, "what was held back was not tried");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use daybook_core::alert::AlertLevel;
 
@@ -13,7 +14,7 @@ use crate::adapters::clocks::SystemClock;
 use crate::config::{Configuration, Settings};
 use crate::ledger::alert::Route;
 use crate::ledger::{Ledger, LedgerKind};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Pace, Policy};
 use crate::ports::{Channel, Clock};
 
 /// Channels, and what each is told.
@@ -33,7 +34,8 @@ pub(super) fn configured(
     let mut channels: Vec<Arc<dyn Channel>> = vec![Arc::new(files)];
     let mut add = |channel: Arc<dyn Channel>, min_level: Option<AlertLevel>| {
         let min_level = min_level.unwrap_or(told.min_level);
-        routes.push(Route { min_level, ..Route::every(channel.name()) });
+        let gather = if channel.is_chat() && !simulated { told.pace.gather.as_duration() } else { Duration::ZERO };
+        routes.push(Route { min_level, gather, ..Route::every(channel.name()) });
         channels.push(channel);
     };
     if told.email.is_on() {
@@ -70,6 +72,19 @@ pub(super) fn configured(
     Ok((channels, routes))
 }
 
+/// What the outbox does besides sending.
+pub(super) fn policy(settings: &Settings, routes: &[Route]) -> Policy {
+    let told = &settings.notifications;
+    Policy {
+        routes: routes.to_vec(),
+        fallback: told.fallback.clone().filter(|fallback| routes.iter().any(|route| route.channel == *fallback)),
+        pace: Pace {
+            cool_down: told.pace.cool_down.as_duration(),
+            hourly_max: usize::try_from(told.pace.hourly_max).ok().filter(|max| *max > 0),
+        },
+    }
+}
+
 /// The outbox of a ledger and where alerts go, for a process that sends something and ends. The mails of a
 /// simulation stay beside its ledger.
 ///
@@ -81,5 +96,6 @@ pub fn outbox(configuration: &Configuration, ledger: &Ledger) -> anyhow::Result<
     let mails = if simulated { ledger.path().with_extension("mail") } else { settings.notifications.folder.clone() };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (channels, routes) = configured(settings, &mails, simulated, &clock)?;
-    Ok((Outbox::new(ledger.clone(), clock, channels), routes))
+    let policy = policy(settings, &routes);
+    Ok((Outbox::new(ledger.clone(), clock, channels, policy), routes))
 }

@@ -152,6 +152,10 @@ impl Channel for DiscordChannel {
         Self::NAME
     }
 
+    fn is_chat(&self) -> bool {
+        true
+    }
+
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
         let body = payload(message).to_string().into_bytes();
         let answer = self.poster.post(&self.url, HeaderMap::from_iter([(USER_AGENT, AGENT)]), body).await?;

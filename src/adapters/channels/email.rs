@@ -211,6 +211,10 @@ impl Channel for EmailChannel {
         Self::NAME
     }
 
+    fn is_chat(&self) -> bool {
+        true
+    }
+
     /// Each receiver gets a letter of their own: one that is refused does not keep it from the others.
     /// A receiver who is refused for good is named in the receipt, unless all are.
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {

@@ -160,6 +160,10 @@ impl Channel for NtfyChannel {
         Self::NAME
     }
 
+    fn is_chat(&self) -> bool {
+        true
+    }
+
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
         // JSON is read at the root alone: at the topic's own address it would be the message.
         let body = payload(message, self.topic.expose_secret()).to_string().into_bytes();

@@ -130,6 +130,10 @@ impl Channel for SlackChannel {
         Self::NAME
     }
 
+    fn is_chat(&self) -> bool {
+        true
+    }
+
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
         let body = payload(message).to_string().into_bytes();
         let answer = self.poster.post(&self.url, HeaderMap::new(), body).await?;

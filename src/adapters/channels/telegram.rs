@@ -187,6 +187,10 @@ impl Channel for TelegramChannel {
         Self::NAME
     }
 
+    fn is_chat(&self) -> bool {
+        true
+    }
+
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
         let (mut answer, mut reply) = self.send(message).await?;
         if let Some(moved_to) = reply.parameters.migrate_to_chat_id {

@@ -158,6 +158,9 @@ catalogue! {
         "A part of the process has failed too often and rests for a while.",
         "Read the log around it.";
 
+    DeliveryDead = "delivery.dead", Warning,
+        "Messages were given up on a channel; this comes by the others.",
+        "Mend the channel, then `trade notify retry ID`.";
     ChannelTested = "channel.tested", Info,
         "Somebody tries whether a channel works.",
         "Nothing.";

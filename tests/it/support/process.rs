@@ -19,7 +19,7 @@ use daybook::engine::{Execution, Parts};
 use daybook::jobs;
 use daybook::ledger::settings::{self, NewConfigVersion};
 use daybook::ledger::{Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, meta};
-use daybook::outbox::Outbox;
+use daybook::outbox::{Outbox, Policy};
 use daybook::ports::{Broker, Clock};
 use daybook_core::schedule::JobDefinition;
 use daybook_core::time::Timestamp;
@@ -98,7 +98,7 @@ impl Process {
         let parts = Parts {
             ledger_id: ledger.meta().ledger_id.as_str().into(),
             epoch: ledger.epoch().unwrap(),
-            outbox: Arc::new(Outbox::new(ledger.clone(), clock.clone(), Vec::new())),
+            outbox: Arc::new(Outbox::new(ledger.clone(), clock.clone(), Vec::new(), Policy::default())),
             sources: Sources {
                 broker: BrokerLink::new(broker, ledger.clone(), clock.clone(), Arc::default()),
                 ledger,
