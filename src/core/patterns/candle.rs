@@ -261,7 +261,7 @@ impl<'a, const LOOKBACK: u64> View<'a, LOOKBACK> {
 
     #[inline]
     fn average(&self, measure: Measure, k: usize) -> f64 {
-        // A pattern asks for averages that begin at a sum there is: `every_average_has_its_sum` holds it.
+        // Every pattern asks only for averages whose sum stands in [`SUMS`]; the golden tests run each on each bar.
         self.entry(k).averages[lane(measure, LOOKBACK as usize - k - measure.period())]
     }
 
