@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 use super::matching::other_side;
 use super::pricing::{reaches, slipped};
-use super::{BookOrder, ChangeRefusal, Exchange, OrderNumber, Refusal};
+use super::{BookOrder, ChangeRefusal, Exchange, OrderNumber, Refusal, Terms, Timing};
 
 /// What the review of a ticket found.
 #[derive(Debug, Clone, Copy)]
@@ -43,16 +43,39 @@ impl Exchange {
         now: Timestamp,
         quote: Option<&Quote>,
     ) -> Result<Vec<Order>, Refusal> {
+        self.submit_on(ticket, Terms::default(), now, quote)
+    }
+
+    /// Takes an order that asks for more than a ticket can say.
+    ///
+    /// # Errors
+    /// As [`Exchange::submit`].
+    pub fn submit_on(
+        &mut self,
+        ticket: &OrderTicket,
+        terms: Terms,
+        now: Timestamp,
+        quote: Option<&Quote>,
+    ) -> Result<Vec<Order>, Refusal> {
+        let open = self.state.session_open || (self.state.extended_open && terms.extended_hours);
         let age_max = Duration::from_secs(u64::from(self.settings.quote_age_max_s));
         let fresh = quote.filter(|quote| {
-            self.state.session_open && quote.check().is_ok() && check_age(quote.at, now, age_max).is_ok()
+            open && quote.check().is_ok() && check_age(quote.at, now, age_max).is_ok()
         });
-        let admission = self.admit(ticket, quote, fresh)?;
-        let first = self.enter(ticket, admission, now);
+        let admission = self.admit(ticket, terms, quote, fresh)?;
+        let first = self.enter(ticket, terms, admission, now);
         if let Some(quote) = fresh {
             self.mark(ticket.symbol, quote.midpoint()?, quote.at);
             let price = other_side(ticket.side, quote);
-            self.meet(first, price, now, &mut self.offered(ticket.side, quote))?;
+            let mut offered = self.offered(ticket.side, quote);
+            let enough = offered.0.is_none_or(|shares| shares >= ticket.quantity);
+            if terms.timing != Timing::FillOrKill || enough {
+                self.meet(first, price, now, &mut offered)?;
+            }
+        }
+        let at_once = matches!(terms.timing, Timing::ImmediateOrCancel | Timing::FillOrKill);
+        if at_once && self.state.orders.get(&first).is_some_and(|book| !book.order.status.is_terminal()) {
+            self.end(first, now, OrderStatus::Canceled, "did not fill at once");
         }
         Ok(self.state.group(first).map(|book| book.order.clone()).collect())
     }
@@ -129,24 +152,24 @@ impl Exchange {
         Ok(order)
     }
 
-    fn find(&self, broker_order_id: &str) -> Result<(OrderNumber, &BookOrder), ChangeRefusal> {
+    pub(super) fn find(&self, broker_order_id: &str) -> Result<(OrderNumber, &BookOrder), ChangeRefusal> {
         let unknown = || ChangeRefusal::Unknown { broker_order_id: broker_order_id.to_owned() };
         let number: OrderNumber = broker_order_id.parse().map_err(|_| unknown())?;
         self.state.orders.get(&number).map(|book| (number, book)).ok_or_else(unknown)
     }
 
-    fn next_number(&mut self) -> OrderNumber {
+    pub(super) fn next_number(&mut self) -> OrderNumber {
         self.state.orders_issued += 1;
         OrderNumber(self.state.orders_issued)
     }
 
-    fn insert(&mut self, book: BookOrder) {
+    pub(super) fn insert(&mut self, book: BookOrder) {
         self.changes.orders.insert(book.number);
         self.state.orders.insert(book.number, book);
     }
 
     /// Puts the orders of a ticket into the book; the answer is the first one's number.
-    fn enter(&mut self, ticket: &OrderTicket, admission: Admission, now: Timestamp) -> OrderNumber {
+    fn enter(&mut self, ticket: &OrderTicket, terms: Terms, admission: Admission, now: Timestamp) -> OrderNumber {
         let draft = |role, side, order_type, held| Draft { role, side, order_type, class: OrderClass::Simple, held };
         let own = Draft {
             role: OrderRole::Parent,
@@ -156,23 +179,35 @@ impl Exchange {
             held: false,
         };
         let (exit, drafts) = (ticket.side.opposite(), &mut Vec::with_capacity(3));
+        let stop_leg = |stop| match terms.stop_loss_limit {
+            Some(limit) => OrderType::StopLimit { stop, limit },
+            None => OrderType::Stop { stop },
+        };
         match ticket.class {
-            OrderClass::Simple => drafts.push(own),
+            OrderClass::Simple => {
+                drafts.push(own);
+                drafts.extend(terms.then.map(|order_type| draft(exit_role(order_type), exit, order_type, true)));
+            }
             OrderClass::Bracket { take_profit, stop_loss } => drafts.extend([
                 own,
                 draft(OrderRole::TakeProfit, exit, OrderType::Limit { limit: take_profit }, true),
-                draft(OrderRole::StopLoss, exit, OrderType::Stop { stop: stop_loss }, true),
+                draft(OrderRole::StopLoss, exit, stop_leg(stop_loss), true),
             ]),
             OrderClass::Oco { stop_loss } => drafts.extend([
                 Draft { role: OrderRole::TakeProfit, ..own },
-                draft(OrderRole::StopLoss, ticket.side, OrderType::Stop { stop: stop_loss }, false),
+                draft(OrderRole::StopLoss, ticket.side, stop_leg(stop_loss), false),
             ]),
         }
+        let open = match terms.timing {
+            Timing::AtOpen | Timing::AtClose => false,
+            Timing::ImmediateOrCancel | Timing::FillOrKill => true,
+            Timing::Resting => self.state.session_open || (self.state.extended_open && terms.extended_hours),
+        };
         let first = OrderNumber(self.state.orders_issued + 1);
         for draft in drafts.iter() {
             let number = self.next_number();
             let leads = number == first;
-            let (status, working_since) = match (draft.held, self.state.session_open) {
+            let (status, working_since) = match (draft.held, open) {
                 (true, _) => (OrderStatus::Held, None),
                 (false, true) => (OrderStatus::New, Some(now)),
                 (false, false) => (OrderStatus::Accepted, None),
@@ -198,6 +233,7 @@ impl Exchange {
                     submitted_at: now,
                     updated_at: now,
                 },
+                terms: if leads { terms } else { Terms::default() },
                 opens: leads && admission.opens,
                 working_since,
                 triggered: false,
@@ -211,7 +247,13 @@ impl Exchange {
     }
 
     /// Reviews a ticket; nothing is changed.
-    fn admit(&self, ticket: &OrderTicket, quote: Option<&Quote>, fresh: Option<&Quote>) -> Result<Admission, Refusal> {
+    fn admit(
+        &self,
+        ticket: &OrderTicket,
+        terms: Terms,
+        quote: Option<&Quote>,
+        fresh: Option<&Quote>,
+    ) -> Result<Admission, Refusal> {
         let client_order_id = &ticket.client_order_id;
         if client_order_id.as_str().starts_with(MADE_ID_PREFIX) {
             return Err(Refusal::ReservedId { client_order_id: client_order_id.clone() });
@@ -221,6 +263,12 @@ impl Exchange {
         }
         check_quantity(ticket)?;
         check_prices(ticket)?;
+        if let Some(limit) = terms.stop_loss_limit {
+            check_price("stop loss limit", limit)?;
+        }
+        if let Some(exit) = terms.then {
+            check_prices(&OrderTicket { order_type: exit, class: OrderClass::Simple, ..ticket.clone() })?;
+        }
         let market = fresh.map(|quote| other_side(ticket.side, quote));
         let last = self.state.marks.get(&ticket.symbol).map(|mark| mark.price);
         check_class(ticket, market.or(last))?;
@@ -295,9 +343,19 @@ impl ChangeRefusal {
 /// How the ids begin that the exchange makes for what nobody sent under an id: legs and replacements.
 const MADE_ID_PREFIX: &str = "exchange-";
 
-fn made_id(number: OrderNumber) -> ClientOrderId {
+pub(super) fn made_id(number: OrderNumber) -> ClientOrderId {
     let text = format!("{MADE_ID_PREFIX}{:06}", number.0);
     text.parse().unwrap_or_else(|_| unreachable!("a word and digits are a client order id"))
+}
+
+/// What the one exit of an order is for.
+const fn exit_role(order_type: OrderType) -> OrderRole {
+    match order_type {
+        OrderType::Limit { .. } => OrderRole::TakeProfit,
+        OrderType::Market | OrderType::Stop { .. } | OrderType::StopLimit { .. } | OrderType::TrailingStop { .. } => {
+            OrderRole::StopLoss
+        }
+    }
 }
 
 fn check_quantity(ticket: &OrderTicket) -> Result<(), Refusal> {
@@ -314,7 +372,7 @@ fn check_quantity(ticket: &OrderTicket) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_prices(ticket: &OrderTicket) -> Result<(), Refusal> {
+pub(super) fn check_prices(ticket: &OrderTicket) -> Result<(), Refusal> {
     match ticket.order_type {
         OrderType::Market => {}
         OrderType::Limit { limit } => check_price("limit", limit)?,

@@ -9,6 +9,10 @@ pub enum MarketEvent {
     SessionOpen { at: Timestamp },
     /// Regular trading ends: day orders expire and the day's equity is kept.
     SessionClose { at: Timestamp },
+    /// Trading before the regular open begins: parked orders that ask for it start to work.
+    ExtendedOpen { at: Timestamp },
+    /// Trading after the regular close ends: day orders that took part in it expire.
+    ExtendedClose { at: Timestamp },
     /// A bar has begun at this price. It may be left out: a bar's range tells its open too.
     BarOpen { symbol: Symbol, at: Timestamp, open: Price },
     /// A bar is complete.
@@ -22,7 +26,11 @@ impl MarketEvent {
     #[must_use]
     pub const fn known_at(&self) -> Timestamp {
         match self {
-            Self::SessionOpen { at } | Self::SessionClose { at } | Self::BarOpen { at, .. } => *at,
+            Self::SessionOpen { at }
+            | Self::SessionClose { at }
+            | Self::ExtendedOpen { at }
+            | Self::ExtendedClose { at }
+            | Self::BarOpen { at, .. } => *at,
             Self::BarRange { end, .. } => *end,
             Self::Quote { quote, .. } => quote.at,
         }
@@ -36,8 +44,8 @@ impl MarketEvent {
     pub const fn order_key(&self) -> (Timestamp, u8, Option<Symbol>) {
         let (rank, symbol) = match self {
             Self::BarRange { symbol, .. } => (0, Some(*symbol)),
-            Self::SessionClose { .. } => (1, None),
-            Self::SessionOpen { .. } => (2, None),
+            Self::SessionClose { .. } | Self::ExtendedClose { .. } => (1, None),
+            Self::SessionOpen { .. } | Self::ExtendedOpen { .. } => (2, None),
             Self::BarOpen { symbol, .. } => (3, Some(*symbol)),
             Self::Quote { symbol, .. } => (4, Some(*symbol)),
         };

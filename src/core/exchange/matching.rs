@@ -1,11 +1,11 @@
 use crate::market::{Bar, Quote, Symbol};
 use crate::money::{MoneyError, Price, Quantity};
-use crate::order::{OrderType, Side};
+use crate::order::{OrderStatus, OrderType, Side};
 use crate::time::Timestamp;
 
 use super::pricing::{Effect, Working, favourable, reaches, slipped};
 use super::state::LastPrice;
-use super::{BookOrder, Exchange, OrderNumber};
+use super::{BookOrder, Exchange, OrderNumber, Timing};
 
 /// The shares that may still be taken; `None` without a bound.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,7 @@ impl Exchange {
     ///
     /// With a participation bound it waits for the bar's volume.
     pub(super) fn match_open(&mut self, symbol: Symbol, at: Timestamp, open: Price) -> Result<(), MoneyError> {
-        if self.state.session_open && !self.settings.bounds_participation() {
+        if self.is_trading() && !self.settings.bounds_participation() {
             self.match_single(symbol, at, open, &mut Budget(None))?;
             self.opened.insert(symbol, at);
         }
@@ -75,7 +75,7 @@ impl Exchange {
     /// Fills what a complete bar fills: at its open first, unless that was told before; then in its
     /// range, stops first.
     pub(super) fn match_bar(&mut self, symbol: Symbol, bar: &Bar, end: Timestamp) -> Result<(), MoneyError> {
-        if self.state.session_open {
+        if self.is_trading() {
             let mut budget = Budget(self.settings.share_of(bar.volume)?);
             if self.opened.remove(&symbol) != Some(bar.start) {
                 self.match_single(symbol, bar.start, bar.open, &mut budget)?;
@@ -86,12 +86,35 @@ impl Exchange {
             while self.match_stops(span, &mut budget)? || self.match_limits(span, &mut budget)? {}
         }
         self.mark(symbol, bar.close, end);
+        self.end_at_open(symbol, bar.start, end);
         Ok(())
+    }
+
+    /// Whether there is any trading now.
+    const fn is_trading(&self) -> bool {
+        self.state.session_open || self.state.extended_open
+    }
+
+    /// Whether a price can hit the order in the hours that it is now.
+    pub(super) const fn trades_now(&self, book: &BookOrder) -> bool {
+        book.is_working() && (self.state.session_open || (self.state.extended_open && book.terms.extended_hours))
+    }
+
+    /// Ends what was for the open only, once the first price after it has been there.
+    fn end_at_open(&mut self, symbol: Symbol, seen: Timestamp, at: Timestamp) {
+        if !self.state.session_open {
+            return;
+        }
+        for number in self.working(symbol, |book| {
+            book.terms.timing == Timing::AtOpen && book.working_since.is_some_and(|since| since <= seen)
+        }) {
+            self.end(number, at, OrderStatus::Canceled, "did not fill at the open");
+        }
     }
 
     /// Fills what a quote fills: as much as it offers where there is a participation bound.
     pub(super) fn match_quote(&mut self, symbol: Symbol, quote: &Quote) -> Result<(), MoneyError> {
-        if self.state.session_open {
+        if self.is_trading() {
             for side in [Side::Buy, Side::Sell] {
                 let mut budget = self.offered(side, quote);
                 for number in self.working(symbol, |book| book.order.side == side) {
@@ -102,6 +125,7 @@ impl Exchange {
         if let Ok(midpoint) = quote.midpoint() {
             self.mark(symbol, midpoint, quote.at);
         }
+        self.end_at_open(symbol, quote.at, quote.at);
         Ok(())
     }
 
@@ -255,7 +279,7 @@ impl Exchange {
     }
 
     fn working(&self, symbol: Symbol, wanted: impl Fn(&BookOrder) -> bool) -> Vec<OrderNumber> {
-        self.numbers(|book| book.order.symbol == symbol && book.is_working() && wanted(book))
+        self.numbers(|book| book.order.symbol == symbol && self.trades_now(book) && wanted(book))
     }
 
     /// Takes note of a symbol's price, unless a later one is known.

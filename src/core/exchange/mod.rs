@@ -48,17 +48,26 @@
 //! set buying power aside. Short positions exist where the settings allow them. Buying power is
 //! equity times the margin multiplier, less the value of all positions and what is set aside.
 //!
-//! Deliberately absent: borrowing costs, dividends, margin calls, wash-trade blocks, extended-hours
-//! trading, and the account's own influence on prices.
+//! # What a venue may add
+//!
+//! A ticket of ours asks for little. [`Terms`] are what else an order may ask for at a venue: to fill at
+//! once or not at all, at the open or at the close, outside regular hours (told by
+//! [`MarketEvent::ExtendedOpen`] and [`MarketEvent::ExtendedClose`]; without them there are none), a
+//! stop-limit leg, a single exit. [`Exchange::amend`] replaces an order by one with other terms.
+//!
+//! Deliberately absent: borrowing costs, dividends, margin calls, wash-trade blocks, and the account's
+//! own influence on prices.
 
 mod acceptance;
 mod account;
+mod amendment;
 mod event;
 mod matching;
 mod pricing;
 mod refusal;
 mod settings;
 mod state;
+mod terms;
 
 #[cfg(test)]
 mod properties;
@@ -72,13 +81,17 @@ use crate::money::{Money, MoneyError, Price, Quantity};
 use crate::order::{Fill, OrderRole, OrderStatus, TimeInForce};
 use crate::time::Timestamp;
 
+use matching::Budget;
+
 pub use account::Figures;
+pub use amendment::Amendment;
 pub use event::MarketEvent;
 pub use refusal::{ChangeRefusal, Refusal};
 pub use settings::ExchangeSettings;
 pub use state::{
     BookOrder, Changes, ExchangeState, Execution, ExecutionNumber, Holding, LastPrice, OrderNumber, OrderNumberError,
 };
+pub use terms::{Terms, Timing};
 
 /// The matching engine with its one account.
 ///
@@ -124,6 +137,8 @@ impl Exchange {
     /// When an amount overflows.
     pub fn apply(&mut self, event: &MarketEvent) -> Result<(), MoneyError> {
         match event {
+            MarketEvent::ExtendedOpen { at } => self.open_extended(*at),
+            MarketEvent::ExtendedClose { at } => self.close_extended(*at),
             MarketEvent::SessionOpen { at } => self.open_session(*at),
             MarketEvent::SessionClose { at } => return self.close_session(*at),
             MarketEvent::BarOpen { symbol, at, open } => return self.match_open(*symbol, *at, *open),
@@ -136,7 +151,27 @@ impl Exchange {
     fn open_session(&mut self, at: Timestamp) {
         self.state.session_open = true;
         self.changes.session = true;
-        for number in self.numbers(|book| book.order.status == OrderStatus::Accepted) {
+        self.unpark(at, |book| book.terms.timing != Timing::AtClose);
+    }
+
+    fn open_extended(&mut self, at: Timestamp) {
+        self.state.extended_open = true;
+        self.changes.session = true;
+        self.unpark(at, |book| book.terms.extended_hours);
+    }
+
+    fn close_extended(&mut self, at: Timestamp) {
+        self.state.extended_open = false;
+        self.changes.session = true;
+        let over = |book: &BookOrder| book.is_working() && book.order.time_in_force == TimeInForce::Day;
+        for number in self.numbers(|book| over(book) && book.terms.extended_hours) {
+            self.end(number, at, OrderStatus::Expired, "expired at the end of extended hours");
+        }
+    }
+
+    /// Parked orders start to work.
+    fn unpark(&mut self, at: Timestamp, wanted: impl Fn(&BookOrder) -> bool) {
+        for number in self.numbers(|book| book.order.status == OrderStatus::Accepted && wanted(book)) {
             self.change(number, at, |book| {
                 book.order.status = OrderStatus::New;
                 book.working_since = Some(at);
@@ -144,13 +179,36 @@ impl Exchange {
         }
     }
 
+    /// Fills the orders for the close at the last price of their symbol.
+    fn match_close(&mut self, at: Timestamp) -> Result<(), MoneyError> {
+        for number in self.numbers(|book| {
+            book.order.status == OrderStatus::Accepted && book.terms.timing == Timing::AtClose
+        }) {
+            let Some(book) = self.state.orders.get(&number) else { continue };
+            let price = self.state.marks.get(&book.order.symbol).map(|mark| mark.price);
+            self.change(number, at, |book| {
+                book.order.status = OrderStatus::New;
+                book.working_since = Some(at);
+            });
+            if let Some(price) = price {
+                self.meet(number, price, at, &mut Budget(None))?;
+            }
+        }
+        Ok(())
+    }
+
     fn close_session(&mut self, at: Timestamp) -> Result<(), MoneyError> {
-        let day = |book: &BookOrder| book.order.time_in_force == TimeInForce::Day;
+        self.match_close(at)?;
+        // With extended hours after it, the close is not the end of an order that trades in them.
+        let lasts = |book: &BookOrder| book.terms.extended_hours && self.state.extended_open;
+        let day = |book: &BookOrder| book.order.time_in_force == TimeInForce::Day && !lasts(book);
         for number in self.numbers(|book| day(book) && book.is_working()) {
             self.end(number, at, OrderStatus::Expired, "expired at the close");
         }
-        let gone =
-            |number: &OrderNumber| self.state.orders.get(number).is_none_or(|entry| entry.order.status.is_terminal());
+        let gone = |group: &OrderNumber| {
+            let mut entries = self.state.group(*group).filter(|book| book.order.role == OrderRole::Parent);
+            entries.all(|entry| entry.order.status.is_terminal())
+        };
         for number in self.numbers(|book| book.order.status == OrderStatus::Held && gone(&book.group)) {
             self.end(number, at, OrderStatus::Canceled, "its entry did not fill");
         }

@@ -56,6 +56,9 @@ pub enum Refusal {
     /// Its cost cannot be told.
     #[error("no price of {symbol} is known, so its cost cannot be told")]
     NoPrice { symbol: Symbol },
+    /// The order that is to be changed cannot be.
+    #[error(transparent)]
+    Change(#[from] ChangeRefusal),
     /// The numbers are beyond what money can count.
     #[error("the order's amounts cannot be counted")]
     Amount(#[from] MoneyError),
@@ -73,6 +76,9 @@ pub enum ChangeRefusal {
     /// Only an order that works, or a leg that waits, has a stop to move.
     #[error("order {broker_order_id} is {}: its stop can be moved once it works", status.as_str())]
     NotWorking { broker_order_id: String, status: OrderStatus },
+    /// The new terms are the old ones.
+    #[error("order {broker_order_id} has these terms already")]
+    Unchanged { broker_order_id: String },
     /// The order has no stop price of its own, or its stop has been hit.
     #[error("order {broker_order_id} has no resting stop price")]
     NoRestingStop { broker_order_id: String },

@@ -2,15 +2,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::market::Symbol;
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::order::{Fill, Order, OrderRole, OrderStatus, OrderType, Side, Trail};
 use crate::time::Timestamp;
 
+use super::Terms;
 use super::pricing::Working;
 
 /// An order's number at the exchange, counted from 1. As text it is the broker's order id: `ord-000001`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct OrderNumber(pub i64);
 
 impl fmt::Display for OrderNumber {
@@ -36,7 +39,7 @@ impl FromStr for OrderNumber {
 }
 
 /// An execution's number, counted from 1. As text it is the execution id: `exec-000001`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct ExecutionNumber(pub i64);
 
 impl fmt::Display for ExecutionNumber {
@@ -54,6 +57,8 @@ pub struct ExchangeState {
     pub last_equity: Money,
     /// Whether regular trading is on.
     pub session_open: bool,
+    /// Whether there is trading outside regular hours now, for the orders that ask for it.
+    pub extended_open: bool,
     /// What is held; nothing of zero.
     pub holdings: BTreeMap<Symbol, Holding>,
     /// The last price known of each symbol that had an order or a position.
@@ -74,6 +79,7 @@ impl ExchangeState {
             cash,
             last_equity: cash,
             session_open,
+            extended_open: false,
             holdings: BTreeMap::new(),
             marks: BTreeMap::new(),
             orders: BTreeMap::new(),
@@ -107,11 +113,20 @@ impl ExchangeState {
         self.orders.range(group..).map(|(_, book)| book).filter(move |book| book.group == group)
     }
 
+    /// What the entry of a group has filled so far, replaced ones included.
+    fn entered(&self, group: OrderNumber) -> Result<Quantity, MoneyError> {
+        let entries = self.group(group).filter(|book| book.order.role == OrderRole::Parent);
+        entries.map(|book| book.order.filled).try_fold(Quantity::ZERO, Quantity::plus)
+    }
+
     /// The shares of `symbol` that orders on `side` already stand ready to take out of the position.
     ///
     /// The exits of one group count once, since a fill of one is taken off the other. Legs that wait
     /// for their entry tie up what the entry has bought so far.
-    pub(super) fn held_for_orders(&self, symbol: Symbol, side: Side) -> Result<Quantity, MoneyError> {
+    ///
+    /// # Errors
+    /// On overflow.
+    pub fn held_for_orders(&self, symbol: Symbol, side: Side) -> Result<Quantity, MoneyError> {
         let mut groups: BTreeMap<OrderNumber, Quantity> = BTreeMap::new();
         for book in self.orders.values() {
             let order = &book.order;
@@ -119,7 +134,7 @@ impl ExchangeState {
                 continue;
             }
             let tied = match order.status {
-                OrderStatus::Held => self.orders.get(&book.group).map(|entry| entry.order.filled).unwrap_or_default(),
+                OrderStatus::Held => self.entered(book.group)?,
                 _ => order.remaining(),
             };
             let most = groups.entry(book.group).or_default();
@@ -168,7 +183,7 @@ pub struct LastPrice {
 }
 
 /// An order in the book, with what only the exchange knows of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BookOrder {
     /// Its number.
     pub number: OrderNumber,
@@ -176,6 +191,8 @@ pub struct BookOrder {
     pub group: OrderNumber,
     /// The order as it is reported.
     pub order: Order,
+    /// What was asked for beyond the ticket.
+    pub terms: Terms,
     /// Whether it adds to a position; otherwise it leaves one.
     pub opens: bool,
     /// Since when it can be hit: prices before do not count. `None` while parked or held.
@@ -203,6 +220,17 @@ impl BookOrder {
     #[must_use]
     pub const fn is_exit_leg(&self) -> bool {
         matches!(self.order.role, OrderRole::TakeProfit | OrderRole::StopLoss)
+    }
+
+    /// The price that would hit its stop now; `None` for what has none, or has been hit.
+    ///
+    /// # Errors
+    /// On overflow.
+    pub fn stop_level(&self) -> Result<Option<Price>, MoneyError> {
+        Ok(match self.waits_for()? {
+            Working::Stop(stop) | Working::StopLimit { stop, .. } => Some(stop),
+            Working::Market | Working::Limit(_) | Working::Unanchored => None,
+        })
     }
 
     /// What it waits for now.
@@ -244,7 +272,7 @@ fn trailing_level(side: Side, best: Price, trail: Trail) -> Result<Price, MoneyE
 }
 
 /// One execution, with its place in the exchange's record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Execution {
     /// Its number: fills are paged by it.
     pub number: ExecutionNumber,

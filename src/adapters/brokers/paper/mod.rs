@@ -210,6 +210,8 @@ impl Desk {
                 MarketEvent::BarRange { symbol, .. } => exchange.state().matters(*symbol),
                 MarketEvent::SessionOpen { .. }
                 | MarketEvent::SessionClose { .. }
+                | MarketEvent::ExtendedOpen { .. }
+                | MarketEvent::ExtendedClose { .. }
                 | MarketEvent::BarOpen { .. }
                 | MarketEvent::Quote { .. } => true,
             };

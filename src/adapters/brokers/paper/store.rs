@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use daybook_core::exchange::{
-    BookOrder, Changes, ExchangeState, Execution, ExecutionNumber, Holding, LastPrice, OrderNumber,
+    BookOrder, Changes, ExchangeState, Execution, ExecutionNumber, Holding, LastPrice, OrderNumber, Terms,
 };
 use daybook_core::market::Symbol;
 use daybook_core::money::{Money, Price, Quantity};
@@ -451,6 +451,7 @@ fn book_order(row: &Row<'_>) -> rusqlite::Result<BookOrder> {
         number,
         group: OrderNumber(row.get("group_number")?),
         order,
+        terms: Terms::default(), // a ticket has no others
         opens: row.get("opens")?,
         working_since: row.get::<_, Option<i64>>("working_since_at_ms")?.map(Timestamp),
         triggered: row.get("triggered")?,
