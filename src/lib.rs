@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod logging;
 pub mod outbox;
+pub mod paper_exchange;
 pub mod ports;
 pub mod process;
 pub mod simulation;

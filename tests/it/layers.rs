@@ -24,6 +24,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["crash", "ports", "config", "ledger", "outbox", "process"]),
     // A job's parameters are part of its file.
     ("jobs", &["crash", "ports", "config", "ledger", "engine", "outbox", "digest"]),
+    // A service of its own beside the program: it takes a feed and a clock, and knows no ledger.
+    ("paper_exchange", &["ports", "adapters"]),
     // Wiring: the places that name concrete adapters.
     ("wiring", &["ports", "adapters", "config", "ledger", "outbox", "engine", "jobs"]),
     ("terminal", &["engine", "ledger", "wiring"]),
@@ -45,6 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "terminal",
             "simulation",
             "process",
+            "paper_exchange",
         ],
     ),
 ];

@@ -1,0 +1,720 @@
+//! The accounts and the market on one clock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Timelike as _;
+use daybook_core::calendar::{Calendar, MarketPhase};
+use daybook_core::exchange::{
+    Amendment, Exchange, ExchangeSettings, ExchangeState, Execution, MarketEvent, OrderNumber, Refusal, Timing,
+};
+use daybook_core::market::{Quote, Symbol};
+use daybook_core::money::{Bps, Money, Price, Quantity};
+use daybook_core::order::{
+    ClientOrderId, OrderClass, OrderRole, OrderStatus, OrderTicket, OrderType, Side, TimeInForce,
+};
+use daybook_core::time::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, oneshot};
+
+use super::market::{Market, QUOTE_AGE_MAX, Tick};
+use super::problem::Problem;
+use super::request::{Amount, OrderRequest};
+use super::store::{AccountRow, Note, Record, Row, Stored, StoredAccount, Writer};
+use super::views::Configuration;
+use super::wire;
+
+/// The margin that the service grants intraday.
+const MARGIN_MULTIPLIER: u32 = 4;
+
+/// A stretch of time no longer than this was watched quote by quote; of a longer one the bars are read.
+const WATCHED: Duration = Duration::from_secs(60);
+
+/// How often the feed's quotes are looked at: they change on the second.
+const QUOTED_EVERY: Duration = Duration::from_millis(250);
+
+/// A price beyond this is a typing error, and would not be countable.
+pub(super) const PRICE_MAX: Price = Price(1_000_000 * Price::UNIT);
+
+/// Something that happened to an account's order, as `trade_updates` tells it.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub account: usize,
+    pub data: Value,
+}
+
+/// One account.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub number: u32,
+    pub key: String,
+    pub exchange: Exchange,
+    pub created_at: Timestamp,
+    pub starting_cash: Money,
+    pub configuration: Configuration,
+    /// Every order it ever had.
+    pub records: BTreeMap<OrderNumber, Record>,
+    /// Every id that was ever used.
+    pub ids: HashMap<ClientOrderId, OrderNumber>,
+    /// Every execution, in order.
+    pub executions: Vec<Execution>,
+    /// The equity at each close.
+    pub equity: Vec<(Timestamp, Money)>,
+}
+
+/// Accounts, market and time, and what of it is not written yet.
+pub(super) struct Venue {
+    pub market: Market,
+    pub calendar: Calendar,
+    pub desks: Vec<Desk>,
+    pub advanced_to: Timestamp,
+    cash: Money,
+    writer: Writer,
+    rows: Vec<Row>,
+    updates: Vec<Update>,
+    publish: broadcast::Sender<Arc<Update>>,
+    /// The quote that each symbol's orders were held against last.
+    quoted: BTreeMap<Symbol, Quote>,
+    quoted_at: Timestamp,
+}
+
+impl Venue {
+    pub(super) fn new(
+        market: Market,
+        calendar: Calendar,
+        stored: Stored,
+        keys: &[String],
+        cash: Money,
+        now: Timestamp,
+        writer: Writer,
+    ) -> Self {
+        let (publish, _) = broadcast::channel(UPDATES_MAX);
+        let mut venue = Self {
+            market,
+            calendar,
+            desks: Vec::new(),
+            advanced_to: stored.advanced_to.unwrap_or(now),
+            cash,
+            writer,
+            rows: Vec::new(),
+            updates: Vec::new(),
+            publish,
+            quoted: BTreeMap::new(),
+            quoted_at: Timestamp::default(),
+        };
+        for (symbol, tick) in stored.prices {
+            venue.market.steer(symbol, tick);
+        }
+        venue.desks = stored.accounts.into_iter().map(Desk::of_store).collect();
+        for key in keys {
+            venue.open_account(key.clone());
+        }
+        venue
+    }
+
+    /// A new account, unless there is one of this key.
+    fn open_account(&mut self, key: String) {
+        if self.desks.iter().any(|desk| desk.key == key) {
+            return;
+        }
+        let at = self.advanced_to;
+        let phase = self.calendar.phase_at(at);
+        let mut state = ExchangeState::new(self.cash, phase == MarketPhase::Trading);
+        state.extended_open = phase != MarketPhase::Closed;
+        let configuration = Configuration::default();
+        let desk = Desk {
+            // Bounded by the keys of a command line.
+            number: u32::try_from(self.desks.len()).unwrap_or(u32::MAX).saturating_add(1),
+            key,
+            exchange: Exchange::new(settings(&configuration), state),
+            created_at: at,
+            starting_cash: self.cash,
+            configuration,
+            records: BTreeMap::new(),
+            ids: HashMap::new(),
+            executions: Vec::new(),
+            equity: Vec::new(),
+        };
+        self.rows.push(desk.row());
+        self.desks.push(desk);
+    }
+
+    /// Forgets everything: the accounts are new again.
+    pub(super) fn reset(&mut self) {
+        let keys: Vec<String> = self.desks.drain(..).map(|desk| desk.key).collect();
+        self.market.release_all();
+        self.quoted.clear();
+        self.rows.push(Row::Clear);
+        for key in keys {
+            self.open_account(key);
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Update>> {
+        self.publish.subscribe()
+    }
+
+    /// The account of this key.
+    pub(super) fn account(&self, key: &str) -> Option<usize> {
+        self.desks.iter().position(|desk| desk.key == key)
+    }
+
+    pub(super) fn desk(&self, account: usize) -> Result<&Desk, Problem> {
+        self.desks.get(account).ok_or_else(Problem::unauthorized)
+    }
+
+    fn desk_mut(&mut self, account: usize) -> Result<&mut Desk, Problem> {
+        self.desks.get_mut(account).ok_or_else(Problem::unauthorized)
+    }
+
+    /// Hands over what has changed. The answer comes once it is on the disk; `None` if nothing has.
+    pub(super) fn flush(&mut self) -> Option<oneshot::Receiver<()>> {
+        if self.rows.is_empty() && self.updates.is_empty() {
+            return None;
+        }
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.push(Row::Venue { advanced_to: self.advanced_to });
+        let (updates, publish) = (std::mem::take(&mut self.updates), self.publish.clone());
+        let then = move || {
+            for update in updates {
+                // Nobody may be listening.
+                let _ = publish.send(Arc::new(update));
+            }
+        };
+        Some(self.writer.write(rows, Box::new(then)))
+    }
+
+    /// Lets happen what became known up to `now`: sessions open and close, bars and quotes fill.
+    pub(super) async fn advance(&mut self, now: Timestamp) -> Result<(), Problem> {
+        while self.advanced_to < now {
+            let from = self.advanced_to;
+            let (until, boundaries) = self.boundary(from, now);
+            let mut events = boundaries;
+            if until.since(from) > WATCHED {
+                for symbol in self.symbols() {
+                    // A bar that began before was watched in part already: its quotes were met.
+                    let bars = self.market.minute_bars(symbol, from, until).await?;
+                    let whole = bars.into_iter().filter(|bar| bar.start >= from && bar.minute_end() <= until);
+                    events.extend(whole.map(|bar| MarketEvent::BarRange { symbol, bar, end: bar.minute_end() }));
+                }
+            }
+            events.sort_by_key(MarketEvent::order_key);
+            let opens = events.iter().any(|event| {
+                matches!(event, MarketEvent::SessionOpen { .. } | MarketEvent::ExtendedOpen { .. })
+            });
+            for event in &events {
+                self.apply(event)?;
+            }
+            self.advanced_to = until;
+            if opens {
+                for symbol in self.symbols() {
+                    if self.market.is_steered(symbol) {
+                        self.meet_quote(symbol).await?;
+                    }
+                }
+            }
+        }
+        if now.since(self.quoted_at) >= QUOTED_EVERY {
+            self.quoted_at = now;
+            for symbol in self.symbols() {
+                if !self.market.is_steered(symbol) || !self.quoted.contains_key(&symbol) {
+                    self.meet_quote(symbol).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next instant at which a session changes, or `now`; and what changes then.
+    fn boundary(&self, from: Timestamp, now: Timestamp) -> (Timestamp, Vec<MarketEvent>) {
+        let date = from.date_in(self.calendar.zone());
+        // The furthest that two sessions are apart is the closure of September 2001.
+        let sessions = self.calendar.sessions(date.plus_days(-1), date.plus_days(10));
+        let mut events: Vec<MarketEvent> = sessions
+            .flat_map(|session| {
+                [
+                    MarketEvent::ExtendedOpen { at: session.pre_open },
+                    MarketEvent::SessionOpen { at: session.open },
+                    MarketEvent::SessionClose { at: session.close },
+                    MarketEvent::ExtendedClose { at: session.post_close },
+                ]
+            })
+            .filter(|event| event.known_at() > from)
+            .collect();
+        let until = events.iter().map(MarketEvent::known_at).fold(now, Timestamp::min);
+        events.retain(|event| event.known_at() == until);
+        (until, events)
+    }
+
+    /// The symbols whose prices matter to anybody.
+    fn symbols(&self) -> BTreeSet<Symbol> {
+        self.desks.iter().flat_map(|desk| desk.exchange.state().symbols()).collect()
+    }
+
+    /// Tells every account that it concerns.
+    fn apply(&mut self, event: &MarketEvent) -> Result<(), Problem> {
+        let symbol = match event {
+            MarketEvent::BarOpen { symbol, .. }
+            | MarketEvent::BarRange { symbol, .. }
+            | MarketEvent::Quote { symbol, .. } => Some(*symbol),
+            MarketEvent::SessionOpen { .. }
+            | MarketEvent::SessionClose { .. }
+            | MarketEvent::ExtendedOpen { .. }
+            | MarketEvent::ExtendedClose { .. } => None,
+        };
+        for account in 0..self.desks.len() {
+            let desk = self.desk_mut(account)?;
+            if symbol.is_some_and(|symbol| !desk.exchange.state().matters(symbol)) {
+                continue;
+            }
+            desk.exchange.apply(event)?;
+            if let MarketEvent::SessionClose { at } = event {
+                let equity = desk.exchange.state().last_equity;
+                desk.equity.push((*at, equity));
+                let number = desk.number;
+                self.rows.push(Row::Equity { account: number, at: *at, equity });
+            }
+            self.collect(account, &Note::default(), event.known_at())?;
+        }
+        Ok(())
+    }
+
+    /// Holds the quote in force against every account's orders, unless it was before.
+    async fn meet_quote(&mut self, symbol: Symbol) -> Result<(), Problem> {
+        let now = self.advanced_to;
+        let Some(quote) = self.market.quote_to_fill(symbol, now).await? else { return Ok(()) };
+        if now.since(quote.at) > QUOTE_AGE_MAX {
+            return Ok(());
+        }
+        let changed = self.quoted.insert(symbol, quote) != Some(quote);
+        if changed {
+            let before = self.executions();
+            self.apply(&MarketEvent::Quote { symbol, quote })?;
+            let new = self.desks.iter().zip(before).flat_map(|(desk, before)| desk.executions.iter().skip(before));
+            let of_symbol = new.filter(|execution| execution.fill.symbol == symbol);
+            let taken = of_symbol.map(|execution| execution.fill.quantity.0).fold(0, i64::saturating_add);
+            self.take(symbol, Quantity(taken));
+        }
+        Ok(())
+    }
+
+    /// How many executions each account has had.
+    fn executions(&self) -> Vec<usize> {
+        self.desks.iter().map(|desk| desk.executions.len()).collect()
+    }
+
+    /// Takes what has traded off the size of a price that was set.
+    fn take(&mut self, symbol: Symbol, quantity: Quantity) {
+        if let Some(tick) = self.market.take(symbol, quantity) {
+            self.rows.push(Row::Price { symbol, tick });
+        }
+    }
+
+    /// Sets a symbol's price from now on, and lets it fill what it fills.
+    pub(super) async fn set_price(&mut self, symbol: Symbol, price: Price, size: Option<Quantity>) -> Result<(), Problem> {
+        let tick = Tick { at: self.advanced_to, price, size };
+        self.market.steer(symbol, tick);
+        self.rows.push(Row::Price { symbol, tick });
+        self.quoted.remove(&symbol);
+        self.meet_quote(symbol).await
+    }
+
+    /// Takes an order.
+    pub(super) async fn submit(&mut self, account: usize, request: &OrderRequest) -> Result<OrderNumber, Problem> {
+        let (symbol, side, now) = (request.symbol, request.side, self.advanced_to);
+        if !self.market.lists(symbol) {
+            return Err(Problem::invalid(format!("asset \"{symbol}\" not found")));
+        }
+        self.check_auction(request.terms.timing, now)?;
+        let quote = self.market.quote_to_fill(symbol, now).await?;
+        let desk = self.desk(account)?;
+        let client_order_id = match &request.client_order_id {
+            Some(id) if desk.ids.contains_key(id) => return Err(Problem::duplicate_id()),
+            Some(id) => id.clone(),
+            None => desk.made_id()?,
+        };
+        let quantity = desk.quantity(request, quote.as_ref())?;
+        desk.check(request, quantity)?;
+        let note = Note {
+            class: request.class_word.to_owned(),
+            notional: match request.amount {
+                Amount::Worth(worth) => Some(worth),
+                Amount::Shares(_) => None,
+            },
+            position_intent: request.position_intent.clone(),
+            ..Note::default()
+        };
+        let ticket = OrderTicket {
+            client_order_id,
+            symbol,
+            side,
+            quantity,
+            order_type: request.order_type,
+            time_in_force: request.time_in_force,
+            class: request.class,
+        };
+        let desk = self.desk_mut(account)?;
+        let orders = desk
+            .exchange
+            .submit_on(&ticket, request.terms, now, quote.as_ref())
+            .map_err(|refusal| Problem::of_refusal(refusal, side))?;
+        let number = orders.first().and_then(|order| order.broker_order_id.parse().ok());
+        let filled = orders.first().map(|order| order.filled).unwrap_or_default();
+        self.collect(account, &note, now)?;
+        self.take(symbol, filled);
+        number.ok_or_else(|| Problem::internal("the engine took an order and named none"))
+    }
+
+    /// Auction orders are taken until shortly before their auction, and again in the evening.
+    fn check_auction(&self, timing: Timing, now: Timestamp) -> Result<(), Problem> {
+        let minutes = {
+            let wall = now.in_zone(self.calendar.zone());
+            wall.hour() * 60 + wall.minute()
+        };
+        // 09:28 or 15:50, until 19:00, in minutes of the day.
+        let (word, closed) = match timing {
+            Timing::AtOpen => ("opg", 568..1_140),
+            Timing::AtClose => ("cls", 950..1_140),
+            Timing::Resting | Timing::ImmediateOrCancel | Timing::FillOrKill => return Ok(()),
+        };
+        if self.calendar.session_containing(now).is_some() && closed.contains(&minutes) {
+            return Err(Problem::invalid(format!("{word} orders are not accepted at this time of day")));
+        }
+        Ok(())
+    }
+
+    /// Cancels an order and its group.
+    pub(super) fn cancel(&mut self, account: usize, number: OrderNumber) -> Result<(), Problem> {
+        let now = self.advanced_to;
+        let desk = self.desk_mut(account)?;
+        let record = desk.records.get(&number).ok_or_else(|| Problem::not_found("order not found"))?;
+        let status = record.book.order.status;
+        if status == OrderStatus::Canceled {
+            return Ok(());
+        }
+        if status.is_terminal() {
+            return Err(Problem::invalid(format!("order is already in \"{}\" state", status.as_str())));
+        }
+        desk.exchange.cancel(&number.to_string(), now)?;
+        self.collect(account, &Note::default(), now)
+    }
+
+    /// Replaces an order; the answer is the new one's number.
+    pub(super) async fn amend(
+        &mut self,
+        account: usize,
+        number: OrderNumber,
+        amendment: &Amendment,
+    ) -> Result<OrderNumber, Problem> {
+        let now = self.advanced_to;
+        let desk = self.desk_mut(account)?;
+        let record = desk.records.get(&number).ok_or_else(|| Problem::not_found("order not found"))?.clone();
+        let order = &record.book.order;
+        if order.status == OrderStatus::Replaced {
+            return Err(Problem::invalid("order already replaced"));
+        }
+        if order.status.is_terminal() {
+            return Err(Problem::invalid(format!("order is already in \"{}\" state", order.status.as_str())));
+        }
+        if record.note.notional.is_some() {
+            return Err(Problem::invalid("notional orders cannot be replaced"));
+        }
+        if record.note.class == "oto" {
+            return Err(Problem::invalid("oto orders cannot be replaced"));
+        }
+        if order.quantity.floor_to_lot(Quantity::whole(1)) != order.quantity && amendment.quantity.is_some() {
+            return Err(Problem::invalid("fractional qty cannot be replaced"));
+        }
+        if record.note.class != "simple" && amendment.quantity.is_some_and(|quantity| quantity != order.quantity) {
+            return Err(Problem::invalid("qty of a complex order cannot be replaced"));
+        }
+        if amendment.quantity.is_some_and(|quantity| quantity <= order.filled) {
+            return Err(Problem::invalid("qty must be > filled_qty"));
+        }
+        if amendment.client_order_id.as_ref().is_some_and(|id| desk.ids.contains_key(id)) {
+            return Err(Problem::duplicate_id());
+        }
+        let new = desk
+            .exchange
+            .amend(&number.to_string(), amendment, now)
+            .map_err(|refusal: Refusal| Problem::of_refusal(refusal, order.side))?;
+        let new: OrderNumber =
+            new.broker_order_id.parse().map_err(|_| Problem::internal("the engine named an order in another way"))?;
+        if let Some(old) = desk.records.get_mut(&number) {
+            old.note.replaced_by = Some(new);
+        }
+        let note = Note { replaces: Some(number), replaced_by: None, ..record.note };
+        self.collect(account, &note, now)?;
+        self.quoted.remove(&record.book.order.symbol);
+        self.meet_quote(record.book.order.symbol).await?;
+        Ok(new)
+    }
+
+    /// Sets an account's configuration.
+    pub(super) fn configure(&mut self, account: usize, configuration: Configuration) -> Result<(), Problem> {
+        let desk = self.desk_mut(account)?;
+        let state = desk.exchange.state().clone();
+        desk.exchange = Exchange::new(settings(&configuration), state);
+        desk.configuration = configuration;
+        let row = desk.row();
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// Takes note of what the engine has changed in an account: rows to write, and what is told.
+    fn collect(&mut self, account: usize, note: &Note, at: Timestamp) -> Result<(), Problem> {
+        let Some(desk) = self.desks.get_mut(account) else { return Ok(()) };
+        let changes = desk.exchange.take_changes();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let number = desk.number;
+        let told = |event: &str, record: &Record| json!({
+            "event": event,
+            "at": at.to_string(),
+            "timestamp": at.to_string(),
+            "order": wire::order(number, record, None),
+        });
+        let mut ended = Vec::new();
+        let mut before: BTreeMap<OrderNumber, Record> = BTreeMap::new();
+        for changed in &changes.orders {
+            let Some(book) = desk.exchange.state().orders.get(changed) else { continue };
+            let old = desk.records.get(changed);
+            let record = Record { book: book.clone(), note: old.map_or_else(|| note.clone(), |old| old.note.clone()) };
+            match old {
+                Some(old) => drop(before.insert(*changed, old.clone())),
+                None => {
+                    let mut first = record.clone();
+                    first.book.order.filled = Quantity::ZERO;
+                    first.book.order.average_price = None;
+                    let parked = matches!(book.order.status, OrderStatus::Accepted | OrderStatus::Held);
+                    if !parked {
+                        first.book.order.status = OrderStatus::New;
+                    }
+                    let event = first.book.order.status.as_str();
+                    self.updates.push(Update { account, data: told(event, &first) });
+                    desk.ids.insert(record.book.order.client_order_id.clone(), *changed);
+                    before.insert(*changed, first);
+                }
+            }
+            ended.push((*changed, record.clone()));
+            desk.records.insert(*changed, record);
+        }
+        // The position after each execution, going forward from where it was before the first.
+        let mut held: BTreeMap<Symbol, Quantity> = BTreeMap::new();
+        for execution in changes.executions.iter().rev() {
+            let fill = &execution.fill;
+            let after = held.entry(fill.symbol).or_insert_with(|| desk.exchange.state().held(fill.symbol));
+            *after = after.minus(fill.side.signed(fill.quantity))?;
+        }
+        for execution in changes.executions {
+            let fill = &execution.fill;
+            if let Some(record) = before.get_mut(&execution.order) {
+                let book = &mut record.book;
+                book.filled_value = book.filled_value.plus(fill.price.times(fill.quantity)?)?;
+                let order = &mut book.order;
+                order.filled = order.filled.plus(fill.quantity)?;
+                order.average_price = Some(book.filled_value.per_share(order.filled)?);
+                order.updated_at = fill.at;
+                let whole = desk
+                    .records
+                    .get(&execution.order)
+                    .is_some_and(|record| order.filled >= record.book.order.quantity);
+                order.status = if whole { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
+                let position = held.entry(fill.symbol).or_default();
+                *position = position.plus(fill.side.signed(fill.quantity))?;
+                let mut data = told(if whole { "fill" } else { "partial_fill" }, record);
+                if let Some(data) = data.as_object_mut() {
+                    data.insert("execution_id".to_owned(), wire::execution_id(number, execution.number).into());
+                    data.insert("price".to_owned(), fill.price.to_string().into());
+                    data.insert("qty".to_owned(), fill.quantity.to_string().into());
+                    data.insert("position_qty".to_owned(), position.to_string().into());
+                }
+                self.updates.push(Update { account, data });
+            }
+            self.rows.push(Row::Execution { account: number, execution: Box::new(execution.clone()) });
+            desk.executions.push(execution);
+        }
+        for (changed, record) in ended {
+            let (status, was) = (record.book.order.status, before.get(&changed).map(|old| old.book.order.status));
+            let tells = match status {
+                OrderStatus::Canceled | OrderStatus::Expired | OrderStatus::Replaced | OrderStatus::Rejected => true,
+                OrderStatus::New => true,
+                OrderStatus::Accepted
+                | OrderStatus::Held
+                | OrderStatus::PartiallyFilled
+                | OrderStatus::PendingCancel
+                | OrderStatus::Filled => false,
+            };
+            if tells && was != Some(status) {
+                self.updates.push(Update { account, data: told(status.as_str(), &record) });
+            }
+            self.rows.push(Row::Order { account: number, record: Box::new(record) });
+        }
+        for symbol in changes.holdings {
+            let holding = desk.exchange.state().holdings.get(&symbol).copied();
+            self.rows.push(Row::Position { account: number, symbol, holding });
+        }
+        self.rows.push(desk.row());
+        desk.exchange.retire_settled();
+        Ok(())
+    }
+}
+
+/// So many events may wait for a listener: some seconds at the fastest rate that is promised.
+const UPDATES_MAX: usize = 65_536;
+
+impl Desk {
+    fn of_store(stored: StoredAccount) -> Self {
+        let row = stored.row;
+        let mut state = ExchangeState::new(row.cash, row.session_open);
+        state.last_equity = row.last_equity;
+        state.extended_open = row.extended_open;
+        state.orders_issued = row.orders_issued;
+        state.executions_issued = row.executions_issued;
+        state.holdings = stored.holdings;
+        state.orders = stored.orders.iter().map(|record| (record.book.number, record.book.clone())).collect();
+        let mut exchange = Exchange::new(settings(&row.configuration), state);
+        exchange.retire_settled();
+        let ids = stored.orders.iter().map(|record| (record.book.order.client_order_id.clone(), record.book.number));
+        Self {
+            number: stored.number,
+            key: stored.key,
+            exchange,
+            created_at: row.created_at,
+            starting_cash: row.starting_cash,
+            configuration: row.configuration,
+            ids: ids.collect(),
+            records: stored.orders.into_iter().map(|record| (record.book.number, record)).collect(),
+            executions: stored.executions,
+            equity: stored.equity,
+        }
+    }
+
+    fn row(&self) -> Row {
+        let state = self.exchange.state();
+        Row::Account {
+            number: self.number,
+            key: self.key.clone(),
+            row: Box::new(AccountRow {
+                created_at: self.created_at,
+                starting_cash: self.starting_cash,
+                cash: state.cash,
+                last_equity: state.last_equity,
+                session_open: state.session_open,
+                extended_open: state.extended_open,
+                orders_issued: state.orders_issued,
+                executions_issued: state.executions_issued,
+                configuration: self.configuration.clone(),
+            }),
+        }
+    }
+
+    /// The id of an order that came without one.
+    fn made_id(&self) -> Result<ClientOrderId, Problem> {
+        let next = OrderNumber(self.exchange.state().orders_issued.saturating_add(1));
+        let text = format!("auto-{}", wire::order_id(self.number, next));
+        text.parse().map_err(|_| Problem::internal("an id that was made cannot be read"))
+    }
+
+    /// The shares that are ordered.
+    fn quantity(&self, request: &OrderRequest, quote: Option<&Quote>) -> Result<Quantity, Problem> {
+        let worth = match request.amount {
+            Amount::Shares(quantity) => return Ok(quantity),
+            Amount::Worth(worth) => worth,
+        };
+        let price = quote.map(|quote| match request.side {
+            Side::Buy => quote.ask,
+            Side::Sell => quote.bid,
+        });
+        let last = || self.exchange.state().marks.get(&request.symbol).map(|mark| mark.price);
+        let price = price.or_else(last).ok_or_else(|| Problem::invalid(format!("no price of {} is known", request.symbol)))?;
+        let quantity = worth.shares_at(price)?;
+        if quantity.is_positive() { Ok(quantity) } else { Err(Problem::invalid("notional is less than a share's 10^-9")) }
+    }
+
+    /// The rules that need the account.
+    fn check(&self, request: &OrderRequest, quantity: Quantity) -> Result<(), Problem> {
+        if self.configuration.suspend_trade {
+            return Err(Problem::forbidden("trading is suspended by the account's configuration"));
+        }
+        let state = self.exchange.state();
+        let fractional = quantity.floor_to_lot(Quantity::whole(1)) != quantity;
+        if fractional && !self.configuration.fractional_trading {
+            return Err(Problem::forbidden("fractional trading is off in the account's configuration"));
+        }
+        if fractional && request.side == Side::Sell && !state.held(request.symbol).is_positive() {
+            return Err(Problem::forbidden("fractional orders cannot be sold short"));
+        }
+        if request.class_word != "simple" || matches!(request.order_type, OrderType::TrailingStop { .. }) {
+            return Ok(());
+        }
+        self.check_wash_trade(request)
+    }
+
+    /// Refuses an order that might trade with another one of the same account.
+    fn check_wash_trade(&self, request: &OrderRequest) -> Result<(), Problem> {
+        let opposite = self.exchange.state().orders.values().find(|book| {
+            let order = &book.order;
+            let meets = match (limit_of(request.order_type), limit_of(order.order_type)) {
+                (Some(new), Some(old)) => match request.side {
+                    Side::Buy => new >= old,
+                    Side::Sell => new <= old,
+                },
+                _ => true,
+            };
+            order.symbol == request.symbol
+                && order.side != request.side
+                && !order.status.is_terminal()
+                && order.role == OrderRole::Parent
+                && order.class == OrderClass::Simple
+                && book.terms.then.is_none()
+                && !matches!(order.order_type, OrderType::TrailingStop { .. })
+                && meets
+        });
+        match opposite {
+            None => Ok(()),
+            Some(book) => Err(Problem::forbidden("potential wash trade detected. use complex orders")
+                .with("existing_order_id", wire::order_id(self.number, book.number))
+                .with("reject_reason", "opposite side order exists")),
+        }
+    }
+}
+
+/// The price at which an order may rest in the book; `None` for one that trades at the market.
+const fn limit_of(order_type: OrderType) -> Option<Price> {
+    match order_type {
+        OrderType::Limit { limit } => Some(limit),
+        OrderType::Market | OrderType::Stop { .. } | OrderType::StopLimit { .. } | OrderType::TrailingStop { .. } => None,
+    }
+}
+
+/// The engine's settings for an account: no slippage and no fees, as the service's paper trading has it.
+fn settings(configuration: &Configuration) -> ExchangeSettings {
+    ExchangeSettings {
+        slippage: Bps::ZERO,
+        // A price that was set with a size fills no more than that.
+        participation: Bps::ONE,
+        allow_short: !configuration.no_shorting,
+        margin_multiplier: configuration.max_margin_multiplier.parse().unwrap_or(MARGIN_MULTIPLIER),
+        quote_age_max_s: u32::try_from(QUOTE_AGE_MAX.as_secs()).unwrap_or(u32::MAX),
+        ..ExchangeSettings::default()
+    }
+}
+
+/// The order that closes so many shares of a position.
+pub(super) fn closing(symbol: Symbol, held: Quantity, quantity: Quantity) -> OrderRequest {
+    OrderRequest {
+        client_order_id: None,
+        symbol,
+        side: if held.is_negative() { Side::Buy } else { Side::Sell },
+        amount: Amount::Shares(quantity),
+        order_type: OrderType::Market,
+        time_in_force: TimeInForce::Day,
+        class: OrderClass::Simple,
+        terms: daybook_core::exchange::Terms::default(),
+        class_word: "simple",
+        position_intent: None,
+    }
+}
