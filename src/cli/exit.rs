@@ -7,6 +7,7 @@ use super::output::{Paint, say};
 use crate::adapters::feeds::files::ReadError;
 use crate::config::ConfigError;
 use crate::ledger::LedgerError;
+use crate::paper_exchange::{PaperExchangeError, StoreError};
 use crate::ports::{BrokerError, FeedError};
 use crate::wiring::WiringError;
 
@@ -109,6 +110,13 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if let Some(error) = cause.downcast_ref::<LedgerError>() {
         return Some(of_ledger(error));
+    }
+    if let Some(error) = cause.downcast_ref::<PaperExchangeError>() {
+        return match error {
+            PaperExchangeError::Accounts(_) | PaperExchangeError::Listen { .. } => Some(Exit::Usage),
+            PaperExchangeError::Store(StoreError::NotOurs { .. } | StoreError::Newer { .. }) => Some(Exit::Usage),
+            PaperExchangeError::Store(_) | PaperExchangeError::Feed(_) => None,
+        };
     }
     if let Some(error) = cause.downcast_ref::<FeedError>() {
         return Some(match error {

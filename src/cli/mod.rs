@@ -20,6 +20,7 @@ mod lookup;
 mod notify;
 mod operate;
 mod output;
+mod paper;
 mod plan;
 mod report;
 mod setup;
@@ -201,6 +202,9 @@ candlestick patterns; the score is the sum of the factors that are shown.")]
     #[command(after_help = "Examples:
   trade cancel --all")]
     Cancel(operate::CancelCommand),
+    /// An Alpaca-compatible exchange of your own, to trade against offline
+    #[command(subcommand)]
+    Paper(paper::PaperCommand),
     /// The configuration: is it right, what holds, and where from
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -252,6 +256,7 @@ impl Trade {
             Command::StopEverything(command) => command.run(&context),
             Command::Close(command) => command.run(&context),
             Command::Cancel(command) => command.run(&context),
+            Command::Paper(command) => command.run(&context),
             Command::Config(command) => command.run(&context),
             Command::Completions(command) => command.run(&context),
             Command::Man(command) => command.run(&context),

@@ -38,7 +38,8 @@ async fn price(State(app): State<App>, Extension(peer): Extension<Peer>, body: B
     let body = json_of(&body)?;
     let symbol: Option<Symbol> = word(&body, "symbol").and_then(|text| text.parse().ok());
     let symbol = symbol.ok_or_else(|| Problem::invalid("symbol is required, such as \"AAPL\""))?;
-    let price: Price = decimal(&body, "price")?.ok_or_else(|| Problem::invalid("price is required, such as \"190.25\""))?;
+    let price: Price =
+        decimal(&body, "price")?.ok_or_else(|| Problem::invalid("price is required, such as \"190.25\""))?;
     if !price.is_positive() || price > PRICE_MAX {
         return Err(Problem::invalid(format!("price {price} is not above 0 and at most {PRICE_MAX}")));
     }
@@ -60,7 +61,11 @@ async fn clock(State(app): State<App>, Extension(peer): Extension<Peer>, body: B
     let now = match (word(&body, "now"), body.get("advance_s").map(Value::as_u64)) {
         (Some(text), None) => text.parse::<Timestamp>().map_err(|error| Problem::invalid(error.to_string()))?,
         (None, Some(Some(seconds))) => app.clock.now().after(std::time::Duration::from_secs(seconds)),
-        _ => return Err(Problem::invalid("give now, an instant such as 2026-11-16T14:30:00Z, or advance_s, in whole seconds")),
+        _ => {
+            return Err(Problem::invalid(
+                "give now, an instant such as 2026-11-16T14:30:00Z, or advance_s, in whole seconds",
+            ));
+        }
     };
     if !app.clock.set(now) {
         return Err(Problem::invalid(format!("the clock stands at {} and goes forward only", app.clock.now())));

@@ -72,9 +72,11 @@ pub(super) fn trade(quote: &Quote) -> Value {
 
 pub(super) fn news_item(symbol: Symbol, item: &NewsItem) -> Value {
     // The same item has the same id, whoever asks and however often.
-    let id = item.headline.bytes().chain(symbol.as_str().bytes()).fold(item.at.0.unsigned_abs(), |id, byte| {
-        id.wrapping_mul(31).wrapping_add(u64::from(byte)) & 0x7fff_ffff
-    });
+    let id = item
+        .headline
+        .bytes()
+        .chain(symbol.as_str().bytes())
+        .fold(item.at.0.unsigned_abs(), |id, byte| id.wrapping_mul(31).wrapping_add(u64::from(byte)) & 0x7fff_ffff);
     json!({
         "id": id,
         "headline": item.headline,
@@ -118,7 +120,8 @@ impl Timeframe {
     /// What the bar that holds an instant is stamped with.
     fn start_of(self, at: Timestamp) -> Timestamp {
         let zone = chrono_tz::America::New_York;
-        let midnight = |date: SessionDate| date.0.and_hms_opt(0, 0, 0).map_or(at, |wall| Timestamp::from_wall(wall, zone));
+        let midnight =
+            |date: SessionDate| date.0.and_hms_opt(0, 0, 0).map_or(at, |wall| Timestamp::from_wall(wall, zone));
         let date = at.date_in(zone);
         match self {
             Self::Minutes(minutes) => at.floor_to(MINUTE * u32::try_from(minutes).unwrap_or(1)),
@@ -251,7 +254,9 @@ async fn series(
             days.retain(|day| {
                 venue.calendar.session(day.start.date_in(zone)).is_some_and(|session| session.close <= to)
             });
-            days.extend(running_day(venue, symbol).await?.filter(|(_, at)| *at >= from).map(|(day, _)| day));
+            days.extend(
+                running_day(venue, symbol).await?.filter(|(day, at)| *at >= from && day.start < to).map(|(day, _)| day),
+            );
             days
         }
     };

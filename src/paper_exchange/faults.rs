@@ -8,11 +8,29 @@ use serde::Deserialize;
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Fault {
     /// Answers wait so long.
-    Latency { ms: u64, #[serde(default)] count: Option<u32>, #[serde(default)] method: Option<String> },
+    Latency {
+        ms: u64,
+        #[serde(default)]
+        count: Option<u32>,
+        #[serde(default)]
+        method: Option<String>,
+    },
     /// The request is carried out and its connection is cut without an answer.
-    DropAfterAccept { #[serde(default)] count: Option<u32>, #[serde(default)] method: Option<String> },
+    DropAfterAccept {
+        #[serde(default)]
+        count: Option<u32>,
+        #[serde(default)]
+        method: Option<String>,
+    },
     /// 429, and nothing is done.
-    RateLimit { #[serde(default)] count: Option<u32>, #[serde(default)] method: Option<String>, #[serde(default)] reset_s: u64 },
+    RateLimit {
+        #[serde(default)]
+        count: Option<u32>,
+        #[serde(default)]
+        method: Option<String>,
+        #[serde(default)]
+        reset_s: u64,
+    },
     /// A 5xx; the request is carried out or not.
     ServerError {
         #[serde(default = "internal")]
@@ -25,9 +43,15 @@ pub(super) enum Fault {
         method: Option<String>,
     },
     /// Events of `trade_updates` come twice.
-    DuplicateEvents { #[serde(default)] count: Option<u32> },
+    DuplicateEvents {
+        #[serde(default)]
+        count: Option<u32>,
+    },
     /// An event of `trade_updates` comes after the one that followed it.
-    ReorderEvents { #[serde(default)] count: Option<u32> },
+    ReorderEvents {
+        #[serde(default)]
+        count: Option<u32>,
+    },
     /// Every websocket is cut, at once.
     Disconnect,
     /// No faults any more.
@@ -72,7 +96,8 @@ impl Faults {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut latency, mut found) = (Duration::ZERO, None);
         faults.retain_mut(|fault| {
-            let meant = |wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method));
+            let meant =
+                |wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method));
             let count = match fault {
                 Fault::Latency { ms, count, method } if meant(method) => {
                     latency += Duration::from_millis(*ms);

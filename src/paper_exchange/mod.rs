@@ -4,7 +4,7 @@
 //! a market, a clock, a file, and the words of Alpaca's API, so that any client of Alpaca can trade
 //! against it, offline and always in the same way.
 //!
-//! - `venue`: the accounts and the market on one clock, behind one lock. Every call first lets happen
+//! - `venue`: the accounts (`desk`) and the market on one clock, behind one lock. Every call first lets happen
 //!   what has happened in the meantime.
 //! - `store`: the file. A change is made in memory under the lock and handed to one writer, which puts all
 //!   changes that wait into one transaction. An order is answered, and told on streams, after that
@@ -18,6 +18,7 @@
 mod admin;
 mod clock;
 mod data;
+mod desk;
 mod faults;
 mod market;
 mod msgpack;
@@ -51,6 +52,12 @@ pub struct Credentials {
     pub key: String,
     /// `APCA-API-SECRET-KEY`.
     pub secret: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({})", self.key)
+    }
 }
 
 /// What an exchange is made of.

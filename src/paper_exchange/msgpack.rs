@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let value = json!([{"T": "b", "S": "AAPL", "o": 1.5, "v": 12, "n": -3, "big": u64::MAX, "c": [null, true, false]}]);
+        let value =
+            json!([{"T": "b", "S": "AAPL", "o": 1.5, "v": 12, "n": -3, "big": u64::MAX, "c": [null, true, false]}]);
         assert_eq!(decode(&encode(&value)), Some(value));
     }
 

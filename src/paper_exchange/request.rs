@@ -103,7 +103,9 @@ impl OrderRequest {
                     (Some(limit), None, _) => OrderType::Limit { limit },
                     (None, Some(stop), None) => OrderType::Stop { stop },
                     (None, Some(stop), Some(limit)) => OrderType::StopLimit { stop, limit },
-                    (Some(_), Some(_), _) => return Err(Problem::invalid("oto orders take one of take_profit and stop_loss")),
+                    (Some(_), Some(_), _) => {
+                        return Err(Problem::invalid("oto orders take one of take_profit and stop_loss"));
+                    }
                     (None, None, _) => return Err(missing("take_profit.limit_price or stop_loss.stop_price")),
                 });
                 OrderClass::Simple
@@ -340,7 +342,9 @@ impl Query {
             let date: SessionDate = text.parse().ok()?;
             Some(Timestamp::from_wall(date.0.and_hms_opt(0, 0, 0)?, chrono_tz::America::New_York))
         });
-        at.map(Some).ok_or_else(|| Problem::new(axum::http::StatusCode::BAD_REQUEST, 40_010_001, format!("invalid {name}: {text}")))
+        at.map(Some).ok_or_else(|| {
+            Problem::new(axum::http::StatusCode::BAD_REQUEST, 40_010_001, format!("invalid {name}: {text}"))
+        })
     }
 
     /// A date, or the date of an instant.
@@ -378,7 +382,8 @@ mod tests {
     #[test]
     fn the_rules_of_the_contract_are_kept() {
         let order = |more: Value| {
-            let mut body = json!({"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"});
+            let mut body =
+                json!({"symbol": "AAPL", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"});
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             body
         };

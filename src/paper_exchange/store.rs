@@ -79,7 +79,8 @@ const SAVE_ORDER: &str = "INSERT INTO book_order (account, number, document) VAL
 const LOAD_ORDERS: &str = "SELECT document FROM book_order WHERE account = ?1 ORDER BY number";
 const SAVE_EXECUTION: &str = "INSERT INTO execution (account, number, document) VALUES (?1, ?2, ?3)";
 const LOAD_EXECUTIONS: &str = "SELECT document FROM execution WHERE account = ?1 ORDER BY number";
-const SAVE_POSITION: &str = "INSERT INTO position (account, symbol, quantity_e9, average_price_e8) VALUES (?1, ?2, ?3, ?4)
+const SAVE_POSITION: &str =
+    "INSERT INTO position (account, symbol, quantity_e9, average_price_e8) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (account, symbol) DO UPDATE
     SET quantity_e9 = excluded.quantity_e9, average_price_e8 = excluded.average_price_e8";
 const DROP_POSITION: &str = "DELETE FROM position WHERE account = ?1 AND symbol = ?2";
@@ -168,13 +169,36 @@ pub(super) struct Stored {
 /// One change of the file.
 #[derive(Debug)]
 pub(super) enum Row {
-    Venue { advanced_to: Timestamp },
-    Account { number: u32, key: String, row: Box<AccountRow> },
-    Order { account: u32, record: Box<Record> },
-    Execution { account: u32, execution: Box<Execution> },
-    Position { account: u32, symbol: Symbol, holding: Option<Holding> },
-    Equity { account: u32, at: Timestamp, equity: Money },
-    Price { symbol: Symbol, tick: Tick },
+    Venue {
+        advanced_to: Timestamp,
+    },
+    Account {
+        number: u32,
+        key: String,
+        row: Box<AccountRow>,
+    },
+    Order {
+        account: u32,
+        record: Box<Record>,
+    },
+    Execution {
+        account: u32,
+        execution: Box<Execution>,
+    },
+    Position {
+        account: u32,
+        symbol: Symbol,
+        holding: Option<Holding>,
+    },
+    Equity {
+        account: u32,
+        at: Timestamp,
+        equity: Money,
+    },
+    Price {
+        symbol: Symbol,
+        tick: Tick,
+    },
     /// Everything is gone.
     Clear,
 }
@@ -299,9 +323,9 @@ fn write_row(tx: &Transaction<'_>, row: &Row) -> rusqlite::Result<()> {
         Row::Execution { account, execution } => {
             tx.prepare_cached(SAVE_EXECUTION)?.execute(params![account, execution.number.0, document(execution)?])?
         }
-        Row::Position { account, symbol, holding: Some(holding) } => tx.prepare_cached(SAVE_POSITION)?.execute(
-            params![account, symbol.as_str(), holding.quantity.0, holding.average_price.0],
-        )?,
+        Row::Position { account, symbol, holding: Some(holding) } => tx
+            .prepare_cached(SAVE_POSITION)?
+            .execute(params![account, symbol.as_str(), holding.quantity.0, holding.average_price.0])?,
         Row::Position { account, symbol, holding: None } => {
             tx.prepare_cached(DROP_POSITION)?.execute(params![account, symbol.as_str()])?
         }

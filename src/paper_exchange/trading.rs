@@ -13,10 +13,11 @@ use daybook_core::market::Symbol;
 use daybook_core::money::{Price, Quantity};
 use serde_json::{Value, json};
 
+use super::desk::closing;
 use super::problem::Problem;
 use super::request::{OrderRequest, Query, amendment};
 use super::server::{App, Caller};
-use super::venue::{Venue, closing};
+use super::venue::Venue;
 use super::{views, wire};
 
 pub(super) fn routes() -> Router<App> {
@@ -270,7 +271,7 @@ async fn close_all(State(app): State<App>, caller: Caller, query: Query) -> Resu
 
 /// A body's JSON.
 pub(super) fn json_of(body: &Bytes) -> Result<Value, Problem> {
-    let value: Value =
-        serde_json::from_slice(body).map_err(|error| Problem::malformed(format!("request body format is invalid: {error}")))?;
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| Problem::malformed(format!("request body format is invalid: {error}")))?;
     if value.is_object() { Ok(value) } else { Err(Problem::malformed("request body must be an object")) }
 }

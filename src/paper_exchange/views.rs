@@ -10,10 +10,10 @@ use daybook_core::order::{OrderStatus, Side};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::desk::Desk;
 use super::problem::Problem;
 use super::request::Query;
 use super::store::Record;
-use super::venue::Desk;
 use super::wire;
 
 /// What an account's owner may set.
@@ -163,7 +163,8 @@ impl Desk {
     pub(super) fn order(&self, record: &Record, nested: bool) -> Value {
         let leads = !wire::is_leg(record) && record.note.class != "simple";
         let legs = (nested && leads).then(|| {
-            let legs = self.group(record).filter(|leg| wire::is_leg(leg) && leg.book.order.status != OrderStatus::Replaced);
+            let legs =
+                self.group(record).filter(|leg| wire::is_leg(leg) && leg.book.order.status != OrderStatus::Replaced);
             legs.map(|leg| wire::order(self.number, leg, None)).collect()
         });
         wire::order(self.number, record, legs)
@@ -187,7 +188,9 @@ impl Desk {
         let (symbols, side) = (query.symbols("symbols")?, query.text("side"));
         let place = |name| match query.text(name) {
             None => Ok(None),
-            Some(id) => wire::order_number(self.number, id).map(Some).ok_or_else(|| Problem::invalid(format!("invalid {name}"))),
+            Some(id) => {
+                wire::order_number(self.number, id).map(Some).ok_or_else(|| Problem::invalid(format!("invalid {name}")))
+            }
         };
         let (before_id, after_id) = (place("before_order_id")?, place("after_order_id")?);
         let is_open = |record: &Record| !record.book.order.status.is_terminal();

@@ -156,7 +156,14 @@ impl Prices {
                     Trail::Ratio(ratio) => (None, Some(ratio)),
                 };
                 let stop = book.stop_level().ok().flatten();
-                Self { word: "trailing_stop", stop, trail_price, trail_percent, best: book.best_price, ..Self::default() }
+                Self {
+                    word: "trailing_stop",
+                    stop,
+                    trail_price,
+                    trail_percent,
+                    best: book.best_price,
+                    ..Self::default()
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ mod follower;
 mod job_core;
 mod layers;
 mod paper_broker;
+mod paper_exchange;
 mod power_loss;
 mod repository;
 mod restart;

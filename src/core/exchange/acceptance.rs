@@ -59,9 +59,7 @@ impl Exchange {
     ) -> Result<Vec<Order>, Refusal> {
         let open = self.state.session_open || (self.state.extended_open && terms.extended_hours);
         let age_max = Duration::from_secs(u64::from(self.settings.quote_age_max_s));
-        let fresh = quote.filter(|quote| {
-            open && quote.check().is_ok() && check_age(quote.at, now, age_max).is_ok()
-        });
+        let fresh = quote.filter(|quote| open && quote.check().is_ok() && check_age(quote.at, now, age_max).is_ok());
         let admission = self.admit(ticket, terms, quote, fresh)?;
         let first = self.enter(ticket, terms, admission, now);
         if let Some(quote) = fresh {

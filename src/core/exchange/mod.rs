@@ -181,9 +181,9 @@ impl Exchange {
 
     /// Fills the orders for the close at the last price of their symbol.
     fn match_close(&mut self, at: Timestamp) -> Result<(), MoneyError> {
-        for number in self.numbers(|book| {
-            book.order.status == OrderStatus::Accepted && book.terms.timing == Timing::AtClose
-        }) {
+        for number in
+            self.numbers(|book| book.order.status == OrderStatus::Accepted && book.terms.timing == Timing::AtClose)
+        {
             let Some(book) = self.state.orders.get(&number) else { continue };
             let price = self.state.marks.get(&book.order.symbol).map(|mark| mark.price);
             self.change(number, at, |book| {

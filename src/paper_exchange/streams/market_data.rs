@@ -19,8 +19,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const FRAME_MAX: usize = 500;
 
 /// What there is to subscribe to.
-const CHANNELS: [&str; 8] =
-    ["trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds", "news"];
+const CHANNELS: [&str; 8] = ["trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds", "news"];
 
 /// A client: who it is, what it wants, and what it was told.
 struct Client {
@@ -76,7 +75,11 @@ impl Client {
             "auth" if self.authorized => error(403, "already authenticated"),
             "auth" => {
                 self.authorized = app.account(text("key"), text("secret")).is_some();
-                if self.authorized { json!({ "T": "success", "msg": "authenticated" }) } else { error(402, "auth failed") }
+                if self.authorized {
+                    json!({ "T": "success", "msg": "authenticated" })
+                } else {
+                    error(402, "auth failed")
+                }
             }
             "subscribe" | "unsubscribe" if !self.authorized => error(401, "not authenticated"),
             action @ ("subscribe" | "unsubscribe") => {
