@@ -135,7 +135,11 @@ fn deliver(
     chosen: impl Fn(&crate::ledger::Connection) -> Result<Vec<Delivery>, LedgerError>,
 ) -> anyhow::Result<()> {
     let (outbox, _) = wiring::outbox(configuration, ledger)?;
-    context.block_on(outbox.deliver_due(context.now()))??;
+    context.block_on(async {
+        outbox.deliver_due(context.now()).await?;
+        // Where a channel has given up, the others have something to tell since.
+        outbox.deliver_due(context.now()).await
+    })??;
     let deliveries = ledger.read(chosen)?;
     context.output.table(&table(&deliveries), FormatArg::default())?;
     let missing = deliveries.iter().filter(|delivery| delivery.state != DeliveryState::Sent).count();
