@@ -3,6 +3,7 @@
 mod account;
 mod fills;
 mod groups;
+mod venue;
 
 use super::*;
 use crate::market::{Bar, Quote};
