@@ -6,24 +6,28 @@ use std::time::Duration;
 
 use daybook_core::calendar::{Calendar, Session};
 use daybook_core::risk::HaltKind;
-use daybook_core::schedule::{JobKind, Pace, slots};
+use daybook_core::schedule::{JobDefinition, JobKind, Pace, next_slot_after};
 use daybook_core::time::{SessionDate, Timestamp};
 use serde::Serialize;
 
-use super::plan::{Fault, FaultId, FaultKind, Plan};
+use super::plan::{Asked, Fault, FaultId, FaultKind, Plan};
 use super::world::{self, Lived};
 use super::{OnDay, ledger_in};
 use crate::adapters::clocks::SystemClock;
 use crate::adapters::faulty::{Side, Site};
 use crate::config::Configuration;
+use crate::engine::commands::{Command, Trade};
 use crate::ledger::{Ledger, OpenOptions, halt, position};
 use crate::ports::Clock;
 
 /// Sessions that are looked at for one in which a position is opened.
 const SESSIONS_TRIED: usize = 10;
 
-/// From when on the emergency stop is asked for, once anything is held.
-const STOP_FROM: Duration = Duration::from_secs(1_800);
+/// From when on the emergency stop or the flatten is asked for, once anything is held.
+const ASKED_FROM: Duration = Duration::from_secs(1_800);
+
+const STOP: &str = "the emergency stop, asked for by hand";
+const FLATTEN: &str = "the flatten, asked for by hand";
 
 /// What was tried, and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -73,29 +77,24 @@ pub fn drill(
 ) -> anyhow::Result<Vec<Trial>> {
     let calendar = configuration.settings.calendar();
     let desk = Desk { configuration, calendar: &calendar, folder, tell };
-    let (session, stop, asked_at) = desk.emergency_stop(from)?;
-    let flatten = desk.flatten_slot(&session).ok_or(DrillError::NoFlatten)?;
-    let stop_again = desk.trial(
-        &session,
-        &format!("the emergency stop, killed {kills} times meanwhile"),
-        Plan {
-            stop_from: Some(session.open.after(STOP_FROM)),
-            ..plan_of(&session, kills_from(&session, asked_at, kills))
-        },
-        asked_at,
-    )?;
-    let (session, flat, flatten) = desk.flatten(&session, flatten)?;
-    let killed = kills_from(&session, flatten, kills);
-    let flat_again = desk.trial(
-        &session,
-        &format!("the flatten, killed {kills} times meanwhile"),
-        plan_of(&session, killed),
-        flatten,
-    )?;
-    let spread = spread_over(&session, kills);
-    let day =
-        desk.trial(&session, &format!("the session, killed {kills} times"), plan_of(&session, spread), flatten)?;
-    Ok(vec![stop, stop_again.0, flat, flat_again.0, day.0])
+    let flatten = desk.flatten_job().ok_or(DrillError::NoFlatten)?;
+    let stop = Command::Trade(Trade::StopEverything { reason: "a drill".to_owned() });
+    let flat = Command::Run { job: flatten.name.clone(), as_slot: None, session: None };
+    let (session, first, asked_at) = desk.first_to_stop(from, &stop)?;
+    let mut trials = vec![first];
+    let meanwhile = kills_from(&session, asked_at, kills);
+    for (tried, command, faults) in [
+        (format!("{STOP}, killed {kills} times meanwhile"), &stop, meanwhile.clone()),
+        (FLATTEN.to_owned(), &flat, Vec::new()),
+        (format!("{FLATTEN}, killed {kills} times meanwhile"), &flat, meanwhile),
+    ] {
+        trials.push(desk.trial(&session, &tried, asking(&session, command, faults), asked_at)?.0);
+    }
+    let slot = next_slot_after(&flatten.schedule, &calendar, Pace::default(), session.open);
+    let spread = plan_of(&session, spread_over(&session, kills));
+    let tried = format!("the session, killed {kills} times");
+    trials.push(desk.trial(&session, &tried, spread, slot.map_or(session.close, |slot| slot.at))?.0);
+    Ok(trials)
 }
 
 struct Desk<'a> {
@@ -107,43 +106,19 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     /// Stops everything in the first session that holds anything: that session, and when it was asked for.
-    fn emergency_stop(&self, from: SessionDate) -> anyhow::Result<(Session, Trial, Timestamp)> {
+    fn first_to_stop(&self, from: SessionDate, stop: &Command) -> anyhow::Result<(Session, Trial, Timestamp)> {
         for session in self.calendar.sessions(from, self.calendar.last_date()).take(SESSIONS_TRIED) {
-            let plan = Plan { stop_from: Some(session.open.after(STOP_FROM)), ..plan_of(&session, Vec::new()) };
-            if let (trial, Some(asked_at)) =
-                self.trial(&session, "the emergency stop, asked for by hand", plan, session.close)?
-            {
+            let plan = asking(&session, stop, Vec::new());
+            if let (trial, Some(asked_at)) = self.trial(&session, STOP, plan, session.close)? {
                 return Ok((session, trial, asked_at));
             }
         }
         Err(DrillError::NothingHeld { from }.into())
     }
 
-    /// Flattens the first session from one on that holds anything by then, or that one: the session, and its slot.
-    fn flatten(&self, from: &Session, slot: Timestamp) -> anyhow::Result<(Session, Trial, Timestamp)> {
-        const TRIED: &str = "the flatten before the close";
-        let (first, _) = self.trial(from, TRIED, plan_of(from, Vec::new()), slot)?;
-        if first.held > 0 {
-            return Ok((*from, first, slot));
-        }
-        let later = self.calendar.sessions(from.date.plus_days(1), self.calendar.last_date());
-        for session in later.take(SESSIONS_TRIED - 1) {
-            let Some(slot) = self.flatten_slot(&session) else { continue };
-            let (trial, _) = self.trial(&session, TRIED, plan_of(&session, Vec::new()), slot)?;
-            if trial.held > 0 || !trial.broken.is_empty() {
-                return Ok((session, trial, slot));
-            }
-        }
-        Ok((*from, first, slot))
-    }
-
-    /// When the flatten of a session is due.
-    fn flatten_slot(&self, session: &Session) -> Option<Timestamp> {
-        let flattens =
-            self.configuration.jobs.iter().filter(|job| job.kind == JobKind::MarketCloseFlatten && job.enabled);
-        let of_session =
-            flattens.flat_map(|job| slots(&job.schedule, self.calendar, Pace::default(), session.open, session.close));
-        of_session.map(|slot| slot.at).min()
+    /// The job that closes everything before the close.
+    fn flatten_job(&self) -> Option<&JobDefinition> {
+        self.configuration.jobs.iter().find(|job| job.kind == JobKind::MarketCloseFlatten && job.enabled)
     }
 
     /// Lives one session; it is to be flat after `since`, or after the emergency stop was asked for.
@@ -175,13 +150,14 @@ impl Desk<'_> {
         if let Some(open) = positions.iter().find(|stored| stored.position.closed_at.is_none()) {
             broken.push(format!("{} is still held", open.position.symbol));
         }
-        if asked_at.is_some() && standing.iter().all(|halt| halt.kind != HaltKind::EmergencyStop) {
+        let stopped = matches!(plan.asked, Some(Asked { command: Command::Trade(_), .. }));
+        if stopped && asked_at.is_some() && standing.iter().all(|halt| halt.kind != HaltKind::EmergencyStop) {
             broken.push("the emergency stop does not hold any more, and nobody has resumed".to_owned());
         }
         let after_it =
             |opened_at: Timestamp| asked_at.is_some_and(|asked_at| opened_at > asked_at.after(ENTRY_ON_ITS_WAY));
         if let Some(entered) = positions.iter().find(|stored| after_it(stored.position.opened_at)) {
-            broken.push(format!("{} was entered after the emergency stop", entered.position.symbol));
+            broken.push(format!("{} was entered after it", entered.position.symbol));
         }
         let trial = Trial {
             tried: tried.to_owned(),
@@ -200,7 +176,13 @@ impl Desk<'_> {
 const ENTRY_ON_ITS_WAY: Duration = Duration::from_secs(60);
 
 fn plan_of(session: &Session, faults: Vec<Fault>) -> Plan {
-    Plan { name: format!("drill {}", session.date), sessions: vec![*session], faults, stop_from: None }
+    Plan { name: format!("drill {}", session.date), sessions: vec![*session], faults, asked: None }
+}
+
+/// A session in which a person asks for something as soon as anything is held.
+fn asking(session: &Session, command: &Command, faults: Vec<Fault>) -> Plan {
+    let asked = Asked { from: session.open.after(ASKED_FROM), command: command.clone() };
+    Plan { asked: Some(asked), ..plan_of(session, faults) }
 }
 
 /// Kills at the commits and the broker's calls that follow an instant, before and after them by turns.

@@ -11,6 +11,7 @@ use daybook_core::time::{SessionDate, Timestamp};
 use super::Life;
 use super::job::JobFault;
 use crate::adapters::faulty::{BrokerFault, ChannelFault, FeedFault, Side, Site};
+use crate::engine::commands::Command;
 
 /// No fault but a crash begins or lasts in the last minutes before the close: the flatten begins ten minutes before it,
 /// and what it needs has to be there at some time.
@@ -212,7 +213,7 @@ pub enum PlanError {
 }
 
 /// A life, as it was drawn.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plan {
     /// What tells it from others.
     pub(super) name: String,
@@ -220,8 +221,15 @@ pub(super) struct Plan {
     pub(super) sessions: Vec<Session>,
     /// The faults, in the order of their names.
     pub(super) faults: Vec<Fault>,
-    /// From when on a person stops everything, once a position is held; `None`: nobody does.
-    pub(super) stop_from: Option<Timestamp>,
+    /// What a person asks for, if anybody does.
+    pub(super) asked: Option<Asked>,
+}
+
+/// What a person asks for from an instant on, once a position is held.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Asked {
+    pub(super) from: Timestamp,
+    pub(super) command: Command,
 }
 
 impl Plan {
@@ -242,7 +250,7 @@ impl Plan {
             faults.retain(|fault| only.contains(&fault.id));
         }
         let name = format!("seed={} from={from} days={} faults={}", life.seed, life.days, life.profile.as_str());
-        Ok(Self { name, sessions, faults, stop_from: None })
+        Ok(Self { name, sessions, faults, asked: None })
     }
 
     /// The instants between which it is lived: the midnights around its sessions in the exchange's zone.

@@ -15,11 +15,11 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::OnDay;
+use super::plan::Asked;
 use super::world::Waking;
 use crate::adapters::brokers::paper::PaperBroker;
 use crate::engine::Parts;
 use crate::engine::audit::{audit_ledger, audit_part};
-use crate::engine::commands::{Command, Trade};
 use crate::engine::verify::verify;
 use crate::jobs;
 use crate::ledger::alert::DeliveryState;
@@ -29,7 +29,7 @@ use crate::ledger::{Ledger, LedgerError, alert, fill, intent, position, run_fact
 use crate::ports::{Broker, Clock};
 
 /// Runs that are looked at again in each turn: those that may have ended since the last one.
-const RUNS_RECENT: i64 = 40;
+const RUNS_RECENT: i64 = 12;
 
 /// What the ledger may not know yet, because a look at the broker was cut short or failed: after this long it must. Three
 /// periods of the reconcile.
@@ -52,7 +52,7 @@ pub(super) struct Watch {
     broker: Arc<PaperBroker>,
     calendar: Calendar,
     sessions: Vec<Session>,
-    stop_from: Option<Timestamp>,
+    asked: Option<Asked>,
     waker: Waking,
     state: Mutex<State>,
 }
@@ -66,7 +66,7 @@ struct State {
     begun: Option<SessionDate>,
     /// What was found and may be a lag: since when.
     lagging: BTreeMap<(Invariant, String), Timestamp>,
-    /// When a person stopped everything.
+    /// When a person asked for something.
     asked_at: Option<Timestamp>,
     failure: Option<Failure>,
 }
@@ -85,10 +85,10 @@ impl Watch {
         broker: Arc<PaperBroker>,
         calendar: Calendar,
         sessions: Vec<Session>,
-        stop_from: Option<Timestamp>,
+        asked: Option<Asked>,
         waker: Waking,
     ) -> Self {
-        Self { clock, broker, calendar, sessions, stop_from, waker, state: Mutex::default() }
+        Self { clock, broker, calendar, sessions, asked, waker, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -130,7 +130,7 @@ impl Watch {
         state.ended += usize::from(is_over);
         drop(state);
         let found = if is_over { self.whole(ledger, &parts.definitions, as_of) } else { self.part(ledger, as_of) };
-        let found = found.and_then(|found| self.stop_if_it_is_time(ledger, as_of).map(|()| found));
+        let found = found.and_then(|found| self.ask_if_it_is_time(ledger, as_of).map(|()| found));
         match found {
             Ok(None) => {}
             Ok(Some((kind, found))) => self.fail(&kind, found),
@@ -141,19 +141,16 @@ impl Watch {
         }
     }
 
-    /// Asks for the emergency stop, as a person does, once it is time and anything is held.
-    fn stop_if_it_is_time(&self, ledger: &Ledger, now: Timestamp) -> Result<(), LedgerError> {
-        if self.stop_from.is_none_or(|from| now < from) || self.asked_at().is_some() {
+    /// Asks for what a person asks for, once it is time and anything is held.
+    fn ask_if_it_is_time(&self, ledger: &Ledger, now: Timestamp) -> Result<(), LedgerError> {
+        let Some(Asked { command, .. }) = self.asked.as_ref().filter(|asked| now >= asked.from) else { return Ok(()) };
+        if self.asked_at().is_some() || ledger.read(|conn| position::open(conn, &ledger.meta().account))?.is_empty() {
             return Ok(());
         }
-        if ledger.read(|conn| position::open(conn, &ledger.meta().account))?.is_empty() {
-            return Ok(());
-        }
-        let asked = Command::Trade(Trade::StopEverything { reason: "a drill".to_owned() });
         let new = NewCommand {
             nonce: "drill".to_owned(),
-            name: asked.name().to_owned(),
-            arguments: serde_json::to_value(&asked)?,
+            name: command.name().to_owned(),
+            arguments: serde_json::to_value(command)?,
             requested_by: "drill".to_owned(),
         };
         ledger.write_blocking(move |tx| command::enqueue(tx, &new, now))?;

@@ -159,7 +159,8 @@ impl Around {
             until,
             name: plan.name.clone(),
         };
-        let watch = Arc::new(Watch::new(time, paper, calendar, plan.sessions.clone(), plan.stop_from, waking.clone()));
+        let watch =
+            Arc::new(Watch::new(time, paper, calendar, plan.sessions.clone(), plan.asked.clone(), waking.clone()));
         Ok(Self { ledger, until, clock, fuse, struck, down: spells.down, disk, mailbox, watch, world })
     }
 
