@@ -103,6 +103,9 @@ fn prepared(mut world: World) -> World {
     world
 }
 
+/// Kills that struck, in all cases so far.
+pub static KILLED: AtomicUsize = AtomicUsize::new(0);
+
 /// Every point of the program.
 pub fn points() -> impl Iterator<Item = &'static str> {
     POINTS.into_iter().chain(OF_THE_NIGHT)
@@ -168,6 +171,7 @@ fn lived(mut world: World, case: &Case, kills: &[Kill]) -> Result<(), String> {
         if world.life(Some(kill))? == End::Finished {
             break; // it never came there
         }
+        KILLED.fetch_add(1, Ordering::Relaxed);
         if case.halted && entered.is_none() {
             world.ask(&Asked::Halt { reason: "a test".to_owned() });
             entered = Some(entries(&world));
