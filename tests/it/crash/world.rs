@@ -184,6 +184,7 @@ impl World {
             look(std::fs::read_to_string(&log).unwrap().lines().last().unwrap());
             wake(&walked);
         }
+        assert!(walked.wait_with_output().unwrap().status.success());
     }
 
     /// What the next life begins with: every row of the ledger and of the broker, every mail, every backup's name.
@@ -228,14 +229,16 @@ impl World {
     }
 }
 
-/// Waits until the process stops itself or ends, and tells whether it has stopped.
+/// Waits until the process stops itself or ends, and tells whether it has stopped. What ended is still to be waited for.
 pub fn is_stopped(child: &Child) -> bool {
-    let pid = libc::pid_t::try_from(child.id()).unwrap();
-    let mut status = 0;
-    // SAFETY: `status` has room for what waitpid writes, and the process is a child of this one.
-    let waited = unsafe { libc::waitpid(pid, &raw mut status, libc::WUNTRACED) };
-    assert_eq!(waited, pid);
-    libc::WIFSTOPPED(status)
+    // SAFETY: an all-zero siginfo_t is a value of it; the call writes into it and takes plain numbers beside it.
+    let (waited, told) = unsafe {
+        let mut told: libc::siginfo_t = std::mem::zeroed();
+        let which = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT;
+        (libc::waitid(libc::P_PID, child.id(), &raw mut told, which), told)
+    };
+    assert_eq!(waited, 0);
+    told.si_code == libc::CLD_STOPPED
 }
 
 /// Lets a process go on that has stopped.
