@@ -185,7 +185,8 @@ def streams():
 
     async def on_update(update):
         told.append(update.event.value if hasattr(update.event, "value") else update.event)
-        if told and told[-1] in ("fill", "canceled"):
+        # The first may be of an order that was sent before anybody listened.
+        if {"new", "canceled"} <= set(told):
             ready.set()
 
     updates = TradingStream(KEY, SECRET, paper=True, url_override=f"{WS}/stream")
