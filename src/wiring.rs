@@ -597,7 +597,7 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     let backups = if simulated { path.with_extension("backups") } else { settings.backup_folder() };
     let parts = Parts {
         ledger_id: ledger.meta().ledger_id.as_str().into(),
-        sources: Sources { ledger, broker, feed, calendar: Arc::new(calendar), clock },
+        sources: Sources { ledger, broker, bars: Arc::default(), feed, calendar: Arc::new(calendar), clock },
         backups: backups.into(),
         config_hash: configuration.version.hash.as_str().into(),
         settings,

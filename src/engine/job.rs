@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::broker_link::BrokerLink;
 use crate::config::Settings;
 use crate::ledger::Ledger;
+use crate::ledger::bar::RecentBars;
 use crate::ledger::record::Decided;
 use crate::ports::{Clock, MarketFeed};
 
@@ -26,6 +27,8 @@ pub struct Sources {
     pub ledger: Ledger,
     /// The account, through the link that records what it sees.
     pub broker: BrokerLink,
+    /// The session's bars that were recorded.
+    pub bars: Arc<RecentBars>,
     /// The market's data.
     pub feed: Arc<dyn MarketFeed>,
     /// The exchange's sessions.

@@ -34,7 +34,7 @@ use crate::config::AnalysisParameters;
 use crate::engine::broker_link::BrokerView;
 use crate::engine::job::{Answer, Job, Sources, Terms};
 use crate::ledger::fill::{self, SessionResult};
-use crate::ledger::{LedgerError, bar, equity, halt, intent, run, run_facts, signal};
+use crate::ledger::{LedgerError, equity, halt, intent, run, run_facts, signal};
 
 /// Sessions that the average true range is measured over, and one more for the close before the first.
 const DAILY_BARS: usize = 15;
@@ -244,7 +244,7 @@ async fn gather_symbol(
     symbol: Symbol,
 ) -> anyhow::Result<(SymbolInput, Vec<Bar>)> {
     // A bar that was recorded once is the fact; the feed is asked for what came after it.
-    let mut bars = sources.ledger.read(|conn| bar::range(conn, symbol, session.pre_open, as_of))?;
+    let mut bars = sources.ledger.read(|conn| sources.bars.range(conn, symbol, session.pre_open, as_of))?;
     bars.retain(|bar| bar.minute_end() <= as_of);
     let from = bars.last().map_or(session.pre_open, |bar| bar.minute_end());
     bars.extend(sources.feed.minute_bars(symbol, from, as_of).await?);

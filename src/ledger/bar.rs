@@ -1,5 +1,8 @@
 //! One-minute bars: immutable facts that runs refer to.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use daybook_core::market::{Bar, Symbol};
 use daybook_core::money::{Price, Quantity};
 use daybook_core::time::Timestamp;
@@ -116,6 +119,43 @@ pub fn range(conn: &Connection, symbol: Symbol, from: Timestamp, until: Timestam
     Ok(select.query_map(params![symbol.as_str(), from.0, until.0], from_row)?.collect::<Result<_, _>>()?)
 }
 
+/// The bars of the latest span that was asked for, as far as they were read.
+///
+/// What is recorded never changes, and later bars are recorded later: each is read once.
+#[derive(Debug, Default)]
+pub struct RecentBars(Mutex<Recent>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    from: Timestamp,
+    series: BTreeMap<Symbol, Vec<Bar>>,
+}
+
+impl RecentBars {
+    /// The same as [`range`].
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn range(
+        &self,
+        conn: &Connection,
+        symbol: Symbol,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Bar>, LedgerError> {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.from != from {
+            *recent = Recent { from, series: BTreeMap::new() };
+        }
+        let series = recent.series.entry(symbol).or_default();
+        let next = series.last().map_or(from, Bar::minute_end);
+        if next < until {
+            series.extend(range(conn, symbol, next, until)?);
+        }
+        Ok(series[..series.partition_point(|bar| bar.start < until)].to_vec())
+    }
+}
+
 /// The symbol's last bar.
 ///
 /// # Errors
@@ -145,6 +185,26 @@ pub fn series(conn: &Connection) -> Result<Vec<BarSeries>, LedgerError> {
 mod tests {
     use super::*;
     use crate::ledger::testing::TestLedger;
+
+    #[test]
+    fn recent_bars_are_those_of_the_range() {
+        let ledger = TestLedger::new();
+        let symbol: Symbol = "ABC".parse().unwrap();
+        let recent = RecentBars::default();
+        let at = |minute: i64| Timestamp(minute * 60_000);
+        for through in [0, 3, 3, 7, 8] {
+            let bars: Vec<Bar> = (0..through).map(|minute| bar(minute, 100 + minute)).collect();
+            ledger.ledger.write_blocking(move |tx| insert_new(tx, "test", symbol, &bars)).unwrap();
+            for (from, until) in [(0, 9), (0, 2), (0, 9), (2, 9), (2, 5)] {
+                let read = |conn: &Connection| {
+                    let recent = recent.range(conn, symbol, at(from), at(until))?;
+                    Ok((recent, range(conn, symbol, at(from), at(until))?))
+                };
+                let (recent, ranged) = ledger.ledger.read(read).unwrap();
+                assert_eq!(recent, ranged, "{through} bars, {from} to {until}");
+            }
+        }
+    }
 
     fn bar(minute: i64, close: i64) -> Bar {
         Bar {

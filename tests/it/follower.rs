@@ -134,6 +134,7 @@ impl Followed {
         let ledger = Ledger::open(&folder.path().join("day.db"), &OpenOptions::create_or_open(new)).unwrap();
         let (teller, clock) = (Arc::new(teller), Arc::new(SimulatedClock::new(start, Speed::Max)));
         let sources = Sources {
+            bars: Arc::default(),
             broker: BrokerLink::new(teller.clone(), ledger.clone(), clock.clone(), Arc::default()),
             ledger: ledger.clone(),
             feed: Arc::new(ScriptedMarket::default()),

@@ -100,6 +100,7 @@ impl Process {
             epoch: ledger.epoch().unwrap(),
             outbox: Arc::new(Outbox::new(ledger.clone(), clock.clone(), Vec::new(), Policy::default())),
             sources: Sources {
+                bars: Arc::default(),
                 broker: BrokerLink::new(broker, ledger.clone(), clock.clone(), Arc::default()),
                 ledger,
                 feed,
