@@ -10,6 +10,7 @@
 //!
 //! Jobs are files too, read the same way: [`Configuration::jobs`].
 
+mod checks;
 mod init;
 mod jobs;
 mod load;

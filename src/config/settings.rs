@@ -375,12 +375,6 @@ impl Default for AnalysisSettings {
     }
 }
 
-/// The longest name of an account, in characters: it stands in mail subjects and order ids.
-const ACCOUNT_NAME_MAX: usize = 32;
-
-/// Most symbols that are looked at at the same time.
-const CONCURRENCY_MAX: u32 = 256;
-
 impl Settings {
     /// The exchange's calendar; its name has been checked, an unknown one is `XNYS`.
     #[must_use]
@@ -413,170 +407,12 @@ impl Settings {
     pub fn from_version(body: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(body)
     }
-
-    /// Everything that is wrong with the values: the key's path, and what is wrong and expected.
-    pub(super) fn problems(&self) -> Vec<(String, String)> {
-        let of = |section: &'static str, problems: Problems| {
-            problems.into_iter().map(move |(key, message)| (format!("{section}.{key}"), message))
-        };
-        let unknown_calendar = Calendar::named(&self.exchange_calendar)
-            .is_none()
-            .then(|| format!("unknown calendar \"{}\"; expected XNYS or 24/7", self.exchange_calendar));
-        of("account", self.account.problems())
-            .chain(unknown_calendar.map(|message| ("exchange_calendar".to_owned(), message)))
-            .chain(of("market", self.market.problems()))
-            .chain(of("market.simulated", self.market.simulated.problems()))
-            .chain(of("market.files.quotes", self.market.files.quotes.problems()))
-            .chain(of("scan", self.scan.problems()))
-            .chain(of("analysis", self.analysis.problems()))
-            .chain(of("analysis.regime", self.analysis.regime.problems()))
-            .chain(self.strategies.problems().into_iter().map(|(key, message)| (format!("strategies.{key}"), message)))
-            .chain(of("risk", self.risk.problems()))
-            .chain(of("execution.paper", self.execution.paper.problems()))
-            .chain(of("alpaca", self.problems_of_alpaca()))
-            .chain(of("notifications", self.notifications.problems()))
-            .chain(of("notifications.email", self.notifications.email.problems()))
-            .chain(of("notifications.slack", self.notifications.slack.problems()))
-            .chain(of("notifications.discord", self.notifications.discord.problems()))
-            .chain(of("notifications.telegram", self.notifications.telegram.problems()))
-            .chain(of("notifications.ntfy", self.notifications.ntfy.problems()))
-            .chain(of("notifications.pagerduty", self.notifications.pagerduty.problems()))
-            .chain(of("notifications.webhook", self.notifications.webhook.problems()))
-            .chain(of("notifications.command", self.notifications.command.problems()))
-            .chain(of("ledger", self.ledger.problems()))
-            .chain(of("scheduler", self.scheduler.problems()))
-            .chain(of("logging", self.logging.problems()))
-            .collect()
-    }
-}
-
-impl Settings {
-    /// What is wrong with the part of Alpaca's settings that is used.
-    fn problems_of_alpaca(&self) -> Problems {
-        let mut problems = Problems::new();
-        if self.execution.broker == BrokerKind::Alpaca {
-            problems.extend(self.alpaca.problems_of_trading());
-        }
-        if self.market.feed == FeedKind::Alpaca {
-            problems.extend(self.alpaca.problems_of_data());
-        }
-        problems.sort();
-        problems.dedup();
-        problems
-    }
-}
-
-type Problems = Vec<(&'static str, String)>;
-
-impl AccountSettings {
-    fn problems(&self) -> Problems {
-        let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if (1..=ACCOUNT_NAME_MAX).contains(&self.name.len()) && self.name.chars().all(letters) {
-            return Vec::new();
-        }
-        vec![("name", format!("is \"{}\"; expected 1 to {ACCOUNT_NAME_MAX} of A-Z, a-z, 0-9, '-' and '_'", self.name))]
-    }
-}
-
-impl MarketSettings {
-    fn problems(&self) -> Problems {
-        let mut problems = Vec::new();
-        if self.feed == FeedKind::Files && self.files.bars.is_empty() {
-            let message = "is empty, and market.feed is files; expected at least one file, such as [data/bars.csv]";
-            problems.push(("files.bars", message.to_owned()));
-        }
-        problems
-    }
-}
-
-impl AnalysisSettings {
-    fn problems(&self) -> Problems {
-        if (1..=CONCURRENCY_MAX).contains(&self.concurrency) {
-            return Vec::new();
-        }
-        vec![("concurrency", format!("is {}; expected 1 to {CONCURRENCY_MAX}", self.concurrency))]
-    }
-}
-
-/// The longest wait for others: longer, a note is old news.
-const GATHER_MAX: Span = Span::minutes(1);
-
-impl NotificationSettings {
-    fn problems(&self) -> Problems {
-        let mut problems = Vec::new();
-        let on = self.channels_on();
-        if let Some(fallback) = self.fallback.as_ref().filter(|fallback| !on.contains(&fallback.as_str())) {
-            problems.push(("fallback", format!("is \"{fallback}\"; expected a channel that is on: {}", on.join(", "))));
-        }
-        if self.pace.gather > GATHER_MAX {
-            problems.push(("pace.gather", format!("is {}; expected {GATHER_MAX} or less", self.pace.gather)));
-        }
-        problems
-    }
-
-    fn channels_on(&self) -> Vec<&'static str> {
-        let channels = [
-            ("file", true),
-            ("email", self.email.is_on()),
-            ("slack", self.slack.is_on()),
-            ("discord", self.discord.is_on()),
-            ("telegram", self.telegram.is_on()),
-            ("ntfy", self.ntfy.is_on()),
-            ("pagerduty", self.pagerduty.is_on()),
-            ("webhook", self.webhook.is_on()),
-            ("command", self.command.is_on()),
-            ("log", self.log.enabled),
-        ];
-        channels.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect()
-    }
-}
-
-impl LedgerSettings {
-    fn problems(&self) -> Problems {
-        let mut problems = Vec::new();
-        if self.path.as_os_str().is_empty() {
-            problems.push(("path", "is empty; expected a file, such as data/ledger.db".to_owned()));
-        }
-        if self.backup.keep == 0 {
-            problems.push(("backup.keep", "is 0; expected at least 1: the newest backup is always kept".to_owned()));
-        }
-        problems
-    }
-}
-
-impl SchedulerSettings {
-    fn problems(&self) -> Problems {
-        let RestartSettings { max: _, backoff_first, backoff_max, cool_down } = self.restarts;
-        let mut problems: Problems = [
-            ("health_check", self.health_check),
-            ("heartbeat", self.heartbeat),
-            ("restarts.backoff_first", backoff_first),
-            ("restarts.cool_down", cool_down),
-        ]
-        .into_iter()
-        .filter(|(_, span)| *span < Span::seconds(1))
-        .map(|(key, span)| (key, format!("is {span}; expected 1s or longer")))
-        .collect();
-        if backoff_max < backoff_first {
-            let message = format!("is {backoff_max}; expected restarts.backoff_first ({backoff_first}) or longer");
-            problems.push(("restarts.backoff_max", message));
-        }
-        problems
-    }
 }
 
 /// Where the library behind one of the wakers logs.
 const WAKER: &str = "tokio_cron_scheduler";
 
 impl LoggingSettings {
-    fn problems(&self) -> Problems {
-        if self.targets().is_some() {
-            return Vec::new();
-        }
-        let expected = "expected off, error, warn, info, debug or trace, or levels by module: warn,daybook=debug";
-        vec![("level", format!("is \"{}\"; {expected}", self.level))]
-    }
-
     /// The level of each module; `None` where the text is none.
     #[must_use]
     pub fn targets(&self) -> Option<Targets> {
