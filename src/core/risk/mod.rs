@@ -37,5 +37,5 @@ pub use look::{DayLevel, Look, SeenMark};
 pub use monitor::{ClosedTrade, MonitorFacts, monitor};
 pub use resting::InFlight;
 pub use review::{Commitment, RiskFacts, SymbolFacts, review};
-pub use settings::{EntryOrder, RiskSettings, SafeModeSettings, TrailingSettings};
+pub use settings::{EntryOrder, RiskSettings, SafeModeSettings, Sizing, TrailingSettings};
 pub use verdict::{Check, CheckName, Verdict};

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, CheckName, Halt, RiskSettings, Verdict, protective_stop};
+use super::{Check, CheckName, Halt, RiskSettings, Sizing, Verdict, protective_stop};
 use crate::calendar::Session;
 use crate::decision::{EquityPoint, Mark};
 use crate::market::Symbol;
@@ -68,7 +68,7 @@ pub struct SymbolFacts {
 pub fn review(signals: &[Signal], facts: &RiskFacts, settings: &RiskSettings) -> Vec<Verdict> {
     let mut ranked: Vec<(usize, &Signal)> = signals.iter().enumerate().collect();
     ranked.sort_by(|(_, a), (_, b)| surest_first(a, b));
-    let mut room = Room::left_by(facts);
+    let mut room = Room::left_by(facts, signals);
     let mut verdicts: Vec<(usize, Verdict)> =
         ranked.into_iter().map(|(place, signal)| (place, review_one(signal, facts, settings, &mut room))).collect();
     verdicts.sort_by_key(|(place, _)| *place);
@@ -90,10 +90,10 @@ struct Room {
 }
 
 impl Room {
-    fn left_by(facts: &RiskFacts) -> Self {
+    fn left_by(facts: &RiskFacts, signals: &[Signal]) -> Self {
         let committed = facts.positions.iter().chain(&facts.working_entries);
-        let symbols: BTreeSet<Symbol> =
-            committed.clone().map(|commitment| commitment.symbol).chain(facts.entered_today.iter().copied()).collect();
+        let taken = committed.clone().map(|commitment| commitment.symbol).chain(facts.entered_today.iter().copied());
+        let symbols = taken.filter(|symbol| signals.iter().any(|signal| signal.symbol == *symbol)).collect();
         Self {
             positions: facts.positions.len() + facts.working_entries.len(),
             // Saturated exposure is beyond every limit: it refuses, which is the safe side.
@@ -255,9 +255,9 @@ fn check_signal(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, setting
     );
 }
 
-/// The shares that the risk budget and the value cap both allow, in whole lots.
+/// The shares that the sizing asks for and the value cap allows, in whole lots.
 ///
-/// `equity x risk_per_trade / (price - stop)`, and `max_position_value / price`; the smaller counts.
+/// By risk: `equity x risk_per_trade / (price - stop)`. The cap: `max_position_value / price`. The smaller counts.
 fn size_of(signal: &Signal, price: Price, facts: &RiskFacts, settings: &RiskSettings) -> Result<Size, MoneyError> {
     let stop = protective_stop(signal, settings)?;
     let distance = match signal.direction {
@@ -265,16 +265,21 @@ fn size_of(signal: &Signal, price: Price, facts: &RiskFacts, settings: &RiskSett
         Direction::Short => stop.minus(price)?,
     };
     let budget = facts.equity.equity.portion(settings.risk_per_trade)?;
-    let quantity = if distance.is_positive() && price.is_positive() && budget.is_positive() {
-        budget.shares_at(distance)?.min(settings.max_position_value.shares_at(price)?).floor_to_lot(settings.lot_size)
+    let is_sizable = distance.is_positive() && price.is_positive() && budget.is_positive();
+    let quantity = if is_sizable {
+        let wanted = match settings.sizing {
+            Sizing::RiskPerTrade => budget.shares_at(distance)?,
+            Sizing::Fixed(shares) => shares,
+        };
+        wanted.min(settings.max_position_value.shares_at(price)?).floor_to_lot(settings.lot_size)
     } else {
         Quantity::ZERO
     };
-    Ok(Size {
-        quantity,
-        value: price.times(quantity)?,
-        explanation: format!("{quantity} shares: {budget} at risk over {distance} to the stop at {stop}"),
-    })
+    let explanation = match settings.sizing {
+        Sizing::RiskPerTrade => format!("{quantity} shares: {budget} at risk over {distance} to the stop at {stop}"),
+        Sizing::Fixed(shares) => format!("{quantity} shares of {shares} wanted, stop at {stop}"),
+    };
+    Ok(Size { quantity, value: price.times(quantity)?, explanation })
 }
 
 /// Whether the account has room for an entry of this size.

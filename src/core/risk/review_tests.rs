@@ -88,6 +88,17 @@ fn a_sound_signal_is_sized_by_risk_and_by_value() {
 }
 
 #[test]
+fn a_fixed_size_is_bounded_by_value_too() {
+    let sized = |shares| {
+        let settings = RiskSettings { sizing: Sizing::Fixed(Quantity::whole(shares)), ..RiskSettings::default() };
+        review(&[signal("AAA", 7_000)], &facts(), &settings).remove(0)
+    };
+    assert_eq!(sized(100).quantity, Some(Quantity::whole(100)));
+    assert_eq!(check(&sized(100), CheckName::Size).value, "100 shares of 100 wanted, stop at 49.50");
+    assert_eq!(sized(300).quantity, Some(Quantity::whole(200)), "10,000 at 50 is 200");
+}
+
+#[test]
 fn a_stop_beyond_the_cap_is_moved_before_the_size_is_taken() {
     let wide = Signal { stop: Price::from_cents(40_00), ..signal("AAA", 7_000) };
     let settings = RiskSettings::default();

@@ -27,6 +27,8 @@ pub struct RiskSettings {
 
     /// The part of the equity that one position may lose between its entry and its stop.
     pub risk_per_trade: Bps,
+    /// How many shares an entry is for. The limits on value bound it in any case.
+    pub sizing: Sizing,
     /// Shares are bought in multiples of this.
     pub lot_size: Quantity,
     /// How an entry is sent: `market`, or `limit: {offset: 0.1%}`.
@@ -61,6 +63,16 @@ pub struct RiskSettings {
 
     /// The softer latch.
     pub safe_mode: SafeModeSettings,
+}
+
+/// How many shares an entry is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sizing {
+    /// So many that `risk_per_trade` of the equity is lost at the stop.
+    RiskPerTrade,
+    /// Always this many.
+    Fixed(Quantity),
 }
 
 /// How an entry order is sent.
@@ -109,6 +121,7 @@ impl Default for RiskSettings {
             execute_top_n: 3,
             min_confidence: Bps(6_000),
             risk_per_trade: Bps(50),
+            sizing: Sizing::RiskPerTrade,
             lot_size: Quantity::whole(1),
             entry_order: EntryOrder::Market,
             max_price_age: Span::minutes(2),
@@ -172,6 +185,9 @@ impl RiskSettings {
             require(key, count > 0, count.to_string(), "at least 1 (to stop entries, use `trade halt`)");
         }
         require("lot_size", self.lot_size.is_positive(), self.lot_size.to_string(), "a quantity above zero, such as 1");
+        if let Sizing::Fixed(shares) = self.sizing {
+            require("sizing.fixed", shares.is_positive(), shares.to_string(), "a quantity above zero, such as 100");
+        }
         if let EntryOrder::Limit { offset } = self.entry_order {
             let holds = Bps::ZERO <= offset && offset < Bps::ONE;
             require("entry_order.limit.offset", holds, offset.to_string(), "0% or more, and below 100%");

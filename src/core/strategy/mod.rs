@@ -10,7 +10,10 @@ mod view;
 
 use serde::{Deserialize, Serialize};
 
-pub use opening_range::{Confirmation, Directions, Distance, OpeningRangeBreakout};
+use crate::money::Price;
+use crate::time::Timestamp;
+
+pub use opening_range::{Anchor, Confirmation, Directions, Distance, OpeningRangeBreakout, StopRounding};
 pub use signal::{Direction, Reason, Signal};
 pub use view::SymbolView;
 
@@ -26,6 +29,30 @@ pub trait Strategy: Send + Sync {
     fn problems(&self) -> Vec<(&'static str, String)>;
     /// Proposes to open a position, or gives the measure that stands against it.
     fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation;
+    /// The earliest look of the session, from this one on, at which [`Strategy::evaluate`] may propose. A back-test
+    /// leaves out the looks before it, so it may come too early but never too late.
+    fn next_look(&self, view: &SymbolView<'_>) -> NextLook {
+        let _ = view;
+        NextLook::Now
+    }
+}
+
+/// When a strategy has to be asked, as far as it can tell from what it sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextLook {
+    /// It may propose now.
+    Now,
+    /// Not before this instant.
+    From(Timestamp),
+    /// Not before a later bar closes above the one price or below the other.
+    CloseBeyond {
+        /// `None`: no price is high enough.
+        above: Option<Price>,
+        /// `None`: no price is low enough.
+        below: Option<Price>,
+    },
+    /// Not in this session.
+    NextSession,
 }
 
 /// A strategy's answer.

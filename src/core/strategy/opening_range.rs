@@ -2,11 +2,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Evaluation, Reason, Signal, Strategy, SymbolView};
+use super::{Direction, Evaluation, NextLook, Reason, Signal, Strategy, SymbolView};
 use crate::analysis::{OpeningRange, gap};
 use crate::market::{Bar, Timeframe, aggregate};
 use crate::money::{Bps, Factor, MoneyError, Price};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// Bars that the average range of a session is taken over, at most and at least: Wilder's 14, and
 /// what the first quarter of an hour has in 5-minute bars.
@@ -47,8 +47,14 @@ pub struct OpeningRangeBreakout {
     pub max_extension: Factor,
     /// Where the loss is taken, from the entry.
     pub stop: Distance,
-    /// Where the profit is taken, from the entry.
+    /// Where a stop between two ticks is put.
+    pub stop_rounding: StopRounding,
+    /// Whether the stop is at the range's other side, where that is nearer.
+    pub stop_within_range: bool,
+    /// Where the profit is taken.
     pub target: Distance,
+    /// What the target is measured from.
+    pub target_from: Anchor,
     /// The bars whose average true range `{atr: ...}` refers to: those of the session so far, or `1d`
     /// for the sessions before.
     pub atr_timeframe: Timeframe,
@@ -97,6 +103,28 @@ impl Directions {
     }
 }
 
+/// Where a price between two ticks is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopRounding {
+    /// On the tick nearer to the entry: no more is risked than was measured.
+    #[default]
+    TowardEntry,
+    /// On the tick further from it: a stop is hit no sooner than was measured.
+    AwayFromEntry,
+}
+
+/// What a distance is measured from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Anchor {
+    /// The price of the entry.
+    #[default]
+    Entry,
+    /// The breakout level.
+    Level,
+}
+
 /// What confirms a breakout: so many closes beyond the level, one after the other, up to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -135,7 +163,10 @@ impl Default for OpeningRangeBreakout {
             buffer: Distance::Range(Factor(500)),
             max_extension: Factor::whole(1),
             stop: Distance::Atr(Factor::whole(2)),
+            stop_rounding: StopRounding::default(),
+            stop_within_range: false,
             target: Distance::Atr(Factor::whole(3)),
+            target_from: Anchor::default(),
             atr_timeframe: Timeframe::M5,
             earliest_entry: Span::minutes(15),
             latest_entry: Span::hours(3),
@@ -211,6 +242,11 @@ impl Strategy for OpeningRangeBreakout {
             }
         }
     }
+
+    fn next_look(&self, view: &SymbolView<'_>) -> NextLook {
+        // What cannot be computed now may be later.
+        self.earliest_look(view).unwrap_or(NextLook::Now)
+    }
 }
 
 impl fmt::Display for Distance {
@@ -265,8 +301,7 @@ impl OpeningRangeBreakout {
             note("entries today", format!("{} (limit {})", view.entries_today, self.max_entries));
             return Ok(None);
         }
-        let earliest = view.session.open.after(self.earliest_entry.as_duration());
-        let latest = view.session.open.after(self.latest_entry.as_duration()).min(view.session.close);
+        let (earliest, latest) = (self.earliest(view), self.latest(view));
         if view.as_of < earliest || view.as_of > latest {
             note("time", format!("{} (entries from {earliest} to {latest})", view.as_of));
             return Ok(None);
@@ -348,11 +383,7 @@ impl OpeningRangeBreakout {
         if let Some(atr) = atr {
             note("ATR", format!("{atr} ({})", self.atr_timeframe));
         }
-        // Both are rounded toward the entry: no more is risked than was measured, and no more is hoped for.
-        let (stop, target) = match direction {
-            Direction::Long => (entry.minus(risked)?.round_to_tick_up(), entry.plus(hoped)?.round_to_tick_down()),
-            Direction::Short => (entry.plus(risked)?.round_to_tick_down(), entry.minus(hoped)?.round_to_tick_up()),
-        };
+        let (stop, target) = self.exits(&breakout, &range, entry, risked, hoped)?;
         let (low, high) = match direction {
             Direction::Long => (stop, target),
             Direction::Short => (target, stop),
@@ -378,6 +409,80 @@ impl OpeningRangeBreakout {
             reasons: std::mem::take(reasons),
             valid_until: view.as_of.after(self.valid_for.as_duration()),
         }))
+    }
+
+    /// Stop and target. The target is rounded toward the entry: no more is hoped for than was measured.
+    fn exits(
+        &self,
+        breakout: &Breakout,
+        range: &OpeningRange,
+        entry: Price,
+        risked: Price,
+        hoped: Price,
+    ) -> Result<(Price, Price), MoneyError> {
+        let anchor = match self.target_from {
+            Anchor::Entry => entry,
+            Anchor::Level => breakout.level,
+        };
+        let is_rounded_up = match (breakout.direction, self.stop_rounding) {
+            (Direction::Long, StopRounding::TowardEntry) | (Direction::Short, StopRounding::AwayFromEntry) => true,
+            (Direction::Long, StopRounding::AwayFromEntry) | (Direction::Short, StopRounding::TowardEntry) => false,
+        };
+        let round = |price: Price| if is_rounded_up { price.round_to_tick_up() } else { price.round_to_tick_down() };
+        Ok(match breakout.direction {
+            Direction::Long => {
+                let stop = round(entry.minus(risked)?);
+                let stop = if self.stop_within_range { stop.max(round(range.low)) } else { stop };
+                (stop, anchor.plus(hoped)?.round_to_tick_down())
+            }
+            Direction::Short => {
+                let stop = round(entry.plus(risked)?);
+                let stop = if self.stop_within_range { stop.min(round(range.high)) } else { stop };
+                (stop, anchor.minus(hoped)?.round_to_tick_up())
+            }
+        })
+    }
+
+    /// As [`Strategy::next_look`].
+    fn earliest_look(&self, view: &SymbolView<'_>) -> Result<NextLook, MoneyError> {
+        if view.entries_today >= self.max_entries || view.as_of > self.latest(view) {
+            return Ok(NextLook::NextSession);
+        }
+        let earliest = self.earliest(view);
+        if view.as_of < earliest {
+            return Ok(NextLook::From(earliest));
+        }
+        let bars = view.regular_bars();
+        let Some(range) = OpeningRange::of(bars, &view.session, Span::minutes(self.range_minutes).as_duration())?
+        else {
+            return Ok(NextLook::NextSession);
+        };
+        if !range.is_complete(view.as_of) {
+            return Ok(NextLook::From(range.end));
+        }
+        if !range.width().is_positive() {
+            return Ok(NextLook::NextSession);
+        }
+        if self.confirmation.timeframe != Timeframe::M1 {
+            return Ok(NextLook::Now);
+        }
+        // A level that moves with an average range is beyond the range's edge at least.
+        let buffer = self.buffer.at(range.high, range.width(), None)?.unwrap_or_default();
+        let (above, below) = (range.high.plus(buffer)?, range.low.minus(buffer)?);
+        let above = self.direction.allow(Direction::Long).then_some(above);
+        let below = self.direction.allow(Direction::Short).then_some(below);
+        let is_beyond =
+            |close: Price| above.is_some_and(|above| close > above) || below.is_some_and(|below| close < below);
+        let closed_beyond = bars.last().is_some_and(|bar| bar.start >= range.end && is_beyond(bar.close));
+        Ok(if closed_beyond { NextLook::Now } else { NextLook::CloseBeyond { above, below } })
+    }
+
+    fn earliest(&self, view: &SymbolView<'_>) -> Timestamp {
+        view.session.open.after(self.earliest_entry.as_duration())
+    }
+
+    fn latest(&self, view: &SymbolView<'_>) -> Timestamp {
+        view.session.open.after(self.latest_entry.as_duration()).min(view.session.close)
     }
 
     /// The breakout that the last closes confirm, if they all lie beyond one level.

@@ -1,3 +1,6 @@
+use proptest::prelude::Just;
+use proptest::{prop_assert, prop_oneof, proptest};
+
 use super::*;
 use crate::calendar::{Calendar, Session};
 use crate::market::Quote;
@@ -222,6 +225,78 @@ fn distances_are_measured_as_they_are_written() {
     // 1 % of 50.35 is 0.5035, 2 % is 1.007: both are rounded toward the entry.
     let percent = |ratio| Distance::Percent(Bps(ratio));
     assert_eq!(exits(percent(100), percent(200)), ("49.85".to_owned(), "51.35".to_owned()));
+}
+
+#[test]
+fn exits_are_measured_from_where_they_are_said_to_be() {
+    // The range is from 49.80 to 50.20; the entry is 50.36.
+    let bars = session_with(&[50_30, 50_36]);
+    let strategy = OpeningRangeBreakout {
+        buffer: Distance::Range(Factor::ZERO),
+        stop: Distance::Percent(Bps(200)),
+        stop_rounding: StopRounding::AwayFromEntry,
+        target: Distance::Range(Factor::whole(2)),
+        target_from: Anchor::Level,
+        ..OpeningRangeBreakout::default()
+    };
+    let exits = |strategy: &OpeningRangeBreakout| {
+        let signal = signal(strategy, &view(&bars));
+        (signal.stop.to_string(), signal.target.to_string())
+    };
+    // 98 % of 50.36 is 49.3528.
+    assert_eq!(exits(&strategy), ("49.35".to_owned(), "51.00".to_owned()));
+    let within = OpeningRangeBreakout { stop_within_range: true, ..strategy };
+    assert_eq!(exits(&within), ("49.80".to_owned(), "51.00".to_owned()));
+
+    let bars = session_with(&[49_70, 49_64]);
+    let short = OpeningRangeBreakout { direction: Directions::Short, ..within };
+    let signal = signal(&short, &view(&bars));
+    assert_eq!((signal.stop, signal.target), (Price::from_cents(50_20), Price::from_cents(49_00)));
+}
+
+proptest! {
+    /// Whoever waits as [`Strategy::next_look`] says misses no signal.
+    #[test]
+    fn no_signal_comes_before_the_next_look(
+        closes in proptest::collection::vec(49_00_i64..51_50, 60),
+        missing in proptest::collection::vec(proptest::bool::weighted(0.1), 75),
+        confirming in 1_u32..3,
+        direction in prop_oneof![Just(Directions::Long), Just(Directions::Short), Just(Directions::Both)],
+        buffer in prop_oneof![
+            Just(Distance::Range(Factor(500))), Just(Distance::Percent(Bps(20))), Just(Distance::Atr(Factor(1_000))),
+        ],
+    ) {
+        let strategy = OpeningRangeBreakout {
+            direction,
+            buffer,
+            confirmation: Confirmation { closes: confirming, timeframe: Timeframe::M1 },
+            latest_entry: Span::minutes(60),
+            ..OpeningRangeBreakout::default()
+        };
+        let whole = session_with(&closes);
+        let bars: Vec<Bar> = whole.into_iter().zip(missing).filter_map(|(bar, missing)| (!missing).then_some(bar)).collect();
+        let mut awaited = NextLook::Now;
+        for known in 1..=bars.len() {
+            let view = view(&bars[..known]);
+            let close = bars[known - 1].close;
+            let has_come = match awaited {
+                NextLook::Now => true,
+                NextLook::From(instant) => view.as_of >= instant,
+                NextLook::CloseBeyond { above, below } => {
+                    above.is_some_and(|above| close > above) || below.is_some_and(|below| close < below)
+                }
+                NextLook::NextSession => false,
+            };
+            if has_come {
+                awaited = strategy.next_look(&view);
+            }
+            if awaited == NextLook::Now {
+                continue;
+            }
+            let evaluation = strategy.evaluate(&view);
+            prop_assert!(matches!(evaluation, Evaluation::None(_)), "{awaited:?}: {evaluation:?}");
+        }
+    }
 }
 
 #[test]
