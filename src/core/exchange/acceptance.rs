@@ -290,7 +290,10 @@ impl Exchange {
         if opens {
             let commission = self.settings.commission(ticket.quantity)?;
             let cost = reserve_price.times(ticket.quantity)?.plus(commission)?;
-            let buying_power = self.figures(&BTreeMap::new())?.buying_power;
+            let buying_power = match self.credit {
+                Some(granted) => granted,
+                None => self.figures(&BTreeMap::new())?.buying_power,
+            };
             if cost > buying_power {
                 return Err(Refusal::InsufficientBuyingPower { cost, buying_power });
             }

@@ -64,6 +64,7 @@ mod amendment;
 mod event;
 mod matching;
 mod pricing;
+mod reach;
 mod refusal;
 mod settings;
 mod state;
@@ -86,6 +87,7 @@ use matching::Budget;
 pub use account::Figures;
 pub use amendment::Amendment;
 pub use event::MarketEvent;
+pub use reach::Reach;
 pub use refusal::{ChangeRefusal, Refusal};
 pub use settings::ExchangeSettings;
 pub use state::{
@@ -103,13 +105,15 @@ pub struct Exchange {
     changes: Changes,
     /// The bars whose open was told on its own and has filled what it fills.
     opened: BTreeMap<Symbol, Timestamp>,
+    /// What new positions may cost, where somebody else knows.
+    credit: Option<Money>,
 }
 
 impl Exchange {
     /// Goes on from `state`.
     #[must_use]
     pub fn new(settings: ExchangeSettings, state: ExchangeState) -> Self {
-        Self { settings, state, changes: Changes::default(), opened: BTreeMap::new() }
+        Self { settings, state, changes: Changes::default(), opened: BTreeMap::new(), credit: None }
     }
 
     /// What it knows now.
@@ -121,6 +125,12 @@ impl Exchange {
     /// What has changed since this was last asked.
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Says what new positions may cost from now on, in place of this account's own figures: it is one of several
+    /// parts of an account.
+    pub const fn grant(&mut self, buying_power: Money) {
+        self.credit = Some(buying_power);
     }
 
     /// Forgets the groups in which every order has ended. Their ids stay used: who retires orders has

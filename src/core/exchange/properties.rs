@@ -265,4 +265,28 @@ proptest! {
             prop_assert_eq!(told(&executions), told(&expected));
         }
     }
+
+    #[test]
+    fn a_bar_out_of_reach_changes_nothing(settings in settings(), minutes in minutes()) {
+        let start = ExchangeState::new(settings.starting_cash, true);
+        let mut whole = Exchange::new(settings.clone(), start.clone());
+        let mut skipping = Exchange::new(settings, start);
+        for (n, minute_of) in (1..).zip(&minutes) {
+            let executions = do_minute(&mut whole, minute_of, n);
+            for (place, act) in minute_of.acts.iter().enumerate() {
+                do_act(&mut skipping, act, n, place);
+            }
+            // What is asked of the exchange next may depend on the last price.
+            let is_last_before_acts = minutes.get(usize::try_from(n).unwrap()).is_none_or(|next| !next.acts.is_empty());
+            for (symbol, [open, high, low, close, volume]) in SYMBOLS.iter().zip(minute_of.bars) {
+                let symbol = symbol.parse().unwrap();
+                let (open, high, low, close) = (cents(open), cents(high), cents(low), cents(close));
+                let bar = Bar { start: minute(n), open, high, low, close, volume: Quantity::whole(volume) };
+                if is_last_before_acts || skipping.reach(symbol).unwrap().feels(low, high) {
+                    skipping.apply(&MarketEvent::BarRange { symbol, bar, end: minute(n + 1) }).unwrap();
+                }
+            }
+            prop_assert_eq!(skipping.take_changes().executions, executions);
+        }
+    }
 }

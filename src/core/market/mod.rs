@@ -6,12 +6,14 @@
 
 mod bar;
 mod bucket;
+mod columns;
 mod quote;
 mod symbol;
 mod timeframe;
 
 pub use bar::{Bar, BarFault, BarSet, MINUTE, complete_minutes};
 pub use bucket::{Bucket, aggregate, session_bar};
+pub use columns::BarColumns;
 pub use quote::{Quote, QuoteFault, Stale, check_age};
 pub use symbol::{Symbol, SymbolError};
 pub use timeframe::{Timeframe, TimeframeError};

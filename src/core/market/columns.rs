@@ -1,0 +1,104 @@
+use std::ops::Range;
+
+use super::Bar;
+use crate::money::{Price, Quantity};
+use crate::time::Timestamp;
+
+/// Bars of one symbol with a column for each field: who looks for the next close above a price reads closes
+/// and nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BarColumns {
+    starts: Vec<Timestamp>,
+    opens: Vec<Price>,
+    highs: Vec<Price>,
+    lows: Vec<Price>,
+    closes: Vec<Price>,
+    volumes: Vec<Quantity>,
+}
+
+impl BarColumns {
+    /// Adds a bar behind the last one.
+    pub fn push(&mut self, bar: &Bar) {
+        self.starts.push(bar.start);
+        self.opens.push(bar.open);
+        self.highs.push(bar.high);
+        self.lows.push(bar.low);
+        self.closes.push(bar.close);
+        self.volumes.push(bar.volume);
+    }
+
+    /// How many bars there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Where each bar begins.
+    #[must_use]
+    pub fn starts(&self) -> &[Timestamp] {
+        &self.starts
+    }
+
+    /// Each bar's highest price.
+    #[must_use]
+    pub fn highs(&self) -> &[Price] {
+        &self.highs
+    }
+
+    /// Each bar's lowest price.
+    #[must_use]
+    pub fn lows(&self) -> &[Price] {
+        &self.lows
+    }
+
+    /// Each bar's last price.
+    #[must_use]
+    pub fn closes(&self) -> &[Price] {
+        &self.closes
+    }
+
+    /// The shares traded in each bar.
+    #[must_use]
+    pub fn volumes(&self) -> &[Quantity] {
+        &self.volumes
+    }
+
+    /// The bar at a place.
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<Bar> {
+        Some(Bar {
+            start: *self.starts.get(place)?,
+            open: *self.opens.get(place)?,
+            high: *self.highs.get(place)?,
+            low: *self.lows.get(place)?,
+            close: *self.closes.get(place)?,
+            volume: *self.volumes.get(place)?,
+        })
+    }
+
+    /// The bars in `places`, as far as there are any.
+    pub fn bars(&self, places: Range<usize>) -> impl Iterator<Item = Bar> + '_ {
+        places.map_while(|place| self.get(place))
+    }
+
+    /// The first place at or after `from` whose bar begins at `start` or later.
+    #[must_use]
+    pub fn place_of(&self, start: Timestamp, from: usize) -> usize {
+        let rest = self.starts.get(from..).unwrap_or_default();
+        from + rest.partition_point(|known| *known < start)
+    }
+}
+
+impl FromIterator<Bar> for BarColumns {
+    fn from_iter<I: IntoIterator<Item = Bar>>(bars: I) -> Self {
+        let mut columns = Self::default();
+        bars.into_iter().for_each(|bar| columns.push(&bar));
+        columns
+    }
+}
