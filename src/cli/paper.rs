@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use daybook_core::calendar::Calendar;
-use daybook_core::money::Money;
+use daybook_core::money::{Bps, Money};
 use daybook_core::time::Timestamp;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +18,7 @@ use super::output::{Paint, pairs};
 use super::time::Moment;
 use crate::adapters::feeds::files::{BarsFeed, BarsFeedSettings};
 use crate::adapters::feeds::simulated::{SimulatedMarket, SimulatedMarketSettings};
-use crate::paper_exchange::{ClockMode, Credentials, PaperExchangeSettings, serve};
+use crate::paper_exchange::{ClockMode, Credentials, FillRules, PaperExchangeSettings, serve};
 use crate::ports::MarketFeed;
 use crate::wiring;
 
@@ -82,6 +82,12 @@ pub struct ServeCommand {
     /// The cash of a new account
     #[arg(long, value_name = "USD", default_value = "100000", value_parser = cash)]
     cash: Money,
+    /// By how much market and stop orders fill worse than the price they meet
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = slippage)]
+    slippage: Bps,
+    /// The part of a bar's volume that orders may take: less than all of it makes them fill in part
+    #[arg(long, value_name = "PERCENT", default_value = "100%", value_parser = participation)]
+    participation: Bps,
     /// The exchange's file; made if it is not there
     #[arg(long, value_name = "FILE", default_value = "data/paper-exchange.db")]
     file: PathBuf,
@@ -91,6 +97,23 @@ fn credentials(text: &str) -> Result<Credentials, String> {
     let parts = text.split_once(':').filter(|(key, secret)| !key.is_empty() && !secret.is_empty());
     let (key, secret) = parts.ok_or("expected a key and a secret with a colon between them, such as TEST:secret")?;
     Ok(Credentials { key: key.to_owned(), secret: secret.to_owned() })
+}
+
+fn percentage(text: &str, bounds: std::ops::RangeInclusive<Bps>) -> Result<Bps, String> {
+    let percentage: Bps = text.parse().map_err(|error: daybook_core::money::MoneyError| error.to_string())?;
+    if bounds.contains(&percentage) {
+        Ok(percentage)
+    } else {
+        Err(format!("expected {} to {}", bounds.start(), bounds.end()))
+    }
+}
+
+fn slippage(text: &str) -> Result<Bps, String> {
+    percentage(text, Bps::ZERO..=Bps(1_000))
+}
+
+fn participation(text: &str) -> Result<Bps, String> {
+    percentage(text, Bps(1)..=Bps::ONE)
 }
 
 fn cash(text: &str) -> Result<Money, String> {
@@ -170,6 +193,7 @@ impl ServeCommand {
             feed,
             calendar,
             clock,
+            fills: FillRules { slippage: self.slippage, participation: self.participation },
         };
         let output = &context.output;
         context.block_on(async move {

@@ -70,7 +70,8 @@ async fn clock(State(app): State<App>, Extension(peer): Extension<Peer>, body: B
     if !app.clock.set(now) {
         return Err(Problem::invalid(format!("the clock stands at {} and goes forward only", app.clock.now())));
     }
-    let venue = app.venue().await?;
+    let mut venue = app.venue().await?;
+    venue.keep_time();
     app.commit(venue).await?;
     app.moved.send_modify(|count| *count += 1);
     Ok(Json(json!({ "now": now.to_string() })))

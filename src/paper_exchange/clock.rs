@@ -17,6 +17,17 @@ pub enum ClockMode {
     Stepped { from: Timestamp },
 }
 
+impl ClockMode {
+    /// Whether somebody looks at the market all the time, so that its quotes fill orders as they come; otherwise its
+    /// bars do, once they are complete.
+    pub(super) const fn is_watched(self) -> bool {
+        match self {
+            Self::Real | Self::Accelerated { .. } => true,
+            Self::Stepped { .. } => false,
+        }
+    }
+}
+
 /// The exchange's clock. It can be set, forward only.
 #[derive(Debug)]
 pub(super) struct VenueClock {

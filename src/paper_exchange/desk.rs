@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use daybook_core::exchange::{Exchange, ExchangeSettings, ExchangeState, Execution, OrderNumber, Terms};
+use daybook_core::exchange::{Exchange, ExchangeSettings, ExchangeState, Execution, LastPrice, OrderNumber, Terms};
 use daybook_core::market::{Quote, Symbol};
-use daybook_core::money::{Bps, Money, Price, Quantity};
+use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::{ClientOrderId, OrderClass, OrderRole, OrderType, Side, TimeInForce};
 use daybook_core::time::Timestamp;
 
+use super::FillRules;
 use super::market::QUOTE_AGE_MAX;
 use super::problem::Problem;
 use super::request::{Amount, OrderRequest};
@@ -38,7 +39,8 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn of_store(stored: StoredAccount) -> Self {
+    /// An account as it was; `marks` are the last prices of its symbols, which the market knows and the file does not.
+    pub(super) fn of_store(stored: StoredAccount, rules: FillRules, marks: BTreeMap<Symbol, LastPrice>) -> Self {
         let row = stored.row;
         let mut state = ExchangeState::new(row.cash, row.session_open);
         state.last_equity = row.last_equity;
@@ -46,8 +48,9 @@ impl Desk {
         state.orders_issued = row.orders_issued;
         state.executions_issued = row.executions_issued;
         state.holdings = stored.holdings;
+        state.marks = marks;
         state.orders = stored.orders.iter().map(|record| (record.book.number, record.book.clone())).collect();
-        let mut exchange = Exchange::new(settings(&row.configuration), state);
+        let mut exchange = Exchange::new(settings(&row.configuration, rules), state);
         exchange.retire_settled();
         let ids = stored.orders.iter().map(|record| (record.book.order.client_order_id.clone(), record.book.number));
         Self {
@@ -169,12 +172,11 @@ const fn limit_of(order_type: OrderType) -> Option<Price> {
     }
 }
 
-/// The engine's settings for an account: no slippage and no fees, as the service's paper trading has it.
-pub(super) fn settings(configuration: &Configuration) -> ExchangeSettings {
+/// The engine's settings for an account: no fees, as the service's paper trading has it.
+pub(super) fn settings(configuration: &Configuration, rules: FillRules) -> ExchangeSettings {
     ExchangeSettings {
-        slippage: Bps::ZERO,
-        // A price that was set with a size fills no more than that.
-        participation: Bps::ONE,
+        slippage: rules.slippage,
+        participation: rules.participation,
         allow_short: !configuration.no_shorting,
         margin_multiplier: configuration.max_margin_multiplier.parse().unwrap_or(MARGIN_MULTIPLIER),
         quote_age_max_s: u32::try_from(QUOTE_AGE_MAX.as_secs()).unwrap_or(u32::MAX),

@@ -2,11 +2,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use daybook_core::exchange::LastPrice;
 use daybook_core::market::{Bar, MINUTE, Quote, Symbol};
 use daybook_core::money::{Price, Quantity};
 use daybook_core::time::{SessionDate, Timestamp};
 
 use crate::ports::{FeedError, MarketFeed, NewsItem};
+
+/// How far back the last price of a symbol is looked for.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How far back a steered symbol's prices are kept, as bars.
 const TICKS_MAX: usize = 100_000;
@@ -111,6 +115,15 @@ impl Market {
             None if self.listed.contains(&symbol) => self.feed.minute_bars(symbol, from, as_of).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// What traded last, by the bars of a day, or was quoted after that.
+    pub(super) async fn last_price(&self, symbol: Symbol, now: Timestamp) -> Result<Option<LastPrice>, FeedError> {
+        let bars = self.minute_bars(symbol, now.before(DAY), now).await?;
+        let traded = bars.last().map(|bar| LastPrice { price: bar.close, at: bar.minute_end() });
+        let quote = self.quote(symbol, now).await?;
+        let quoted = quote.and_then(|quote| Some(LastPrice { price: quote.midpoint().ok()?, at: quote.at }));
+        Ok(traded.into_iter().chain(quoted).max_by_key(|last| last.at))
     }
 
     /// Regular sessions before a date as one bar each.

@@ -37,7 +37,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use daybook_core::calendar::Calendar;
-use daybook_core::money::Money;
+use daybook_core::money::{Bps, Money};
 
 use crate::ports::MarketFeed;
 
@@ -76,6 +76,24 @@ pub struct PaperExchangeSettings {
     pub calendar: Calendar,
     /// What time it is.
     pub clock: ClockMode,
+    /// How orders fill.
+    pub fills: FillRules,
+}
+
+/// How well and how far orders fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FillRules {
+    /// By how much market and stop orders fill worse than the price they meet.
+    pub slippage: Bps,
+    /// The part of a bar's volume that an account's orders may take; what is left of them waits.
+    pub participation: Bps,
+}
+
+impl Default for FillRules {
+    /// As the service's own paper trading has it: no slippage, and all of what there is.
+    fn default() -> Self {
+        Self { slippage: Bps::ZERO, participation: Bps::ONE }
+    }
 }
 
 /// Why an exchange cannot be started.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
@@ -27,7 +28,7 @@ use super::market::Market;
 use super::problem::Problem;
 use super::request::Query;
 use super::venue::Venue;
-use super::{Credentials, PaperExchangeError, PaperExchangeSettings, admin, data, store, streams, trading};
+use super::{Credentials, PaperExchangeError, PaperExchangeSettings, admin, data, store, streams, trading, venue};
 
 /// How often the market is looked at when nobody calls.
 const TICK: Duration = Duration::from_millis(100);
@@ -108,6 +109,8 @@ pub struct Server {
     address: SocketAddr,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// The thread that writes the file; it ends when nobody can hand it anything any more.
+    writing: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -117,11 +120,15 @@ impl Server {
         self.address
     }
 
-    /// Ends it, and returns once its connections are closed.
-    pub async fn stop(self) {
+    /// Ends it, and returns once its connections are closed and its file is written.
+    pub async fn stop(mut self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        if let Some(writing) = self.writing.take() {
+            // A writer that has panicked has said so.
+            let _ = tokio::task::spawn_blocking(move || writing.join()).await;
+        }
     }
 }
 
@@ -142,10 +149,16 @@ pub async fn serve(settings: PaperExchangeSettings) -> Result<Server, PaperExcha
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let market = Market::new(settings.feed).await?;
-    let (stored, writer) = store::open(&settings.file)?;
+    let (stored, writer, writing) = store::open(&settings.file)?;
     let clock = VenueClock::new(settings.clock, stored.advanced_to);
-    let keys: Vec<String> = settings.accounts.iter().map(|account| account.key.clone()).collect();
-    let mut venue = Venue::new(market, settings.calendar, stored, &keys, settings.cash, clock.now(), writer);
+    let of_venue = venue::Settings {
+        calendar: settings.calendar,
+        keys: settings.accounts.iter().map(|account| account.key.clone()).collect(),
+        cash: settings.cash,
+        rules: settings.fills,
+        watched: settings.clock.is_watched(),
+    };
+    let mut venue = Venue::new(market, of_venue, stored, clock.now(), writer).await?;
     // What is new is on the disk before anybody calls; an error shows at the first call.
     drop(venue.flush());
     let accounts = settings.accounts.into_iter().filter_map(|account| {
@@ -172,7 +185,7 @@ pub async fn serve(settings: PaperExchangeSettings) -> Result<Server, PaperExcha
         .with_state(app.clone());
     tasks.spawn(accept(listener, router, stop.clone(), tasks.clone()));
     tasks.spawn(tick(app));
-    Ok(Server { address, stop, tasks })
+    Ok(Server { address, stop, tasks, writing: Some(writing) })
 }
 
 fn check_accounts(accounts: &[Credentials]) -> Result<(), PaperExchangeError> {

@@ -1,9 +1,10 @@
 //! The exchange's file, and the one thread that writes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use daybook_core::exchange::{BookOrder, Execution, Holding, OrderNumber};
@@ -158,6 +159,14 @@ pub(super) struct StoredAccount {
     pub equity: Vec<(Timestamp, Money)>,
 }
 
+impl StoredAccount {
+    /// The symbols that it holds or has open orders in.
+    pub(super) fn symbols(&self) -> BTreeSet<Symbol> {
+        let open = self.orders.iter().map(|record| &record.book.order).filter(|order| !order.status.is_terminal());
+        open.map(|order| order.symbol).chain(self.holdings.keys().copied()).collect()
+    }
+}
+
 /// Everything that stands in the file.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
@@ -225,7 +234,7 @@ impl Writer {
 }
 
 /// Opens the file, or makes it; reads what is there, and starts the writer.
-pub(super) fn open(path: &Path) -> Result<(Stored, Writer), StoreError> {
+pub(super) fn open(path: &Path) -> Result<(Stored, Writer, JoinHandle<()>), StoreError> {
     let failed = |doing| move |source| StoreError::Sqlite { doing, path: path.to_owned(), source };
     let mut options = OpenOptions::new();
     #[cfg(unix)]
@@ -254,10 +263,10 @@ pub(super) fn open(path: &Path) -> Result<(Stored, Writer), StoreError> {
     let (sender, receiver) = mpsc::channel();
     let writer = std::thread::Builder::new().name("exchange-writer".to_owned());
     let name = path.to_owned();
-    writer
+    let writing = writer
         .spawn(move || write_batches(&mut conn, &receiver, &name))
         .map_err(|source| StoreError::Thread { path: path.to_owned(), source })?;
-    Ok((stored, Writer(sender)))
+    Ok((stored, Writer(sender), writing))
 }
 
 /// Whether the exchange is there; not, if the file is empty.

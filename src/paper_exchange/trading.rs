@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::request::{OrderRequest, Query, amendment};
 use super::server::{App, Caller};
 use super::venue::Venue;
+use super::views::Prices;
 use super::{views, wire};
 
 pub(super) fn routes() -> Router<App> {
@@ -42,7 +43,7 @@ type Answer = Result<Json<Value>, Problem>;
 
 async fn account(State(app): State<App>, caller: Caller) -> Answer {
     let venue = app.venue().await?;
-    venue.desk(caller.account)?.account().map(Json)
+    venue.desk(caller.account)?.account(&venue.prices(caller.account).await?).map(Json)
 }
 
 async fn configurations(State(app): State<App>, caller: Caller) -> Answer {
@@ -61,7 +62,8 @@ async fn configure(State(app): State<App>, caller: Caller, body: Bytes) -> Answe
 
 async fn history(State(app): State<App>, caller: Caller, query: Query) -> Answer {
     let venue = app.venue().await?;
-    venue.desk(caller.account)?.history(&query, venue.advanced_to).map(Json)
+    let prices = venue.prices(caller.account).await?;
+    venue.desk(caller.account)?.history(&query, venue.advanced_to, &prices).map(Json)
 }
 
 async fn activities(State(app): State<App>, caller: Caller, query: Query) -> Answer {
@@ -205,10 +207,11 @@ async fn last_close(venue: &Venue, symbol: Symbol) -> Result<Option<Price>, Prob
 
 async fn positions(State(app): State<App>, caller: Caller) -> Answer {
     let venue = app.venue().await?;
-    let desk = venue.desk(caller.account)?;
+    let (desk, prices) = (venue.desk(caller.account)?, venue.prices(caller.account).await?);
     let mut positions = Vec::new();
     for symbol in desk.exchange.state().holdings.keys().copied() {
-        positions.push(desk.position(symbol, last_close(&venue, symbol).await?)?);
+        let last_close = last_close(&venue, symbol).await?;
+        positions.push(desk.position(symbol, Prices { now: prices.get(&symbol).copied(), last_close })?);
     }
     Ok(Json(positions.into()))
 }
@@ -221,7 +224,8 @@ async fn position(State(app): State<App>, caller: Caller, Path(text): Path<Strin
     let symbol = symbol_of(&text)?;
     let venue = app.venue().await?;
     let last_close = last_close(&venue, symbol).await?;
-    venue.desk(caller.account)?.position(symbol, last_close).map(Json)
+    let now = venue.prices(caller.account).await?.get(&symbol).copied();
+    venue.desk(caller.account)?.position(symbol, Prices { now, last_close }).map(Json)
 }
 
 async fn close(State(app): State<App>, caller: Caller, Path(text): Path<String>, query: Query) -> Answer {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use chrono::Timelike as _;
 use daybook_core::calendar::{Calendar, MarketPhase};
 use daybook_core::exchange::{Amendment, Exchange, ExchangeState, MarketEvent, OrderNumber, Refusal, Timing};
-use daybook_core::market::{Quote, Symbol};
+use daybook_core::market::{MINUTE, Quote, Symbol};
 use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::{OrderStatus, OrderTicket};
 use daybook_core::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, oneshot};
 
+use super::FillRules;
 use super::desk::{Desk, settings};
 use super::market::{Market, QUOTE_AGE_MAX, Tick};
 use super::problem::Problem;
@@ -21,9 +22,13 @@ use super::request::{Amount, OrderRequest};
 use super::store::{Note, Record, Row, Stored, Writer};
 use super::views::Configuration;
 use super::wire;
+use crate::ports::FeedError;
 
 /// A stretch of time no longer than this was watched quote by quote; of a longer one the bars are read.
 const WATCHED: Duration = Duration::from_secs(60);
+
+/// How much time may go by without a change before it is kept all the same: a simulated clock goes on from there.
+const KEPT_EVERY: Duration = Duration::from_secs(60);
 
 /// How often the feed's quotes are looked at: they change on the second.
 const QUOTED_EVERY: Duration = Duration::from_millis(250);
@@ -38,6 +43,18 @@ pub(super) struct Update {
     pub data: Value,
 }
 
+/// What a venue is made of, beside its market.
+pub(super) struct Settings {
+    pub calendar: Calendar,
+    /// The accounts' keys.
+    pub keys: Vec<String>,
+    /// The cash of a new account.
+    pub cash: Money,
+    pub rules: FillRules,
+    /// Whether the market is looked at all the time.
+    pub watched: bool,
+}
+
 /// Accounts, market and time, and what of it is not written yet.
 pub(super) struct Venue {
     pub market: Market,
@@ -45,7 +62,12 @@ pub(super) struct Venue {
     pub desks: Vec<Desk>,
     pub advanced_to: Timestamp,
     cash: Money,
+    rules: FillRules,
+    /// Whether quotes fill orders as they come; otherwise bars do.
+    watched: bool,
     writer: Writer,
+    /// The time that stands in the file.
+    kept: Timestamp,
     rows: Vec<Row>,
     updates: Vec<Update>,
     publish: broadcast::Sender<Arc<Update>>,
@@ -55,15 +77,14 @@ pub(super) struct Venue {
 }
 
 impl Venue {
-    pub(super) fn new(
+    pub(super) async fn new(
         market: Market,
-        calendar: Calendar,
+        settings: Settings,
         stored: Stored,
-        keys: &[String],
-        cash: Money,
         now: Timestamp,
         writer: Writer,
-    ) -> Self {
+    ) -> Result<Self, FeedError> {
+        let Settings { calendar, keys, cash, rules, watched } = settings;
         let (publish, _) = broadcast::channel(UPDATES_MAX);
         let mut venue = Self {
             market,
@@ -71,7 +92,10 @@ impl Venue {
             desks: Vec::new(),
             advanced_to: stored.advanced_to.unwrap_or(now),
             cash,
+            rules,
+            watched,
             writer,
+            kept: stored.advanced_to.unwrap_or_default(),
             rows: Vec::new(),
             updates: Vec::new(),
             publish,
@@ -81,11 +105,17 @@ impl Venue {
         for (symbol, tick) in stored.prices {
             venue.market.steer(symbol, tick);
         }
-        venue.desks = stored.accounts.into_iter().map(Desk::of_store).collect();
-        for key in keys {
-            venue.open_account(key.clone());
+        for account in stored.accounts {
+            let mut marks = BTreeMap::new();
+            for symbol in account.symbols() {
+                marks.extend(venue.market.last_price(symbol, venue.advanced_to).await?.map(|last| (symbol, last)));
+            }
+            venue.desks.push(Desk::of_store(account, rules, marks));
         }
-        venue
+        for key in keys {
+            venue.open_account(key);
+        }
+        Ok(venue)
     }
 
     /// A new account, unless there is one of this key.
@@ -102,7 +132,7 @@ impl Venue {
             // Bounded by the keys of a command line.
             number: u32::try_from(self.desks.len()).unwrap_or(u32::MAX).saturating_add(1),
             key,
-            exchange: Exchange::new(settings(&configuration), state),
+            exchange: Exchange::new(settings(&configuration, self.rules), state),
             created_at: at,
             starting_cash: self.cash,
             configuration,
@@ -126,6 +156,11 @@ impl Venue {
         }
     }
 
+    /// What time it is goes into the file with the next change that does.
+    pub(super) fn keep_time(&mut self) {
+        self.rows.push(Row::Venue { advanced_to: self.advanced_to });
+    }
+
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Update>> {
         self.publish.subscribe()
     }
@@ -145,9 +180,11 @@ impl Venue {
 
     /// Hands over what has changed. The answer comes once it is on the disk; `None` if nothing has.
     pub(super) fn flush(&mut self) -> Option<oneshot::Receiver<()>> {
-        if self.rows.is_empty() && self.updates.is_empty() {
+        let is_late = self.advanced_to.since(self.kept) >= KEPT_EVERY;
+        if self.rows.is_empty() && self.updates.is_empty() && !is_late {
             return None;
         }
+        self.kept = self.advanced_to;
         let mut rows = std::mem::take(&mut self.rows);
         rows.push(Row::Venue { advanced_to: self.advanced_to });
         let (updates, publish) = (std::mem::take(&mut self.updates), self.publish.clone());
@@ -166,13 +203,8 @@ impl Venue {
             let from = self.advanced_to;
             let (until, boundaries) = self.boundary(from, now);
             let mut events = boundaries;
-            if until.since(from) > WATCHED {
-                for symbol in self.symbols() {
-                    // A bar that began before was watched in part already: its quotes were met.
-                    let bars = self.market.minute_bars(symbol, from, until).await?;
-                    let whole = bars.into_iter().filter(|bar| bar.start >= from && bar.minute_end() <= until);
-                    events.extend(whole.map(|bar| MarketEvent::BarRange { symbol, bar, end: bar.minute_end() }));
-                }
+            if !self.watched || until.since(from) > WATCHED {
+                events.extend(self.bars(from, until).await?);
             }
             events.sort_by_key(MarketEvent::order_key);
             let opens = events
@@ -193,12 +225,27 @@ impl Venue {
         if now.since(self.quoted_at) >= QUOTED_EVERY {
             self.quoted_at = now;
             for symbol in self.symbols() {
-                if !self.market.is_steered(symbol) || !self.quoted.contains_key(&symbol) {
+                let steered = self.market.is_steered(symbol);
+                if (steered && !self.quoted.contains_key(&symbol)) || (!steered && self.watched) {
                     self.meet_quote(symbol).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The bars that became complete after `from` and by `until`. A price that was set has met the orders already.
+    async fn bars(&self, from: Timestamp, until: Timestamp) -> Result<Vec<MarketEvent>, Problem> {
+        // Of a bar that had begun before, the quotes were met if anybody looked at them.
+        let first = if self.watched { from } else { from.floor_to(MINUTE) };
+        let mut events = Vec::new();
+        for symbol in self.symbols().into_iter().filter(|symbol| !self.market.is_steered(*symbol)) {
+            let bars = self.market.minute_bars(symbol, first, until).await?;
+            let ended = |end: Timestamp| end > from && end <= until;
+            let whole = bars.into_iter().filter(|bar| bar.start >= first && ended(bar.minute_end()));
+            events.extend(whole.map(|bar| MarketEvent::BarRange { symbol, bar, end: bar.minute_end() }));
+        }
+        Ok(events)
     }
 
     /// The next instant at which a session changes, or `now`; and what changes then.
@@ -220,6 +267,20 @@ impl Venue {
         let until = events.iter().map(MarketEvent::known_at).fold(now, Timestamp::min);
         events.retain(|event| event.known_at() == until);
         (until, events)
+    }
+
+    /// What a share of each symbol that an account holds is worth, where a quote is later than what traded last.
+    pub(super) async fn prices(&self, account: usize) -> Result<BTreeMap<Symbol, Price>, Problem> {
+        let state = self.desk(account)?.exchange.state();
+        let mut prices = BTreeMap::new();
+        for symbol in state.holdings.keys().copied() {
+            let marked_at = state.marks.get(&symbol).map(|mark| mark.at);
+            let quote = self.market.quote(symbol, self.advanced_to).await?;
+            if let Some(quote) = quote.filter(|quote| Some(quote.at) >= marked_at) {
+                prices.insert(symbol, quote.midpoint()?);
+            }
+        }
+        Ok(prices)
     }
 
     /// The symbols whose prices matter to anybody.
@@ -433,9 +494,10 @@ impl Venue {
 
     /// Sets an account's configuration.
     pub(super) fn configure(&mut self, account: usize, configuration: Configuration) -> Result<(), Problem> {
+        let rules = self.rules;
         let desk = self.desk_mut(account)?;
         let state = desk.exchange.state().clone();
-        desk.exchange = Exchange::new(settings(&configuration), state);
+        desk.exchange = Exchange::new(settings(&configuration, rules), state);
         desk.configuration = configuration;
         let row = desk.row();
         self.rows.push(row);

@@ -67,14 +67,23 @@ impl Configuration {
     }
 }
 
+/// What a position's shares are valued by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prices {
+    /// By a quote that is later than what traded last.
+    pub now: Option<Price>,
+    /// The close of the session before.
+    pub last_close: Option<Price>,
+}
+
 /// Money as the API has it: at least two decimals.
 fn cents(amount: Money) -> String {
     amount.to_string()
 }
 
 impl Desk {
-    pub(super) fn account(&self) -> Result<Value, Problem> {
-        let figures = self.exchange.figures(&BTreeMap::new())?;
+    pub(super) fn account(&self, prices: &BTreeMap<Symbol, Price>) -> Result<Value, Problem> {
+        let figures = self.exchange.figures(prices)?;
         let position = figures.long_value.minus(figures.short_value)?;
         let margin = |value: Money, percent: i64| Money(value.0 / 100 * percent);
         let held = figures.long_value.plus(figures.short_value)?;
@@ -116,17 +125,18 @@ impl Desk {
         }))
     }
 
-    /// A position; `last_close` is the close of the session before.
-    pub(super) fn position(&self, symbol: Symbol, last_close: Option<Price>) -> Result<Value, Problem> {
+    /// A position.
+    pub(super) fn position(&self, symbol: Symbol, prices: Prices) -> Result<Value, Problem> {
         let holding = self.holding(symbol)?;
         let state = self.exchange.state();
-        let price = state.marks.get(&symbol).map_or(holding.average_price, |mark| mark.price);
+        let marked = || state.marks.get(&symbol).map(|mark| mark.price);
+        let price = prices.now.or_else(marked).unwrap_or(holding.average_price);
         let value = price.times(holding.quantity)?;
         let cost = holding.average_price.times(holding.quantity)?;
         let result = value.minus(cost)?;
         let side = if holding.quantity.is_negative() { Side::Buy } else { Side::Sell };
         let available = holding.quantity.abs().minus(state.held_for_orders(symbol, side)?)?.max(Quantity::ZERO);
-        let last_close = last_close.unwrap_or(price);
+        let last_close = prices.last_close.unwrap_or(price);
         let ratio = result.to_f64() / cost.abs().to_f64();
         Ok(json!({
             "asset_id": wire::asset_id(symbol),
@@ -260,8 +270,13 @@ impl Desk {
     }
 
     /// The equity at each close and now, as parallel arrays of numbers.
-    pub(super) fn history(&self, query: &Query, now: daybook_core::time::Timestamp) -> Result<Value, Problem> {
-        let equity = self.exchange.figures(&BTreeMap::new())?.equity;
+    pub(super) fn history(
+        &self,
+        query: &Query,
+        now: daybook_core::time::Timestamp,
+        prices: &BTreeMap<Symbol, Price>,
+    ) -> Result<Value, Problem> {
+        let equity = self.exchange.figures(prices)?.equity;
         let (start, end) = (query.instant("start")?, query.instant("end")?);
         let mut points = self.equity.clone();
         points.push((now, equity));

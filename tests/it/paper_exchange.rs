@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use daybook::adapters::feeds::simulated::{SimulatedMarket, SimulatedMarketSettings};
-use daybook::paper_exchange::{ClockMode, Credentials, PaperExchangeSettings, Server, serve};
+use daybook::paper_exchange::{ClockMode, Credentials, FillRules, PaperExchangeSettings, Server, serve};
 use daybook_core::calendar::Calendar;
 use daybook_core::money::Money;
 use futures_util::{SinkExt, StreamExt};
@@ -38,6 +38,7 @@ fn settings(file: &Path) -> PaperExchangeSettings {
         feed: Arc::new(SimulatedMarket::new(&SimulatedMarketSettings::default(), calendar.clone())),
         calendar,
         clock: ClockMode::Stepped { from: MONDAY.parse().unwrap() },
+        fills: FillRules::default(),
     }
 }
 
