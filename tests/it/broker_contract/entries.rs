@@ -1,6 +1,6 @@
 use super::*;
 use OrderRole::{Parent, StopLoss, TakeProfit};
-use OrderStatus::{Accepted, Filled, Held, New, PartiallyFilled};
+use OrderStatus::{Accepted, Canceled, Filled, Held, New, PartiallyFilled};
 use daybook_core::market::Quote;
 
 pub async fn a_market_entry_fills_on_the_quote<V: Venue>() {
@@ -50,6 +50,35 @@ pub async fn legs_wait_for_the_whole_entry<V: Venue>() {
     assert_eq!(told(&venue).await, [(Side::Buy, 12, cents(10_000)), (Side::Buy, 8, cents(9_990))]);
     let entry = &venue.broker().orders_by_client_id(&id("a")).await.unwrap()[0];
     assert_eq!(entry.average_price, Some(cents(9_996)));
+}
+
+pub async fn a_canceled_entry_leaves_the_shares_that_it_bought<V: Venue>() {
+    let tenth = ExchangeSettings { participation: Bps(1_000), ..exact() };
+    let venue: V = monday(tenth, "10:00").await;
+    let orders = send(&venue, &bracket("a", 20, limit(10_000), 9_900, 10_200)).await.unwrap();
+    venue.market().minute_of("AAPL", at("10:00"), [10_000; 4], Quantity::whole(120));
+    venue.wait_until(at("10:01")).await;
+    venue.broker().cancel(&orders[0].broker_order_id).await.unwrap();
+    assert_eq!(states(&venue, "a").await, [(Parent, Canceled), (TakeProfit, Canceled), (StopLoss, Canceled)]);
+    assert_eq!((held(&venue).await, venue.broker().open_orders().await.unwrap()), (12, vec![]));
+    // Nothing protects the twelve any more: a pair of their own does.
+    send(&venue, &pair("pair", 12, 9_900, 10_200)).await.unwrap();
+    venue.market().minute("AAPL", at("10:01"), [9_950, 9_950, 9_850, 9_900]);
+    venue.wait_until(at("10:02")).await;
+    assert_eq!(told(&venue).await[1..], [(Side::Sell, 12, cents(9_900))]);
+}
+
+pub async fn class_shares_trade_under_their_name<V: Venue>() {
+    let venue: V = monday(exact(), "10:00").await;
+    venue.market().minute("BRK.B", at("09:00"), [10_000; 4]);
+    let class = OrderTicket { symbol: "BRK.B".parse().unwrap(), ..bracket("b", 3, limit(10_000), 9_900, 10_200) };
+    let sent = send(&venue, &class).await.unwrap();
+    assert!(sent[0].has_terms_of(&class) && sent.iter().all(|order| order.symbol.as_str() == "BRK.B"));
+    venue.market().minute("BRK.B", at("10:00"), [10_000; 4]);
+    venue.wait_until(at("10:01")).await;
+    let positions = venue.broker().positions().await.unwrap();
+    assert_eq!((positions[0].symbol.as_str(), positions[0].quantity), ("BRK.B", Quantity::whole(3)));
+    assert_eq!(fills(&venue).await[0].symbol.as_str(), "BRK.B");
 }
 
 pub async fn an_entry_before_the_open_is_parked<V: Venue>() {

@@ -98,6 +98,34 @@ pub async fn a_stop_is_moved<V: Venue>() {
     assert!(matches!(again, Err(BrokerError::Rejected { .. })), "{again:?}");
 }
 
+pub async fn a_stop_that_was_hit_meanwhile_is_not_moved<V: Venue>() {
+    let venue: V = protected().await;
+    let stop_loss = venue.broker().orders_by_client_id(&id("a")).await.unwrap()[2].broker_order_id.clone();
+    let moved = venue.broker().replace_stop(&stop_loss, cents(9_950)).await.unwrap();
+    let again = venue.broker().replace_stop(&moved.broker_order_id, cents(9_950)).await.unwrap();
+    assert_eq!(again.broker_order_id, moved.broker_order_id, "it is there already");
+    venue.market().minute("AAPL", at("10:01"), [9_960, 9_960, 9_940, 9_960]);
+    venue.wait_until(at("10:02")).await;
+    // Nobody has asked since: who moves it thinks that it rests.
+    let late = venue.broker().replace_stop(&moved.broker_order_id, cents(9_955)).await;
+    assert!(matches!(late, Err(BrokerError::Rejected { .. })), "{late:?}");
+    assert_eq!((held(&venue).await, told(&venue).await[1]), (0, (Side::Sell, 10, cents(9_950))));
+    assert_eq!(venue.broker().open_orders().await.unwrap(), []);
+}
+
+/// A halt is a stretch of regular hours in which nothing trades; the first price after it may be anywhere.
+pub async fn nothing_fills_in_a_halt<V: Venue>() {
+    let venue: V = protected().await;
+    venue.wait_until(at("10:30")).await;
+    let exit = send(&venue, &sell("exit", 10, OrderType::Market)).await;
+    assert!(matches!(exit, Err(BrokerError::Rejected { .. })), "the legs hold the shares: {exit:?}");
+    assert_eq!((held(&venue).await, told(&venue).await.len()), (10, 1));
+    assert_eq!(states(&venue, "a").await, [(Parent, Filled), (TakeProfit, New), (StopLoss, New)]);
+    venue.market().minute("AAPL", at("10:30"), [9_500, 9_600, 9_400, 9_550]);
+    venue.wait_until(at("10:31")).await;
+    assert_eq!(told(&venue).await[1..], [(Side::Sell, 10, cents(9_500))], "far below its price, and out");
+}
+
 pub async fn shares_are_sold_once<V: Venue>() {
     let venue: V = protected().await;
     let early = send(&venue, &sell("exit", 10, OrderType::Market)).await;

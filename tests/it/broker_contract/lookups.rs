@@ -64,3 +64,19 @@ pub async fn an_id_is_used_once<V: Venue>() {
     assert!(refused(send(&venue, &other).await.unwrap_err()), "it has other terms, and the broker was down");
     assert_eq!(venue.broker().orders_by_client_id(&id("a")).await.unwrap().len(), 3);
 }
+
+pub async fn an_order_by_hand_is_shown_as_what_it_is<V: Venue>() {
+    let venue: V = monday(exact(), "10:00").await;
+    let by_hand = ticket("by-hand", Side::Buy, 7, limit(9_900));
+    venue.by_hand(&by_hand).await;
+    send(&venue, &bracket("dbk-1f3a9c2e-ours", 10, limit(10_000), 9_800, 10_200)).await.unwrap();
+    let open = venue.broker().open_orders().await.unwrap();
+    let shown = open.iter().find(|order| order.order_type == limit(9_900)).expect("it is shown");
+    assert_eq!((shown.quantity, shown.side, &shown.parent), (Quantity::whole(7), Side::Buy, &None));
+    assert!(!shown.client_order_id.belongs_to("1f3a9c2e"), "{}", shown.client_order_id);
+    venue.market().minute("AAPL", at("10:00"), [9_900; 4]);
+    venue.wait_until(at("10:01")).await;
+    assert_eq!(held(&venue).await, 17, "what it bought is held with ours");
+    let bought: Vec<_> = fills(&venue).await.into_iter().map(|fill| (fill.quantity, fill.client_order_id)).collect();
+    assert!(bought.contains(&(Quantity::whole(7), shown.client_order_id.clone())), "{bought:?}");
+}

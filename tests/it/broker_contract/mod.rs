@@ -4,9 +4,11 @@
 //! day at one venue: the market does something, time passes, the broker is asked.
 
 mod account;
+mod commissions;
 mod entries;
 mod exits;
 mod lookups;
+mod over_http;
 mod refusals;
 mod restarts;
 
@@ -41,6 +43,12 @@ pub trait Venue: Sized {
     async fn wait_until(&self, instant: Timestamp);
     /// Kills the broker and brings it up again.
     async fn restart(&mut self);
+    /// The account's owner sends an order with another program.
+    async fn by_hand(&self, ticket: &OrderTicket);
+    /// What stands in a refusal of this venue where the paper broker says `words`.
+    fn says(words: &'static str) -> &'static str {
+        words
+    }
 }
 
 /// The paper broker with its file in a folder of its own.
@@ -97,6 +105,10 @@ impl Venue for PaperVenue {
     async fn restart(&mut self) {
         self.broker = self.broker_on(&self.path());
     }
+
+    async fn by_hand(&self, ticket: &OrderTicket) {
+        self.broker.submit(&approved(ticket)).await.unwrap();
+    }
 }
 
 /// Makes each contract function a test of each venue.
@@ -106,28 +118,48 @@ macro_rules! contract {
             $(
                 #[tokio::test]
                 async fn $name() {
-                    super::super::$module::$name::<super::super::$venue>().await;
+                    crate::broker_contract::$module::$name::<super::$venue>().await;
                 }
             )+
         })+
     };
 }
 
+/// All of it.
+macro_rules! whole_contract {
+    ($venue:ident) => {
+        contract! { $venue =>
+            entries: a_market_entry_fills_on_the_quote, a_limit_entry_fills_at_its_limit_or_better,
+                     legs_wait_for_the_whole_entry, a_canceled_entry_leaves_the_shares_that_it_bought,
+                     an_entry_before_the_open_is_parked, a_short_entry_is_bought_back,
+                     class_shares_trade_under_their_name;
+            exits: the_stop_ends_the_trade, the_target_ends_the_trade, a_bar_that_reaches_both_is_a_loss,
+                   every_type_of_exit, a_pair_protects_what_is_held, a_stop_is_moved,
+                   a_stop_that_was_hit_meanwhile_is_not_moved, nothing_fills_in_a_halt, shares_are_sold_once,
+                   day_orders_end_at_an_early_close;
+            lookups: an_order_is_found_under_its_id_with_its_legs, orders_are_found_by_the_brokers_id,
+                     fills_come_in_pages, an_id_is_used_once, an_order_by_hand_is_shown_as_what_it_is;
+            refusals: refusals_say_why_and_leave_nothing_behind, a_cancel_that_comes_too_late_is_refused,
+                      a_cancel_takes_the_group_with_it;
+            restarts: a_bracket_protects_while_nobody_looks, working_orders_outlive_the_process,
+                      a_moved_stop_stays_in_its_group, an_entry_goes_on_filling_after_a_restart,
+                      how_often_it_is_asked_does_not_matter;
+            account: the_account_adds_up;
+        }
+    };
+}
+
 mod paper {
-    contract! { PaperVenue =>
-        entries: a_market_entry_fills_on_the_quote, a_limit_entry_fills_at_its_limit_or_better,
-                 legs_wait_for_the_whole_entry, an_entry_before_the_open_is_parked, a_short_entry_is_bought_back;
-        exits: the_stop_ends_the_trade, the_target_ends_the_trade, a_bar_that_reaches_both_is_a_loss,
-               every_type_of_exit, a_pair_protects_what_is_held, a_stop_is_moved, shares_are_sold_once,
-               day_orders_end_at_an_early_close;
-        lookups: an_order_is_found_under_its_id_with_its_legs, orders_are_found_by_the_brokers_id,
-                 fills_come_in_pages, an_id_is_used_once;
-        refusals: refusals_say_why_and_leave_nothing_behind, a_cancel_that_comes_too_late_is_refused,
-                  a_cancel_takes_the_group_with_it;
-        restarts: a_bracket_protects_while_nobody_looks, working_orders_outlive_the_process,
-                  how_often_it_is_asked_does_not_matter;
-        account: the_account_adds_up;
-    }
+    use super::PaperVenue;
+
+    whole_contract! { PaperVenue }
+    contract! { PaperVenue => commissions: an_open_order_sets_its_commission_aside; }
+}
+
+mod exchange {
+    use super::over_http::ExchangeVenue;
+
+    whole_contract! { ExchangeVenue }
 }
 
 /// No slippage: the prices in the tests are those of the script.
