@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::output::{Paint, say};
+use super::stats::FileError;
 use crate::adapters::feeds::files::ReadError;
 use crate::config::ConfigError;
 use crate::ledger::LedgerError;
@@ -105,7 +106,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             | WiringError::BadRows { .. } => Exit::Usage,
         });
     }
-    if cause.is::<ConfigError>() || cause.is::<ReadError>() {
+    if cause.is::<ConfigError>() || cause.is::<ReadError>() || cause.is::<FileError>() {
         return Some(Exit::Usage);
     }
     if let Some(error) = cause.downcast_ref::<LedgerError>() {

@@ -26,6 +26,7 @@ mod report;
 mod setup;
 mod shell;
 mod simulate;
+mod stats;
 mod status;
 mod time;
 mod universe;
@@ -129,7 +130,7 @@ enum Command {
   trade why AAPL --session 2026-11-16
   trade why AAPL --at 2026-11-16T09:45")]
     Why(why::WhyCommand),
-    /// An ended session as its mail tells it
+    /// An ended session as its mail tells it, and what daily returns come to
     #[command(subcommand)]
     Report(report::ReportCommand),
     /// What people were sent, and trying it again

@@ -1,4 +1,4 @@
-//! `trade report`: an ended session as the digest tells it.
+//! `trade report`: an ended session as the digest tells it, and the figures of many.
 
 use clap::{Args, Subcommand};
 use daybook_core::schedule::JobKind;
@@ -7,6 +7,7 @@ use daybook_core::time::SessionDate;
 use super::Context;
 use super::exit::CommandError;
 use super::notify;
+use super::stats::StatsCommand;
 use super::time::{date, session_of};
 use crate::digest::plain_text;
 use crate::ledger::{equity, history};
@@ -21,6 +22,13 @@ pub enum ReportCommand {
   trade report day 2026-11-16 --send
   trade report day 2026-11-16 --json | jq .trades")]
     Day(Day),
+    /// What daily returns come to: growth, Sharpe, Sortino, drawdown, value at risk and the rest, as quantstats has them
+    #[command(after_help = "Examples:
+  trade report stats returns.csv
+  trade report stats equity.csv --trades trades.csv --json | jq .sharpe
+
+FILE has the columns date and return (0.01 is one percent), or date and equity; others are left alone.")]
+    Stats(StatsCommand),
 }
 
 /// Which session, and whether it is sent.
@@ -38,9 +46,18 @@ impl ReportCommand {
     /// Shows or sends the report.
     ///
     /// # Errors
-    /// If there is no such session or no report of it, or it could not be sent.
+    /// If there is no such session or no report of it, it could not be sent, or a file is unusable.
     pub fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Self::Day(Day { session, send }) = self;
+        match self {
+            Self::Day(day) => day.run(context),
+            Self::Stats(stats) => stats.run(context),
+        }
+    }
+}
+
+impl Day {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let Self { session, send } = self;
         let configuration = context.configuration()?;
         let ledger = context.ledger()?;
         let session = match session {

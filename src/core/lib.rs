@@ -24,5 +24,6 @@ pub mod reconcile;
 pub mod report;
 pub mod risk;
 pub mod schedule;
+pub mod statistics;
 pub mod strategy;
 pub mod time;

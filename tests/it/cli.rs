@@ -323,3 +323,42 @@ fn a_replayed_day_answers_every_question() {
     assert!(wrong.err.contains("no such column: profit"), "{}", wrong.err);
     assert_eq!(desk.trade(&["halt", "--ledger", "day.db"]).code, 2, "a replay is not operated");
 }
+
+#[test]
+fn a_series_of_returns_is_told_in_figures() {
+    let desk = Desk::new();
+    desk.write("returns.csv", "date,return\n2026-01-02,0.01\n2026-01-05,-0.01\n2026-01-06,0.02\n2026-01-07,0\n");
+    desk.write("equity.csv", "date,equity\n2026-01-02,100\n2026-01-05,125\n2026-01-06,100\n");
+    desk.write(
+        "trades.csv",
+        "symbol,entry_ts_utc,entry_price,exit_ts_utc,exit_price,quantity,pnl,exit_reason
+AAPL,2026-01-05T14:50:00Z,200,2026-01-05T15:50:00Z,203,10,30,target
+AAPL,2026-01-06T14:50:00Z,200,2026-01-06T15:00:00Z,199,10,-10,stop
+",
+    );
+    let stats = desk.json(&["report", "stats", "returns.csv"]);
+    let promised = "total_return cagr sharpe sortino calmar max_drawdown volatility win_rate profit_factor var_95 cvar_95 \
+                    best_day worst_day skew kurtosis ulcer_index";
+    for key in promised.split_whitespace() {
+        assert!(stats[key].is_f64(), "{key}: {stats}");
+    }
+    assert!((stats["sharpe"].as_f64().unwrap() - 6.148_170_459_575_76).abs() < 1e-9, "{stats}");
+    assert!(stats["conventions"].as_str().unwrap().contains("252 days"));
+    assert_eq!((&stats["days"], &stats["trades"]), (&4.into(), &serde_json::Value::Null));
+
+    let with_trades = desk.json(&["report", "stats", "equity.csv", "--trades", "trades.csv"]);
+    assert_eq!(with_trades["total_return"], 0.0);
+    assert_eq!((&with_trades["trades"]["count"], &with_trades["trades"]["profit_factor"]), (&2.into(), &3.0.into()));
+    let text = desk.trade(&["report", "stats", "returns.csv"]);
+    assert!(
+        text.out.contains("Sharpe") && text.out.contains("6.15") && text.out.contains("252 days a year"),
+        "{}",
+        text.out
+    );
+
+    desk.write("bad.csv", "date,return\n2026-01-02,one\n");
+    let bad = desk.trade(&["report", "stats", "bad.csv", "--json"]);
+    assert_eq!((bad.code, bad.out.as_str()), (2, ""));
+    assert_eq!(bad.err, "error: bad.csv:2: return: \"one\" is not a number: expected one such as 0.0123\n");
+    assert_eq!(desk.trade(&["report", "stats", "none.csv"]).code, 2);
+}
