@@ -70,18 +70,45 @@ fn parse_decimal(text: &str, decimals: u32, kind: &'static str) -> Result<i64, M
     narrow(if negative { -value } else { value }, "reading a decimal")
 }
 
-fn write_decimal(f: &mut fmt::Formatter<'_>, value: i64, decimals: u32, shown: usize) -> fmt::Result {
+/// Without allocating: every row that is stored writes some.
+fn write_decimal(f: &mut fmt::Formatter<'_>, value: i64, decimals: u32, shown: u32) -> fmt::Result {
     let unit = 10_u64.pow(decimals);
-    let magnitude = value.unsigned_abs();
-    let fraction = format!("{:0width$}", magnitude % unit, width = decimals as usize);
-    let needed = fraction.trim_end_matches('0').len().max(shown);
-    let sign = if value < 0 { "-" } else { "" };
-    let text = if needed == 0 {
-        format!("{sign}{}", magnitude / unit)
-    } else {
-        format!("{sign}{}.{}", magnitude / unit, &fraction[..needed])
+    let (mut whole, mut fraction) = (value.unsigned_abs() / unit, value.unsigned_abs() % unit);
+    let mut places = decimals;
+    while places > shown && fraction % 10 == 0 {
+        fraction /= 10;
+        places -= 1;
+    }
+    // From the last digit to the first; a sign, the 20 digits of a u64 and a point fit.
+    let mut text = [0_u8; 22];
+    let mut start = text.len();
+    let mut put = |byte| {
+        start -= 1;
+        text[start] = byte;
     };
-    f.pad(&text)
+    for _ in 0..places {
+        put(digit(fraction));
+        fraction /= 10;
+    }
+    if places > 0 {
+        put(b'.');
+    }
+    loop {
+        put(digit(whole));
+        whole /= 10;
+        if whole == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        put(b'-');
+    }
+    f.pad(std::str::from_utf8(&text[start..]).map_err(|_| fmt::Error)?)
+}
+
+/// The last digit of a number.
+fn digit(number: u64) -> u8 {
+    b"0123456789"[(number % 10) as usize]
 }
 
 /// Accepts a decimal as text, as an integer, or as the shortest decimal of a float.
@@ -421,5 +448,41 @@ impl<'de> Deserialize<'de> for Bps {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_amount_shows_what_it_is() {
+        let cases = [
+            (0, "0.00"),
+            (5, "0.00000005"),
+            (-5, "-0.00000005"),
+            (150_000_000, "1.50"),
+            (-123_456_700_000, "-1234.567"),
+            (i64::MAX, "92233720368.54775807"),
+            (i64::MIN, "-92233720368.54775808"),
+        ];
+        for (value, shown) in cases {
+            assert_eq!(Money(value).to_string(), shown);
+        }
+        assert_eq!(format!("[{:>8}]", Money(150_000_000)), "[    1.50]");
+        assert_eq!(Quantity(2_000_000_000).to_string(), "2");
+        assert_eq!(Quantity(-500_000_000).to_string(), "-0.5");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_reads_back(value in any::<i64>()) {
+            prop_assume!(value != i64::MIN);
+            prop_assert_eq!(Money(value).to_string().parse(), Ok(Money(value)));
+            prop_assert_eq!(Price(value).to_string().parse(), Ok(Price(value)));
+            prop_assert_eq!(Quantity(value).to_string().parse(), Ok(Quantity(value)));
+        }
     }
 }

@@ -162,17 +162,31 @@ impl SessionDate {
 
 impl fmt::Display for SessionDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0.format("%Y-%m-%d").to_string())
+        f.pad(&self.0.to_string())
     }
 }
 
 impl FromStr for SessionDate {
     type Err = TimeError;
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        stored_date(text)
+            .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
             .map(Self)
-            .map_err(|_| TimeError { text: text.to_owned(), expected: "a date, such as 2026-11-16" })
+            .ok_or_else(|| TimeError { text: text.to_owned(), expected: "a date, such as 2026-11-16" })
     }
+}
+
+/// A date in the one form in which it is stored; chrono's parser, which knows more, takes ten times as long.
+fn stored_date(text: &str) -> Option<NaiveDate> {
+    let number = |from: usize, to: usize| {
+        let digits = text.as_bytes().get(from..to)?;
+        digits.iter().try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0')))
+    };
+    let is_dashed = text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
+    if !is_dashed {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(i32::try_from(number(0, 4)?).ok()?, number(5, 7)?, number(8, 10)?)
 }
 
 #[cfg(test)]
@@ -183,6 +197,34 @@ mod tests {
 
     fn wall(text: &str, zone: Tz) -> String {
         Timestamp::from_wall(text.parse().unwrap(), zone).to_string()
+    }
+
+    #[test]
+    fn a_date_reads_as_chrono_reads_it() {
+        let texts = [
+            "2026-11-16",
+            "2024-02-29",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-1-5",
+            "0001-01-01",
+            "12026-11-16",
+            "-001-01-01",
+            "2026/11/16",
+            "2026-11-1x",
+            "202\u{e9}-11-16",
+            "+026-11-16",
+            "",
+        ];
+        for text in texts {
+            let read: Option<SessionDate> = text.parse().ok();
+            assert_eq!(read, NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(SessionDate), "{text}");
+        }
+        let first = NaiveDate::from_ymd_opt(1990, 1, 1).unwrap();
+        for date in first.iter_days().take(20_000).map(SessionDate) {
+            assert_eq!(date.to_string().parse(), Ok(date));
+            assert_eq!(date.to_string(), date.0.format("%Y-%m-%d").to_string());
+        }
     }
 
     #[test]
