@@ -164,12 +164,20 @@ static LIVED_FROM: LazyLock<Mutex<HashSet<State>>> = LazyLock::new(Mutex::defaul
 /// What every second kill was tried from.
 static KILLED_AT: LazyLock<Mutex<HashSet<State>>> = LazyLock::new(Mutex::default);
 
+/// Whether the day was over before the last kill: a process that starts then has nothing to do, and says so.
+fn was_over(error: &str) -> bool {
+    error.contains("finished: name another file")
+}
+
 /// Lives the day through the kills to its end, and looks at it. What ends as another case has ended is not lived again.
 fn lived(mut world: World, case: &Case, kills: &[Kill]) -> Result<(), String> {
     let mut entered = None;
     for kill in kills {
-        if world.life(Some(kill))? == End::Finished {
-            break; // it never came there
+        match world.life(Some(kill)) {
+            Ok(End::Killed) => {}
+            Ok(End::Finished) => break, // it never came there
+            Err(error) if was_over(&error) => break,
+            Err(error) => return Err(error),
         }
         KILLED.fetch_add(1, Ordering::Relaxed);
         if case.halted && entered.is_none() {
@@ -184,8 +192,7 @@ fn lived(mut world: World, case: &Case, kills: &[Kill]) -> Result<(), String> {
     match ended {
         Ok(End::Finished) => {}
         Ok(End::Killed) => return Err("the last life was killed".to_owned()),
-        // The day was over before the last kill.
-        Err(error) if error.contains("finished: name another file") => {}
+        Err(error) if was_over(&error) => {}
         Err(error) => return Err(error),
     }
     let mut findings = world.findings();
