@@ -28,8 +28,7 @@ impl Audit {
     /// Everything that is wrong, a line each; empty for a sound ledger.
     #[must_use]
     pub fn findings(&self) -> Vec<String> {
-        let file = self.file.integrity.iter().chain(&self.file.foreign_keys).cloned();
-        file.chain(self.violations.iter().map(ToString::to_string)).collect()
+        self.file.findings().cloned().chain(self.violations.iter().map(ToString::to_string)).collect()
     }
 }
 
@@ -43,16 +42,28 @@ pub fn audit_ledger(
     calendar: &Calendar,
     as_of: Timestamp,
 ) -> Result<Audit, LedgerError> {
+    let file = ledger.read(check::check_file)?;
+    Ok(Audit { file, violations: audit_rows(ledger, definitions, calendar, as_of)? })
+}
+
+/// Checks the ledger's rows, and trusts the file.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn audit_rows(
+    ledger: &Ledger,
+    definitions: &[JobDefinition],
+    calendar: &Calendar,
+    as_of: Timestamp,
+) -> Result<Vec<Violation>, LedgerError> {
     let meta = ledger.meta();
     let (first, last) = (meta.created_at.date_in(calendar.zone()), as_of.date_in(calendar.zone()));
     let sessions = calendar.sessions(first, last).filter(|session| session.pre_open <= as_of).collect();
     ledger.read(|conn| {
-        let file = check::check_file(conn)?;
         let slots = expected_slots(&run_facts::accounted(conn)?, definitions, calendar);
         let since = Since::BEGINNING;
         let frame = AuditFrame { as_of, unprotected_limit: UNPROTECTED_LIMIT, sessions, slots, since };
-        let view = check::audit_view(conn, &meta.account, frame)?;
-        Ok(Audit { file, violations: audit(&view) })
+        Ok(audit(&check::audit_view(conn, &meta.account, frame)?))
     })
 }
 

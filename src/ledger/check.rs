@@ -2,7 +2,7 @@
 
 use daybook_core::audit::{
     DayRow, ExpectedSlot, FillRow, HaltRow, IntentAction, IntentRow, JobRow, LedgerView, MissedRow, OrderEventRow,
-    OrderRow, PositionRow, RunRow, SignalRow,
+    OrderRow, PositionRow, RunRow, SignalRow, VerdictRow,
 };
 use daybook_core::calendar::Session;
 use daybook_core::money::{Money, Quantity};
@@ -11,8 +11,6 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use super::codec::{Text, Word};
-use super::intent::verdict_at;
-use super::signal::signal_at;
 use super::{LedgerError, equity, fill, order, position};
 
 /// Findings of SQLite's check that are told; a file with more is beyond a list.
@@ -25,8 +23,7 @@ const SQL_RUNS: &str = "
     WHERE run_id > ?2 OR (run_id < 0 AND slot_at_ms >= ?1) OR (kind = 'market-close-flatten' AND slot_at_ms >= ?1)";
 const SQL_MISSED: &str = "SELECT job, from_at_ms, to_at_ms FROM missed_range WHERE to_at_ms >= ?1";
 const SQL_SIGNALS: &str = "
-    SELECT signal_id, symbol, strategy, direction, entry_e8, stop_e8, target_e8, confidence_bps, reasons, valid_until_ms,
-        verdict.quantity_e9, verdict.refused_by, verdict.checks
+    SELECT signal_id, symbol, verdict.signal_id IS NOT NULL, iif(verdict.refused_by IS NULL, verdict.quantity_e9, NULL)
     FROM signal LEFT JOIN verdict USING (signal_id) WHERE at_ms >= ?1";
 const SQL_INTENTS: &str = "
     SELECT intent_id, purpose, action, client_order_id, symbol, quantity_e9, signal_id, decided_at_ms, valid_until_ms,
@@ -47,6 +44,11 @@ pub struct FileCheck {
 }
 
 impl FileCheck {
+    /// Everything that was found, a line each.
+    pub fn findings(&self) -> impl Iterator<Item = &String> {
+        self.integrity.iter().chain(&self.foreign_keys)
+    }
+
     /// Whether nothing was found.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -125,7 +127,13 @@ pub fn audit_view(conn: &Connection, account: &str, frame: AuditFrame) -> Result
             Ok(MissedRow { job: row.get(0)?, from: Timestamp(row.get(1)?), to: Timestamp(row.get(2)?) })
         })?,
         signals: rows(conn, SQL_SIGNALS, from, |row| {
-            Ok(SignalRow { signal_id: row.get(0)?, signal: signal_at(row, 1)?, verdict: verdict_at(row, 10)? })
+            let verdict = VerdictRow { approved: row.get::<_, Option<i64>>(3)?.map(Quantity) };
+            let is_reviewed: bool = row.get(2)?;
+            Ok(SignalRow {
+                signal_id: row.get(0)?,
+                symbol: row.get::<_, Text<_>>(1)?.0,
+                verdict: is_reviewed.then_some(verdict),
+            })
         })?,
         intents: rows(conn, SQL_INTENTS, from, intent)?,
         orders: order::submitted_since(conn, account, since.at)?

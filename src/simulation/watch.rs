@@ -19,11 +19,11 @@ use super::plan::Asked;
 use super::world::Waking;
 use crate::adapters::brokers::paper::PaperBroker;
 use crate::engine::Parts;
-use crate::engine::audit::{audit_ledger, audit_part};
+use crate::engine::audit::{audit_part, audit_rows};
 use crate::engine::verify::verify;
 use crate::jobs;
 use crate::ledger::alert::DeliveryState;
-use crate::ledger::check::Since;
+use crate::ledger::check::{self, Since};
 use crate::ledger::command::{self, NewCommand};
 use crate::ledger::{Ledger, LedgerError, alert, fill, intent, position, run_facts};
 use crate::ports::{Broker, Clock};
@@ -187,18 +187,14 @@ impl Watch {
         Ok(named(&broken))
     }
 
-    /// Audits everything, and compares it with the broker's own record.
+    /// Audits every row, and compares them with the broker's own record.
     fn whole(
         &self,
         ledger: &Ledger,
         jobs: &[JobDefinition],
         as_of: Timestamp,
     ) -> Result<Option<(String, Vec<String>)>, LedgerError> {
-        let audit = audit_ledger(ledger, jobs, &self.calendar, as_of)?;
-        if !audit.file.is_sound() {
-            return Ok(Some(("file".to_owned(), audit.findings())));
-        }
-        if let Some(broken) = named(&audit.violations) {
+        if let Some(broken) = named(&audit_rows(ledger, jobs, &self.calendar, as_of)?) {
             return Ok(Some(broken));
         }
         let differing = self.compare(ledger)?;
@@ -276,6 +272,11 @@ impl Watch {
         as_of: Timestamp,
         taken: &BTreeSet<String>,
     ) -> anyhow::Result<()> {
+        // A file that was damaged stays so: once, at the end, is enough.
+        let file = ledger.read(check::check_file)?;
+        if !file.is_sound() {
+            self.fail("file", file.findings().cloned().collect());
+        }
         if let Some((kind, found)) = self.whole(ledger, jobs, as_of)? {
             self.fail(&kind, found);
         }

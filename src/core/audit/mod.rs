@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 
 pub use view::{
     DayRow, ExpectedSlot, FillRow, HaltRow, IntentAction, IntentRow, JobRow, LedgerView, MissedRow, OrderEventRow,
-    OrderRow, PositionRow, RunRow, SignalRow,
+    OrderRow, PositionRow, RunRow, SignalRow, VerdictRow,
 };
 
 /// A promise of the ledger.

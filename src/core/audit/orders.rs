@@ -74,13 +74,13 @@ fn orders_filled(view: &LedgerView, findings: &mut Findings) {
 
 fn signals_reviewed(view: &LedgerView, findings: &mut Findings) {
     for row in view.signals.iter().filter(|row| row.verdict.is_none()) {
-        let found = format!("the signal on {} has no verdict", row.signal.symbol);
+        let found = format!("the signal on {} has no verdict", row.symbol);
         findings.add(Invariant::SignalReviewed, format!("signal {}", row.signal_id), found);
     }
     let signals: BTreeMap<i64, _> = view.signals.iter().map(|row| (row.signal_id, row)).collect();
     for intent in view.intents.iter().filter(|intent| intent.purpose.opens()) {
-        let verdict = intent.signal_id.and_then(|id| signals.get(&id)).and_then(|row| row.verdict.as_ref());
-        let approved = verdict.filter(|verdict| verdict.refused_by.is_none()).and_then(|verdict| verdict.quantity);
+        let verdict = intent.signal_id.and_then(|id| signals.get(&id)).and_then(|row| row.verdict);
+        let approved = verdict.and_then(|verdict| verdict.approved);
         let is_within = matches!((approved, intent.quantity), (Some(approved), Some(sent)) if sent <= approved);
         if !is_within {
             let found = format!(

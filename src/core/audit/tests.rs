@@ -2,13 +2,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decision::EquityPoint;
-use crate::money::{Bps, Money, Price, Quantity};
+use crate::money::{Money, Price, Quantity};
 use crate::order::{Fill, IntentState, Order, OrderStatus, Purpose, Side};
 use crate::portfolio::{Book, FillOrigin, Position, sort_fills};
+use crate::risk::HaltKind;
 use crate::risk::testing::{cents, entry, legs, minute, position, session, symbol};
-use crate::risk::{HaltKind, Verdict};
 use crate::schedule::JobKind;
-use crate::strategy::{Direction, Signal};
+use crate::strategy::Direction;
 use crate::time::Span;
 
 fn run(run_id: i64, kind: JobKind, at: Timestamp) -> RunRow {
@@ -58,18 +58,7 @@ fn day() -> LedgerView {
     for fill in &fills {
         book.apply(fill, &FillOrigin::STRANGER).unwrap();
     }
-    let signal = Signal {
-        symbol: symbol("AAPL"),
-        strategy: "opening_range_breakout".to_owned(),
-        direction: Direction::Long,
-        entry: cents(50_00),
-        stop: cents(49_00),
-        target: cents(52_00),
-        confidence: Bps(7_000),
-        reasons: vec![],
-        valid_until: minute(35),
-    };
-    let verdict = Verdict { quantity: Some(hundred), refused_by: None, checks: vec![] };
+    let verdict = VerdictRow { approved: Some(hundred) };
     let money = Money::whole;
     LedgerView {
         as_of: session().post_close,
@@ -82,7 +71,7 @@ fn day() -> LedgerView {
         runs: vec![run(1, JobKind::Analysis, minute(29)), run(2, JobKind::MarketCloseFlatten, minute(380))],
         missed: vec![MissedRow { job: "analysis".to_owned(), from: minute(40), to: minute(60) }],
         slots: [29, 40, 55].map(|at| ExpectedSlot { job: "analysis".to_owned(), slot: minute(at) }).to_vec(),
-        signals: vec![SignalRow { signal_id: 1, signal, verdict: Some(verdict) }],
+        signals: vec![SignalRow { signal_id: 1, symbol: symbol("AAPL"), verdict: Some(verdict) }],
         intents: vec![IntentRow {
             intent_id: 1,
             purpose: Purpose::Enter,

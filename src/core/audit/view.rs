@@ -6,9 +6,8 @@ use crate::market::Symbol;
 use crate::money::{Money, Quantity};
 use crate::order::{Fill, IntentState, Order, OrderStatus, Purpose};
 use crate::portfolio::Position;
-use crate::risk::{HaltKind, Verdict};
+use crate::risk::HaltKind;
 use crate::schedule::JobKind;
-use crate::strategy::Signal;
 use crate::time::{SessionDate, Span, Timestamp};
 
 /// The rows of a ledger, as the audit reads them. No order is expected of any of them.
@@ -107,10 +106,17 @@ pub struct ExpectedSlot {
 pub struct SignalRow {
     /// Its key.
     pub signal_id: i64,
-    /// What was proposed.
-    pub signal: Signal,
+    /// What it is about.
+    pub symbol: Symbol,
     /// What risk said; `None` if there is no such row.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<VerdictRow>,
+}
+
+/// What of a verdict binds an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictRow {
+    /// Shares that may be ordered; `None` if the signal was refused.
+    pub approved: Option<Quantity>,
 }
 
 /// What an intent does.
