@@ -27,6 +27,12 @@ struct Arguments {
     /// The configuration file [default: config/daybook.yaml, if it is there]
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
+    /// The profile that is laid over it: NAME of profiles/NAME.yaml beside it [default: $DAYBOOK_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// One key of the configuration, over all else; may be repeated
+    #[arg(long = "setting", value_name = "KEY=VALUE")]
+    settings: Vec<config::Setting>,
     /// The ledger [default: from the configuration; a simulation writes one of its own]
     #[arg(long, value_name = "PATH")]
     ledger: Option<PathBuf>,
@@ -172,7 +178,9 @@ async fn live(arguments: Arguments, mut configuration: Configuration, stop: Canc
 }
 
 fn sources(arguments: &Arguments) -> config::Sources {
-    let sources = config::Sources::new(arguments.config.clone(), Environment::of_process());
+    let sources = config::Sources::new(arguments.config.clone(), Environment::of_process())
+        .with_profile(arguments.profile.clone())
+        .with_settings(&arguments.settings);
     match arguments.seed {
         Some(seed) => sources.with_option("--seed", "market.simulated.seed", seed.to_string()),
         None => sources,

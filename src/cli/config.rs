@@ -5,15 +5,21 @@ use serde::Serialize;
 
 use super::Context;
 use super::output::{Cell, Column, FormatArg, Paint, Table};
-use crate::config::{ConfigError, Configuration, DOCUMENTED, Settings};
+use crate::config::{ConfigError, Configuration, DOCUMENTED, Settings, schema};
 
 /// `trade config ...`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Checks the configuration and names everything that is wrong with it, with line and column
-    #[command(after_help = "Examples:
+    ///
+    /// It ends with 0 if the configuration is right, and with 2 if it is not.
+    #[command(
+        visible_alias = "validate",
+        after_help = "Examples:
   trade config check
-  trade config check --config /etc/daybook/daybook.yaml && systemctl reload daybook")]
+  trade config check --profile cautious --setting risk.max_positions=3
+  trade config check --config /etc/daybook/daybook.yaml && systemctl reload daybook"
+    )]
     Check,
     /// Every setting in force; secrets are shown as set, without their value
     #[command(after_help = "Examples:
@@ -25,6 +31,10 @@ pub enum ConfigCommand {
   trade config template > config/daybook.yaml
   trade config template --format json | jq .risk")]
     Template(Template),
+    /// Prints the JSON Schema of the configuration, by which an editor completes keys and marks mistakes
+    #[command(after_help = "Examples:
+  trade config schema > config/daybook.schema.json")]
+    Schema,
 }
 
 /// In which form the template is printed.
@@ -66,6 +76,7 @@ impl ConfigCommand {
                 context.output.raw(DOCUMENTED.as_bytes())
             }
             Self::Template(_) => context.output.json(&Settings::default()),
+            Self::Schema => context.output.json(&schema()),
         }
     }
 }
@@ -75,6 +86,7 @@ impl ConfigCommand {
 struct Checked {
     ok: bool,
     file: Option<String>,
+    profile: Option<String>,
     version: Option<String>,
     problems: Vec<Problem>,
 }
@@ -98,7 +110,8 @@ fn check(context: &Context) -> anyhow::Result<()> {
                     key: problem.key.clone(),
                     message: problem.message.clone(),
                 });
-                let checked = Checked { ok: false, file: None, version: None, problems: problems.collect() };
+                let checked =
+                    Checked { ok: false, file: None, profile: None, version: None, problems: problems.collect() };
                 context.output.document(&checked, Checked::text)?;
             }
             Err(error.into())
@@ -111,6 +124,7 @@ impl Checked {
         Self {
             ok: true,
             file: configuration.file.as_ref().map(|file| file.display().to_string()),
+            profile: configuration.profile.as_ref().map(|file| file.display().to_string()),
             version: Some(configuration.version.hash.clone()),
             problems: Vec::new(),
         }
@@ -118,8 +132,9 @@ impl Checked {
 
     fn text(&self, paint: Paint) -> String {
         let file = self.file.as_deref().unwrap_or("the built-in defaults (there is no config/daybook.yaml)");
+        let profile = self.profile.as_ref().map_or_else(String::new, |profile| format!(" with {profile} over it"));
         let version: String = self.version.iter().flat_map(|version| version.chars()).take(12).collect();
-        format!("{} {file}, version {version}\n", paint.green("ok:"))
+        format!("{} {file}{profile}, version {version}\n", paint.green("ok:"))
     }
 }
 

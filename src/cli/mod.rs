@@ -90,6 +90,12 @@ struct Global {
     /// The configuration [default: config/daybook.yaml, if it is there]
     #[arg(long, global = true, value_name = "PATH", help_heading = "Everywhere")]
     config: Option<PathBuf>,
+    /// The profile that is laid over it: NAME of profiles/NAME.yaml beside it [default: $DAYBOOK_PROFILE]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Everywhere")]
+    profile: Option<String>,
+    /// One key of the configuration, over all else; may be repeated
+    #[arg(long = "setting", global = true, value_name = "KEY=VALUE", help_heading = "Everywhere")]
+    settings: Vec<settings::Setting>,
     /// The ledger [default: `ledger.path` of the configuration]
     #[arg(long, global = true, value_name = "PATH", help_heading = "Everywhere")]
     ledger: Option<PathBuf>,
@@ -224,6 +230,8 @@ impl Trade {
     fn run(self) -> anyhow::Result<()> {
         let context = Context {
             config: self.global.config,
+            profile: self.global.profile,
+            settings: self.global.settings,
             ledger: self.global.ledger,
             output: Output::of_process(self.global.json),
             clock: SystemClock::new(),
@@ -268,6 +276,8 @@ impl Trade {
 /// What every command works with.
 struct Context {
     config: Option<PathBuf>,
+    profile: Option<String>,
+    settings: Vec<settings::Setting>,
     ledger: Option<PathBuf>,
     output: Output,
     clock: SystemClock,
@@ -289,7 +299,9 @@ impl Context {
 
     /// Where the configuration is read from.
     fn sources(&self) -> settings::Sources {
-        let sources = settings::Sources::new(self.config.clone(), Environment::of_process());
+        let sources = settings::Sources::new(self.config.clone(), Environment::of_process())
+            .with_profile(self.profile.clone())
+            .with_settings(&self.settings);
         match &self.ledger {
             Some(ledger) => sources.with_option("--ledger", "ledger.path", ledger.to_string_lossy()),
             None => sources,

@@ -2,8 +2,11 @@
 //!
 //! A message that compares two keys names the other one: where that could not be read, the comparison is not told.
 
-use daybook_core::calendar::Calendar;
-use daybook_core::time::Span;
+use std::time::Duration;
+
+use daybook_core::calendar::{Calendar, Session};
+use daybook_core::strategy::Direction;
+use daybook_core::time::{SessionDate, Span};
 
 use super::settings::{
     AccountSettings, AnalysisSettings, BrokerKind, FeedKind, LedgerSettings, LoggingSettings, MarketSettings,
@@ -49,8 +52,58 @@ impl Settings {
             .chain(of("ledger", self.ledger.problems()))
             .chain(of("scheduler", self.scheduler.problems()))
             .chain(of("logging", self.logging.problems()))
+            .chain(self.problems_of_the_session())
+            .chain(self.problems_of_shorts())
             .collect()
     }
+
+    /// Times that a full session does not have.
+    fn problems_of_the_session(&self) -> Vec<(String, String)> {
+        let calendar = self.calendar();
+        let Some(session) = full_session(&calendar) else { return Vec::new() };
+        let length = span_of(session.close.since(session.open));
+        let breakout = &self.strategies.opening_range_breakout;
+        let range = Span::minutes(breakout.range_minutes);
+        let times = [
+            ("strategies.opening_range_breakout.range_minutes", range, breakout.range_minutes.to_string()),
+            (
+                "strategies.opening_range_breakout.latest_entry",
+                breakout.latest_entry,
+                breakout.latest_entry.to_string(),
+            ),
+            ("risk.min_session_left", self.risk.min_session_left, self.risk.min_session_left.to_string()),
+        ];
+        let beyond = times.into_iter().filter(|(_, time, _)| *time >= length);
+        beyond
+            .map(|(key, _, shown)| {
+                (key.to_owned(), format!("is {shown}: expected less than the session of {}, {length}", calendar.name()))
+            })
+            .collect()
+    }
+
+    /// Falls that are to be traded, and a broker that sells nothing short.
+    fn problems_of_shorts(&self) -> Option<(String, String)> {
+        let direction = self.strategies.opening_range_breakout.direction;
+        let sells_short = self.execution.broker != BrokerKind::Paper || self.execution.paper.allow_short;
+        if sells_short || !direction.allow(Direction::Short) {
+            return None;
+        }
+        let direction = direction.as_str();
+        let message = format!(
+            "is {direction}, and execution.paper.allow_short is false: its shorts would be refused; expected long, or \
+             allow_short: true"
+        );
+        Some(("strategies.opening_range_breakout.direction".to_owned(), message))
+    }
+}
+
+/// A session of full length: that of a Monday without a holiday near it.
+pub(super) fn full_session(calendar: &Calendar) -> Option<Session> {
+    SessionDate::of(2026, 11, 16).and_then(|monday| calendar.session(monday))
+}
+
+fn span_of(duration: Duration) -> Span {
+    Span::millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Settings {

@@ -7,9 +7,16 @@ use std::path::{Path, PathBuf};
 use super::jobs::BUILT_IN;
 use super::load::DEFAULT_FILE;
 use super::problem::ConfigError;
+use super::schema::SCHEMA_FILE;
 
 /// The documented file of settings; it says what the built-in defaults say.
 pub const DOCUMENTED: &str = include_str!("../../config/daybook.yaml");
+
+/// The documented profile: half the risk.
+const CAUTIOUS: &str = include_str!("../../config/profiles/cautious.yaml");
+
+/// The schema, by which editors complete and check the file of settings.
+const SCHEMA: &str = include_str!("../../config/daybook.schema.json");
 
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +34,10 @@ pub enum Written {
 /// [`ConfigError::Unwritable`] for the first file or folder that cannot be written; the file is not
 /// left behind half-written.
 pub fn init(folder: &Path) -> Result<Vec<(PathBuf, Written)>, ConfigError> {
-    let settings = (PathBuf::from(DEFAULT_FILE), DOCUMENTED);
+    let settings = [(DEFAULT_FILE, DOCUMENTED), ("config/profiles/cautious.yaml", CAUTIOUS), (SCHEMA_FILE, SCHEMA)];
+    let settings = settings.into_iter().map(|(name, text)| (PathBuf::from(name), text));
     let jobs = BUILT_IN.iter().map(|(name, text)| (Path::new("jobs").join(format!("{name}.yaml")), *text));
-    std::iter::once(settings)
+    settings
         .chain(jobs)
         .map(|(name, text)| {
             let path = folder.join(name);
@@ -66,7 +74,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("new/place");
         let first = init(&target).unwrap();
-        assert_eq!(first.len(), BUILT_IN.len() + 1);
+        assert_eq!(first.len(), BUILT_IN.len() + 3);
         assert!(first.iter().all(|(path, written)| *written == Written::New && path.exists()));
 
         let settings = target.join(DEFAULT_FILE);

@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use daybook_core::schedule::{JobDefinition, JobFile, JobKind};
+use daybook_core::calendar::Calendar;
+use daybook_core::schedule::{Anchor, At, Form, JobDefinition, JobFile, JobKind};
 use daybook_core::strategy::StrategySettings;
+use daybook_core::time::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::load::read_text;
+use super::checks::full_session;
+use super::files::read_text;
 use super::node::{Node, path_steps};
 use super::parameters::{AnalysisParameters, HousekeepingParameters, NoParameters, ScanParameters};
 use super::problem::{ConfigError, Origin, Problem, alternatives, suggestion};
 use super::read::read;
 use super::reference::{Environment, interpolate};
+use super::yaml::{self, Document};
 
 /// The files that are built in, by name.
 pub(super) const BUILT_IN: [(&str, &str); 9] = [
@@ -35,9 +39,13 @@ const FILES_MAX: usize = 200;
 /// Reads every job, in the order of their names: the built-in ones, with the folder's files over them.
 ///
 /// # Errors
-/// [`ConfigError::Unreadable`] for a folder or file that cannot be read, and [`ConfigError::Invalid`] with
+/// [`ConfigError::Unreadable`] for a folder that cannot be read, and [`ConfigError::Invalid`] with
 /// everything that is wrong in all files.
-pub(super) fn load_jobs(folder: Option<&Path>, environment: &Environment) -> Result<Vec<JobDefinition>, ConfigError> {
+pub(super) fn load_jobs(
+    folder: Option<&Path>,
+    environment: &Environment,
+    calendar: &Calendar,
+) -> Result<Vec<JobDefinition>, ConfigError> {
     let mut files: BTreeMap<String, (PathBuf, String)> = BUILT_IN
         .iter()
         .map(|(name, text)| {
@@ -54,13 +62,23 @@ pub(super) fn load_jobs(folder: Option<&Path>, environment: &Environment) -> Res
                 problems.push(at_the_beginning(&path, message));
                 continue;
             }
-            files.insert(name.clone(), (path.clone(), read_text(&path)?));
+            match read_text(&path) {
+                Ok(text) => {
+                    files.insert(name.clone(), (path.clone(), text));
+                }
+                Err(ConfigError::Invalid { problems: told }) => problems.extend(told),
+                Err(ConfigError::Unreadable { source, .. }) => {
+                    let message = format!("cannot be read ({source}); check that it is a file and its permissions");
+                    problems.push(at_the_beginning(&path, message));
+                }
+                Err(other) => return Err(other),
+            }
             named.insert(name, path);
         }
     }
     let mut jobs = Vec::new();
     for (name, (path, text)) in &files {
-        match read_job(name, path, text, environment) {
+        match read_job(name, path, text, environment, calendar) {
             Ok(job) => jobs.push(job),
             Err(told) => problems.extend(told),
         }
@@ -94,9 +112,15 @@ fn at_the_beginning(path: &Path, message: String) -> Problem {
 }
 
 /// Reads and checks one job.
-fn read_job(name: &str, path: &Path, text: &str, environment: &Environment) -> Result<JobDefinition, Vec<Problem>> {
-    let mut root = Node::parse(text, &Arc::from(path)).map_err(|problem| vec![problem])?;
-    let mut problems = interpolate(&mut root, environment, &[]);
+pub(super) fn read_job(
+    name: &str,
+    path: &Path,
+    text: &str,
+    environment: &Environment,
+    calendar: &Calendar,
+) -> Result<JobDefinition, Vec<Problem>> {
+    let Document { mut root, mut problems } = yaml::parse(text, &Arc::from(path))?;
+    problems.extend(interpolate(&mut root, environment, &[]));
     if name == JobKind::Operator.as_str() {
         let message = "this name is taken by the built-in job that trades for a person; rename the file".to_owned();
         problems.push(at_the_beginning(path, message));
@@ -112,6 +136,11 @@ fn read_job(name: &str, path: &Path, text: &str, environment: &Environment) -> R
             key => problem_at(&root, key, message),
         });
     }
+    if let Some(Ok(job)) = &definition
+        && let Some(message) = outside_the_session(job, calendar)
+    {
+        problems.push(problem_at(&root, "schedule", message));
+    }
     match definition {
         Some(Ok(job)) if problems.is_empty() => Ok(job),
         _ => {
@@ -119,6 +148,30 @@ fn read_job(name: &str, path: &Path, text: &str, environment: &Environment) -> R
             Err(problems)
         }
     }
+}
+
+/// What is wrong with the schedule of a job that works while the market is open, if it is due at another time.
+fn outside_the_session(job: &JobDefinition, calendar: &Calendar) -> Option<String> {
+    if !matches!(job.kind, JobKind::Analysis | JobKind::MarketCloseFlatten) {
+        return None;
+    }
+    let session = full_session(calendar)?;
+    let instant = |at: &At| {
+        let anchor = match at.anchor {
+            Anchor::PreOpen => session.pre_open,
+            Anchor::Open => session.open,
+            Anchor::Close => session.close,
+            Anchor::PostClose => session.post_close,
+        };
+        Timestamp(anchor.0.saturating_add(at.offset_ms))
+    };
+    let outside = job.schedule.forms().iter().find_map(|form| match form {
+        Form::At(at) => Some(instant(at)).filter(|at| *at < session.open || session.close <= *at),
+        Form::Every(_) | Form::Bar(_) | Form::Adaptive(_) | Form::Cron(_) => None,
+    })?;
+    let clock = |at: Timestamp| at.in_zone(calendar.zone()).format("%H:%M").to_string();
+    let (kind, outside, open, close) = (job.kind, clock(outside), clock(session.open), clock(session.close));
+    Some(format!("is due at {outside}: expected a time from {open} to before {close} for {kind}, such as close-10m"))
 }
 
 fn problem_at(root: &Node, key: &str, message: String) -> Problem {
@@ -201,14 +254,15 @@ mod tests {
 
     fn load(files: &[(&str, &str)]) -> Result<Vec<JobDefinition>, Vec<String>> {
         let folder = folder(files);
-        load_jobs(Some(folder.path()), &Environment::default()).map_err(|error| {
+        load_jobs(Some(folder.path()), &Environment::default(), &Calendar::xnys()).map_err(|error| {
             error.to_string().replace(&format!("{}/", folder.path().display()), "").lines().map(str::to_owned).collect()
         })
     }
 
     #[test]
     fn the_built_in_files_are_sound_and_spell_out_what_their_kind_has() {
-        let jobs = load_jobs(None, &Environment::default()).unwrap_or_else(|error| panic!("{error}"));
+        let jobs =
+            load_jobs(None, &Environment::default(), &Calendar::xnys()).unwrap_or_else(|error| panic!("{error}"));
         let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
         assert_eq!(names, BUILT_IN.map(|(name, _)| name));
         for job in &jobs {
@@ -258,6 +312,8 @@ mod tests {
             ("operator.yaml", "kind: reconcile\nschedule: {every: 5m}\n"),
             ("j.yaml", "kind: reconcile\nschedule: {every: 5m}\n"),
             ("j.yml", "kind: reconcile\nschedule: {every: 5m}\n"),
+            ("l.yaml", "kind: market-close-flatten\nschedule: {at: close+5m}\n"),
+            ("m.yaml", "kind: analysis\nschedule: {at: open+8h}\n"),
             ("k.yaml", "kind: reconcile\nschedule: {every: 5m}\nretries: often\nwindow: soon\ncatch_up: {all: 0}\n"),
         ])
         .unwrap_err();

@@ -1,64 +1,132 @@
 //! From files, environment and command line to one checked configuration.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use daybook_core::schedule::JobDefinition;
 use serde_json::Value as Json;
 
+use super::files::{profile_file, read_text, text_of};
 use super::jobs::load_jobs;
-use super::node::{Node, Step, path_steps, path_text};
+use super::node::{Node, Step, Value, path_steps, path_text};
 use super::problem::{ConfigError, Origin, Problem, VARIABLE_PREFIX};
 use super::read::read;
 use super::reference::{Environment, interpolate, resolve_secrets};
 use super::settings::{SECRETS, Settings, SettingsVersion};
+use super::yaml::{self, Document};
 
 /// The file that is read if none is named, where it is there.
 pub const DEFAULT_FILE: &str = "config/daybook.yaml";
 
-/// The largest file, in bytes: the documented one has some 15,000.
-const FILE_MAX: u64 = 1024 * 1024;
+/// The variable that names a profile where the command line does not.
+pub const PROFILE_VARIABLE: &str = "DAYBOOK_PROFILE";
 
-/// Where a configuration is read from, the weakest first: built-in defaults, the file, the
+/// The option that sets any key.
+const SETTING_OPTION: &str = "--setting";
+
+/// Where a configuration is read from, the weakest first: built-in defaults, the file, a profile, the
 /// environment, options of the command line.
 #[derive(Clone, Default)]
 pub struct Sources {
     file: Option<PathBuf>,
+    /// What stands in the place of the file's content.
+    content: Option<Vec<u8>>,
+    profile: Option<String>,
     environment: Environment,
     options: Vec<OptionValue>,
 }
 
+/// What an option says of a key.
 #[derive(Clone)]
 struct OptionValue {
-    option: &'static str,
-    key: &'static str,
-    texts: Vec<String>,
-    list: bool,
+    option: String,
+    key: String,
+    value: Given,
+}
+
+#[derive(Clone)]
+enum Given {
+    /// As it was typed; one that begins with `[` or `{` is YAML.
+    Text(String),
+    /// Text and nothing else, whatever it begins with.
+    Word(String),
+    List(Vec<String>),
 }
 
 impl Sources {
     /// The file that was named, or [`DEFAULT_FILE`] if it is there; and the environment, which overrides
-    /// the file (`DAYBOOK__RISK__MAX_DAILY_LOSS=1500`) and is what the file refers to.
+    /// the file (`DAYBOOK__RISK__MAX_DAILY_LOSS=1500`), is what the file refers to, and may name a profile.
     #[must_use]
     pub fn new(file: Option<PathBuf>, environment: Environment) -> Self {
-        Self { file, environment, options: Vec::new() }
+        let profile = environment.get(PROFILE_VARIABLE).filter(|name| !name.is_empty());
+        Self { file, content: None, profile, environment, options: Vec::new() }
+    }
+
+    /// The same sources with a content in the place of the file's: is it right, before it is written?
+    #[must_use]
+    pub fn with_content(mut self, name: impl Into<PathBuf>, content: impl Into<Vec<u8>>) -> Self {
+        self.file = Some(name.into());
+        self.content = Some(content.into());
+        self
+    }
+
+    /// The same sources and a profile over the file: `profiles/NAME.yaml` beside it. `None` leaves the one that the
+    /// environment names.
+    #[must_use]
+    pub fn with_profile(mut self, name: Option<String>) -> Self {
+        self.profile = name.or(self.profile);
+        self
     }
 
     /// The same sources and an option of the command line that sets one key.
     #[must_use]
-    pub fn with_option(mut self, option: &'static str, key: &'static str, value: impl Into<String>) -> Self {
-        self.options.push(OptionValue { option, key, texts: vec![value.into()], list: false });
+    pub fn with_option(mut self, option: &str, key: &str, value: impl Into<String>) -> Self {
+        self.options.push(OptionValue {
+            option: option.to_owned(),
+            key: key.to_owned(),
+            value: Given::Word(value.into()),
+        });
         self
     }
 
     /// The same sources and an option of the command line that sets a list.
     #[must_use]
-    pub fn with_list_option(mut self, option: &'static str, key: &'static str, values: Vec<String>) -> Self {
-        self.options.push(OptionValue { option, key, texts: values, list: true });
+    pub fn with_list_option(mut self, option: &str, key: &str, values: Vec<String>) -> Self {
+        self.options.push(OptionValue { option: option.to_owned(), key: key.to_owned(), value: Given::List(values) });
         self
+    }
+
+    /// The same sources and what `--setting KEY=VALUE` says, each over the one before it.
+    #[must_use]
+    pub fn with_settings(mut self, settings: &[Setting]) -> Self {
+        let option = |Setting { key, value }: &Setting| OptionValue {
+            option: format!("{SETTING_OPTION} {key}"),
+            key: key.clone(),
+            value: Given::Text(value.clone()),
+        };
+        self.options.extend(settings.iter().map(option));
+        self
+    }
+}
+
+/// A key and its value as they are typed: `risk.max_daily_loss=1500`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    key: String,
+    value: String,
+}
+
+impl std::str::FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.split('.').any(str::is_empty) => {
+                Ok(Self { key: key.to_owned(), value: value.to_owned() })
+            }
+            _ => Err("expected KEY=VALUE, such as risk.max_daily_loss=1500".to_owned()),
+        }
     }
 }
 
@@ -71,6 +139,8 @@ pub struct Configuration {
     pub jobs: Vec<JobDefinition>,
     /// The file they were read from; `None` where the built-in defaults stand alone.
     pub file: Option<PathBuf>,
+    /// The profile that was laid over the file.
+    pub profile: Option<PathBuf>,
     /// What the ledger keeps of the settings.
     pub version: SettingsVersion,
     origins: BTreeMap<String, Origin>,
@@ -103,46 +173,20 @@ impl Configuration {
     }
 }
 
-/// Reads, layers and checks a configuration.
+/// Reads, layers and checks a configuration: a function of the files, the environment and the options alone.
 ///
 /// # Errors
-/// [`ConfigError::Missing`] for a file that was named and is not there, [`ConfigError::Unreadable`] for
-/// one that cannot be read, and [`ConfigError::Invalid`] with everything that is wrong.
+/// [`ConfigError::Missing`] for a file that was named and is not there, [`ConfigError::UnknownProfile`] likewise,
+/// [`ConfigError::Unreadable`] for one that cannot be read, and [`ConfigError::Invalid`] with everything that is wrong.
 pub fn load(sources: &Sources) -> Result<Configuration, ConfigError> {
-    let (file, mut root) = read_file(sources)?;
-    let environment = &sources.environment;
-    let mut problems = interpolate(&mut root, environment, &SECRETS);
-    problems.extend(overlay_environment(&mut root, environment));
-    for option in &sources.options {
-        let origin = Origin::CommandLine { option: option.option.into() };
-        let node = match option.texts.as_slice() {
-            [text] if !option.list => Node::text(text, origin),
-            texts => Node::list(texts, &origin),
-        };
-        root.set(&path_steps(option.key), node);
-    }
-    problems.extend(resolve_secrets(&mut root, environment, &SECRETS));
-
-    let keys = known_keys();
-    let (settings, faults) = read::<Settings>(&mut root, &keys);
-    problems.extend(faults);
-    let settings = settings.unwrap_or_default();
-    let senseless = settings.problems().into_iter().map(|(key, message)| {
-        let path = path_steps(&key);
-        let section_stands = path.first().is_some_and(|section| root.at(std::slice::from_ref(section)).is_some());
-        let origin = if section_stands { root.origin_near(&path).clone() } else { Origin::Default };
-        Problem { origin, key, message }
-    });
-    // A value that was taken out left its default, which may not go with the others of its section.
-    let section = |key: &str| key.split('.').next().unwrap_or_default().to_owned();
-    let unread: Vec<String> = problems.iter().map(|problem| section(&problem.key)).collect();
-    problems.extend(senseless.filter(|problem| !unread.contains(&section(&problem.key))));
+    let Layered { file, profile, root, problems } = layers(sources)?;
+    let Read { settings, mut root, mut problems } = decode(root, problems, &sources.environment);
     let jobs_folder = jobs_folder(&settings, &root).unwrap_or_else(|problem| {
         problems.push(problem);
         None
     });
     problems.sort_by_key(|problem| problem.origin.place());
-    let jobs = match load_jobs(jobs_folder, environment) {
+    let jobs = match load_jobs(jobs_folder, &sources.environment, &settings.calendar()) {
         Err(ConfigError::Invalid { problems: more }) => {
             problems.extend(more);
             Vec::new()
@@ -155,7 +199,108 @@ pub fn load(sources: &Sources) -> Result<Configuration, ConfigError> {
     let version = settings.version().map_err(|error| {
         invalid(Problem { origin: Origin::Default, key: String::new(), message: format!("cannot be kept: {error}") })
     })?;
-    Ok(Configuration { settings, jobs, file, version, origins: origins(&mut root) })
+    Ok(Configuration { settings, jobs, file, profile, version, origins: origins(&mut root) })
+}
+
+/// All layers as one tree.
+struct Layered {
+    file: Option<PathBuf>,
+    profile: Option<PathBuf>,
+    root: Node,
+    problems: Vec<Problem>,
+}
+
+/// Lays the sources over one another.
+fn layers(sources: &Sources) -> Result<Layered, ConfigError> {
+    let file = match &sources.file {
+        Some(path) => Some(path.clone()),
+        None => Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()),
+    };
+    let beside = file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+    let profile = sources.profile.as_deref().map(|name| profile_file(name, beside)).transpose()?;
+    let (mut root, mut problems) = (Node::empty(), Vec::new());
+    // Files that are no YAML are told together: neither hides the other.
+    let mut unread = Vec::new();
+    for path in file.iter().chain(&profile) {
+        let text = match &sources.content {
+            Some(content) if Some(path) == file.as_ref() => text_of(content.clone(), path)?,
+            _ => read_text(path)?,
+        };
+        match yaml::parse(&text, &Arc::from(path.as_path())) {
+            Ok(Document { root: above, problems: more }) => {
+                // Nothing is laid over what is no mapping: reading reports it.
+                if matches!(root.value, Value::Map(_)) {
+                    root.overlay(above);
+                }
+                problems.extend(more);
+            }
+            Err(more) => unread.extend(more),
+        }
+    }
+    if !unread.is_empty() {
+        unread.extend(problems);
+        return Err(ConfigError::Invalid { problems: unread });
+    }
+    let environment = &sources.environment;
+    problems.extend(interpolate(&mut root, environment, &SECRETS));
+    problems.extend(overlay_environment(&mut root, environment));
+    problems.extend(overlay_options(&mut root, &sources.options));
+    Ok(Layered { file, profile, root, problems })
+}
+
+/// Settings that were read out of a tree, and everything that is wrong with it.
+struct Read {
+    settings: Settings,
+    /// The tree without what was wrong.
+    root: Node,
+    problems: Vec<Problem>,
+}
+
+/// Reads the settings out of a tree, and holds their values against one another.
+fn decode(mut root: Node, mut problems: Vec<Problem>, environment: &Environment) -> Read {
+    problems.extend(resolve_secrets(&mut root, environment, &SECRETS));
+    let keys = known_keys();
+    let (settings, faults) = read::<Settings>(&mut root, &keys);
+    problems.extend(faults);
+    let settings = settings.unwrap_or_default();
+    let senseless = settings
+        .problems()
+        .into_iter()
+        .filter(|(key, message)| !problems.iter().any(|unread| may_come_of(key, message, &unread.key, &root, &keys)));
+    let senseless: Vec<Problem> = senseless
+        .map(|(key, message)| {
+            let path = path_steps(&key);
+            let section_stands = path.first().is_some_and(|section| root.at(std::slice::from_ref(section)).is_some());
+            let origin = if section_stands { root.origin_near(&path).clone() } else { Origin::Default };
+            Problem { origin, key, message }
+        })
+        .collect();
+    problems.extend(senseless);
+    Read { settings, root, problems }
+}
+
+/// The settings of one document, as if it were the configuration.
+#[cfg(test)]
+pub(super) fn check_document(document: Document, environment: &Environment) -> Result<Settings, Vec<Problem>> {
+    let Document { mut root, mut problems } = document;
+    problems.extend(interpolate(&mut root, environment, &SECRETS));
+    let Read { settings, problems, .. } = decode(root, problems, environment);
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+/// Whether what is said of `key` may come of another key that could not be read and stands at its default: it is that
+/// key, the message speaks of it, or that key is unknown and may be meant to be this one.
+fn may_come_of(key: &str, message: &str, unread: &str, root: &Node, keys: &[String]) -> bool {
+    if unread.is_empty() {
+        return false;
+    }
+    let (section, word) = unread.rsplit_once('.').unwrap_or(("", unread));
+    let word = word.split('[').next().unwrap_or_default();
+    let is_part = key.starts_with(unread) || unread.starts_with(key);
+    let speaks_of = message.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|said| said == word);
+    let is_unknown = !keys.iter().any(|known| known == unread);
+    let may_be_meant = is_unknown && key.starts_with(section) && root.at(&path_steps(key)).is_none();
+    is_part || speaks_of || may_be_meant
 }
 
 /// The folder with the job files. One that was named must be there; without it the built-in jobs stand alone.
@@ -173,79 +318,59 @@ fn jobs_folder<'a>(settings: &'a Settings, root: &Node) -> Result<Option<&'a Pat
     }
 }
 
-/// Reads the file there is; without one, an empty tree.
-fn read_file(sources: &Sources) -> Result<(Option<PathBuf>, Node), ConfigError> {
-    let path = match &sources.file {
-        Some(path) => path.clone(),
-        None if Path::new(DEFAULT_FILE).exists() => PathBuf::from(DEFAULT_FILE),
-        None => return Ok((None, Node::empty())),
-    };
-    let source = read_text(&path)?;
-    let root = Node::parse(&source, &Arc::from(path.as_path())).map_err(invalid)?;
-    Ok((Some(path), root))
-}
-
 fn invalid(problem: Problem) -> ConfigError {
     ConfigError::Invalid { problems: vec![problem] }
 }
 
-/// The text of a file that is not too large and is UTF-8.
-pub(super) fn read_text(path: &Path) -> Result<String, ConfigError> {
-    let unreadable = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::NotFound => ConfigError::Missing { path: path.to_owned() },
-        _ => ConfigError::Unreadable { path: path.to_owned(), source },
-    };
-    let mut bytes = Vec::new();
-    File::open(path).map_err(unreadable)?.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    let at = |line: u64, column: u64, message: String| {
-        invalid(Problem { origin: Origin::File { file: path.into(), line, column }, key: String::new(), message })
-    };
-    if bytes.len() as u64 > FILE_MAX {
-        let message = format!("is larger than {FILE_MAX} bytes; expected a configuration: is this the right file?");
-        return Err(at(1, 1, message));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let good =
-            String::from_utf8_lossy(error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default());
-        let line = good.matches('\n').count() as u64 + 1;
-        let column = good.rsplit('\n').next().unwrap_or_default().chars().count() as u64 + 1;
-        at(line, column, "is not UTF-8 from here on; save the file as UTF-8".to_owned())
-    })
-}
-
-/// Lays `DAYBOOK__SECTION__KEY` over the tree. A value that begins with `[` or `{` is YAML, any other is
-/// taken as it stands.
+/// Lays `DAYBOOK__SECTION__KEY` over the tree.
 fn overlay_environment(root: &mut Node, environment: &Environment) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (variable, value) in environment.with_prefix(VARIABLE_PREFIX) {
         let origin = Origin::Environment { variable: variable.into() };
         let key = variable.trim_start_matches(VARIABLE_PREFIX).to_lowercase().replace("__", ".");
-        let mut problem = |message: String| {
-            problems.push(Problem { origin: origin.clone(), key: key.clone(), message });
-        };
-        if key.split('.').any(str::is_empty) {
-            problem("expected a key after each `__`, such as DAYBOOK__RISK__MAX_DAILY_LOSS".to_owned());
-            continue;
-        }
-        let Some(text) = value.to_str() else {
-            problem("the value is not UTF-8; correct it".to_owned());
-            continue;
-        };
-        let is_secret = SECRETS.contains(&key.as_str());
-        let node = if text.starts_with(['[', '{']) && !is_secret {
-            match Node::parse(text, &Arc::from(Path::new(variable))) {
-                Ok(node) => node.with_origin(&origin),
-                Err(told) => {
-                    problem(told.message);
-                    continue;
-                }
-            }
+        let node = if key.split('.').any(str::is_empty) {
+            Err("expected a key after each `__`, such as DAYBOOK__RISK__MAX_DAILY_LOSS".to_owned())
         } else {
-            Node::text(text, origin.clone())
+            let text = value.to_str().ok_or_else(|| "the value is not UTF-8; correct it".to_owned());
+            text.and_then(|text| typed(text, &key, &origin))
         };
-        root.set(&path_steps(&key), node);
+        match node {
+            Ok(node) => root.set(&path_steps(&key), node),
+            Err(message) => problems.push(Problem { origin, key, message }),
+        }
     }
     problems
+}
+
+/// Lays the options of the command line over the tree.
+fn overlay_options(root: &mut Node, options: &[OptionValue]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for OptionValue { option, key, value } in options {
+        let origin = Origin::CommandLine { option: option.as_str().into() };
+        let node = match value {
+            Given::Text(text) => typed(text, key, &origin),
+            Given::Word(text) => Ok(Node::text(text, origin.clone())),
+            Given::List(texts) => Ok(Node::list(texts, &origin)),
+        };
+        match node {
+            Ok(node) => root.set(&path_steps(key), node),
+            Err(message) => problems.push(Problem { origin, key: key.clone(), message }),
+        }
+    }
+    problems
+}
+
+/// A value as it is typed outside of files: one that begins with `[` or `{` is YAML, any other is taken as it stands,
+/// and so is a secret.
+fn typed(text: &str, key: &str, origin: &Origin) -> Result<Node, String> {
+    if !text.starts_with(['[', '{']) || SECRETS.contains(&key) {
+        return Ok(Node::text(text, origin.clone()));
+    }
+    let told = |problems: Vec<Problem>| problems.into_iter().next().map_or_else(String::new, |problem| problem.message);
+    match yaml::parse(text, &Arc::from(Path::new(key))) {
+        Ok(Document { root, problems }) if problems.is_empty() => Ok(root.with_origin(origin)),
+        Ok(Document { problems, .. }) | Err(problems) => Err(told(problems)),
+    }
 }
 
 /// The paths of all keys.

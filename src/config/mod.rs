@@ -1,9 +1,10 @@
 //! Settings: typed, documented, checked as a whole.
 //!
-//! Four layers, the weakest first: built-in defaults, one file (`config/daybook.yaml`), the environment
-//! (`DAYBOOK__RISK__MAX_DAILY_LOSS`), options of the command line. The file is a tree whose values know
-//! where they stand (`node`), the stronger layers are set in it, and it is read into [`Settings`] by a
-//! reader that goes on after a mistake (`read`): all mistakes are told at once, each with its place.
+//! Five layers, the weakest first: built-in defaults, one file (`config/daybook.yaml`), a profile
+//! (`config/profiles/NAME.yaml`), the environment (`DAYBOOK__RISK__MAX_DAILY_LOSS`), options of the command line.
+//! The file is a tree whose values know where they stand (`yaml`, `node`), the stronger layers are laid over it, and
+//! it is read into [`Settings`] by a reader that goes on after a mistake (`read`); then values are held against one
+//! another (`checks`). All mistakes are told at once, each with its place.
 //!
 //! A secret never stands in the file (`reference` says what does), is not serialized, and has no
 //! `Display`: neither a log, nor the ledger, nor `trade config show` can print it.
@@ -11,6 +12,9 @@
 //! Jobs are files too, read the same way: [`Configuration::jobs`].
 
 mod checks;
+mod files;
+#[cfg(test)]
+mod fuzz;
 mod init;
 mod jobs;
 mod load;
@@ -19,16 +23,19 @@ mod parameters;
 mod problem;
 mod read;
 mod reference;
+mod schema;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod yaml;
 
 pub use init::{DOCUMENTED, Written, init};
-pub use load::{Configuration, DEFAULT_FILE, Sources, load};
+pub use load::{Configuration, DEFAULT_FILE, PROFILE_VARIABLE, Setting, Sources, load};
 pub use parameters::{AnalysisParameters, HousekeepingParameters, ScanParameters};
 pub(crate) use problem::suggestion;
 pub use problem::{ConfigError, Origin, Problem};
 pub use reference::Environment;
+pub use schema::{SCHEMA_FILE, schema};
 pub use settings::{
     AccountSettings, AnalysisSettings, BackupSettings, BrokerKind, ExecutionSettings, FeedKind, FileMarketSettings,
     LedgerSettings, LogFormat, LoggingSettings, MarketSettings, NotificationSettings, PaceSettings, RestartSettings,

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, told so that a person can mend it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,13 +35,24 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The order in which problems are told: those of the file by their places, then the others.
-    pub(super) const fn place(&self) -> (u8, u64, u64) {
+    /// The order in which problems are told: those of files by their places, then the others.
+    pub(super) fn place(&self) -> (u8, Option<Arc<Path>>, u64, u64) {
         match self {
-            Self::File { line, column, .. } => (0, *line, *column),
-            Self::Environment { .. } => (1, 0, 0),
-            Self::CommandLine { .. } => (2, 0, 0),
-            Self::Default => (3, 0, 0),
+            Self::File { file, line, column } => (0, Some(Arc::clone(file)), *line, *column),
+            Self::Environment { .. } => (1, None, 0, 0),
+            Self::CommandLine { .. } => (2, None, 0, 0),
+            Self::Default => (3, None, 0, 0),
+        }
+    }
+
+    /// Whether both stand in one layer: in the same file, or both in the environment, or both on the command line.
+    pub(super) fn is_of_the_layer_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File { file, .. }, Self::File { file: other, .. }) => file == other,
+            (Self::Default, Self::Default)
+            | (Self::Environment { .. }, Self::Environment { .. })
+            | (Self::CommandLine { .. }, Self::CommandLine { .. }) => true,
+            (Self::Default | Self::File { .. } | Self::Environment { .. } | Self::CommandLine { .. }, _) => false,
         }
     }
 }
@@ -67,14 +79,32 @@ pub struct Problem {
     pub message: String,
 }
 
+/// The longest message, in characters: a value that it repeats may be as long as the file.
+const MESSAGE_MAX: usize = 600;
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.key.is_empty() {
-            write!(f, "{}: {}", self.origin, self.message)
-        } else {
-            write!(f, "{}: {}: {}", self.origin, self.key, self.message)
+        let Self { origin, key, message } = self;
+        write!(f, "{origin}: ")?;
+        if !key.is_empty() {
+            write!(f, "{}: ", cut(key, KEY_MAX))?;
         }
+        f.write_str(&cut(message, MESSAGE_MAX))
     }
+}
+
+/// The longest path of a key that is told, in characters.
+const KEY_MAX: usize = 120;
+
+/// A text of at most `most` characters: the middle of a longer one is left out.
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    let length = text.chars().count();
+    if length <= most {
+        return Cow::Borrowed(text);
+    }
+    let beginning: String = text.chars().take(most / 2).collect();
+    let end: String = text.chars().skip(length - most / 2).collect();
+    Cow::Owned(format!("{beginning} ... {end}"))
 }
 
 /// Why there is no configuration.
@@ -85,6 +115,16 @@ pub enum ConfigError {
     Missing {
         /// The file.
         path: PathBuf,
+    },
+    /// A profile was named that is not there.
+    #[error("there is no profile \"{name}\" in {}; {}", folder.display(), profiles_there(name, known))]
+    UnknownProfile {
+        /// The name.
+        name: String,
+        /// Where profiles are.
+        folder: PathBuf,
+        /// Those that are there.
+        known: Vec<String>,
     },
     /// A file or folder that cannot be read.
     #[error("{}: cannot be read; check that it is a file and that this user may read it", path.display())]
@@ -108,6 +148,16 @@ pub enum ConfigError {
         /// At least one.
         problems: Vec<Problem>,
     },
+}
+
+fn profiles_there(name: &str, known: &[String]) -> String {
+    if known.is_empty() {
+        return format!("make {name}.yaml there, with the keys that differ from the file's");
+    }
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let meant = suggestion(name, known.iter().copied());
+    let meant = meant.map_or_else(String::new, |meant| format!("; did you mean \"{meant}\"?"));
+    format!("expected {}{meant}", alternatives(&known))
 }
 
 fn all(problems: &[Problem]) -> String {

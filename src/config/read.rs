@@ -9,7 +9,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::node::{Node, Step, Value, path_text};
+use super::node::{Node, Step, Value, of_the_strongest_layer, path_text};
 use super::problem::{Origin, Problem, alternatives, suggestion, variable_of};
 
 /// Most problems that are worth telling at once; after these a person starts to mend.
@@ -98,7 +98,12 @@ fn unknown_key(origin: &Origin, path: &[Step], known: &[&str], keys: &[String]) 
     };
     let around = path_text(around);
     let prefix = if around.is_empty() { String::new() } else { format!("{around}.") };
-    let elsewhere = || keys.iter().find(|key| key.rsplit('.').next() == Some(word)).cloned();
+    let last = |key: &'_ String| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let elsewhere = || {
+        let words: Vec<String> = keys.iter().map(last).collect();
+        let meant = suggestion(word, words.iter().map(String::as_str))?;
+        keys.iter().find(|key| key.rsplit('.').next() == Some(meant)).cloned()
+    };
     let name = |key: &str| match origin {
         Origin::Environment { .. } => variable_of(key),
         _ => key.strip_prefix(&prefix).unwrap_or(key).to_owned(),
@@ -196,6 +201,12 @@ impl Reader<'_> {
         Fault::new(Kind::Wrong { found: self.found(), expected: expected.into() })
     }
 
+    /// What is wrong with a scalar that should be a number or a boolean; quotes make text of it.
+    fn wrong_plain(&self, expected: impl fmt::Display) -> Fault {
+        let quotes = matches!(self.node.value, Value::Scalar { quoted: true, .. });
+        self.wrong(format!("{expected}{}", if quotes { ", without quotes" } else { "" }))
+    }
+
     /// The text of a scalar without quotes, which alone can be a number or a boolean.
     fn plain(&self) -> Option<&str> {
         match &self.node.value {
@@ -222,7 +233,7 @@ macro_rules! read_integer {
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
             match self.plain().map(str::parse::<$type>) {
                 Some(Ok(value)) => visitor.$visit(value),
-                _ => Err(self.wrong(format!("a whole number from {} to {}", <$type>::MIN, <$type>::MAX))),
+                _ => Err(self.wrong_plain(format_args!("a whole number from {} to {}", <$type>::MIN, <$type>::MAX))),
             }
         }
     )+};
@@ -254,7 +265,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.plain().map(str::parse) {
             Some(Ok(value)) => visitor.visit_bool(value),
-            _ => Err(self.wrong("true or false")),
+            _ => Err(self.wrong_plain("true or false")),
         }
     }
 
@@ -271,7 +282,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.plain().and_then(float) {
             Some(value) => visitor.visit_f64(value),
-            None => Err(self.wrong("a number")),
+            None => Err(self.wrong_plain("a number")),
         }
     }
 
@@ -332,7 +343,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     ) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Scalar { text, .. } => visitor.visit_enum(StrDeserializer::new(text)),
-            Value::Map(entries) => match entries.as_slice() {
+            Value::Map(entries) => match of_the_strongest_layer(entries) {
                 [entry] => visitor.visit_enum(Variant { key: &entry.key, node: &entry.node }),
                 _ => Err(self.wrong(format!("a mapping with exactly one of {}", alternatives(variants)))),
             },
@@ -442,6 +453,7 @@ mod tests {
     use daybook_core::time::Span;
     use serde::Deserialize;
 
+    use super::super::yaml;
     use super::*;
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -479,7 +491,7 @@ mod tests {
 
     fn sample(source: &str) -> (Option<Sample>, Vec<String>) {
         let mut root =
-            Node::parse(source, &Arc::from(Path::new("t.yaml"))).unwrap_or_else(|problem| panic!("{problem}"));
+            yaml::parse(source, &Arc::from(Path::new("t.yaml"))).unwrap_or_else(|problems| panic!("{problems:?}")).root;
         let (sample, problems) = read(&mut root, &["inner.max_daily_loss".to_owned()]);
         (sample, problems.iter().map(ToString::to_string).collect())
     }
@@ -521,8 +533,8 @@ mod tests {
             "t.yaml:3:8: ratio: found .inf; expected a number",
             "t.yaml:4:5: on: found yes; expected true or false",
             "t.yaml:5:7: loss: \"1.123456789\" is no amount of money: expected a decimal with at most 8 places, such as 12.34",
-            "t.yaml:6:8: share: \"2\" is no percentage with its sign, such as 2%: expected a decimal with at most 2 places, such as 12.34",
-            "t.yaml:7:8: every: \"90\" is not a length of time: expected whole numbers with d, h, m, s or ms, longest first, such as 90s, 5m, 1h30m or 7d",
+            "t.yaml:6:8: share: \"2\" is no percentage: expected a number with its sign and at most 2 places, such as 2%; write 2%",
+            "t.yaml:7:8: every: \"90\" is not a length of time: expected whole numbers with d, h, m, s or ms, longest first, such as 90s, 5m, 1h30m or 7d; write 90s for seconds, 90m for minutes",
             "t.yaml:8:14: symbols[1]: \"B C\" is not a symbol: expected 1 to 15 of A-Z, 0-9, '.', '-' and '/', such as AAPL or BRK.B",
             "t.yaml:8:19: symbols[2]: \"D!\" is not a symbol: expected 1 to 15 of A-Z, 0-9, '.', '-' and '/', such as AAPL or BRK.B",
             "t.yaml:9:7: feed: unknown word \"simulatd\"; expected simulated, files or ranged; did you mean \"simulated\"?",

@@ -42,6 +42,11 @@ impl Environment {
             .map(|(name, value)| (name.as_str(), value.as_os_str()))
     }
 
+    /// The text of a variable that is set, and is UTF-8.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        self.variables.get(name).and_then(|value| value.to_str()).map(str::to_owned)
+    }
+
     /// The variable's text, or what is wrong with it.
     fn text(&self, name: &str) -> Result<&str, String> {
         let value = self.variables.get(name).ok_or_else(|| {
@@ -161,7 +166,10 @@ fn resolve(reference: &Node, environment: &Environment) -> Result<Option<String>
                 (None, Origin::File { .. }) => Err(format!(
                     "a secret does not stand in the file; expected {REFERENCES}; if this one was real, replace it where it is used"
                 )),
-                (None, _) => Ok(Some(text.clone())),
+                (None, Origin::CommandLine { .. }) => Err(format!(
+                    "a secret does not stand on the command line, where every process can read it; expected {REFERENCES}"
+                )),
+                (None, Origin::Environment { .. } | Origin::Default) => Ok(Some(text.clone())),
             }
         }
         Value::Map(entries) => match entries.as_slice() {

@@ -88,6 +88,119 @@ fn each_layer_wins_over_the_one_below() {
 }
 
 #[test]
+fn a_profile_is_laid_over_the_file_and_under_the_rest() {
+    let mut case = Case::new("risk: {max_positions: 4, max_hold: 2h}\naccount: {name: filed}\n")
+        .with_environment(&[("DAYBOOK_PROFILE", "calm"), ("DAYBOOK__RISK__MAX_HOLD", "1h")]);
+    std::fs::create_dir(case.path("profiles")).unwrap();
+    std::fs::write(case.path("profiles/calm.yaml"), "risk:\n  max_positions: 2\n  max_hold: 30m\nscan:\n").unwrap();
+    let configuration = case.load();
+    assert_eq!(configuration.settings.risk.max_positions, 2);
+    assert_eq!(configuration.settings.risk.max_hold.to_string(), "1h");
+    assert_eq!(configuration.settings.account.name, "filed");
+    assert_eq!(configuration.profile, Some(case.path("profiles/calm.yaml")));
+    let told = configuration.origin("risk.max_positions").to_string();
+    assert!(told.ends_with("profiles/calm.yaml:2:18"), "{told}");
+
+    std::fs::write(case.path("profiles/calm.yaml"), "risk: {max_position: 2}\nlogging: {level: inof}\n").unwrap();
+    std::fs::write(case.path("daybook.yaml"), "risk: {max_hold: long}\n").unwrap();
+    assert_eq!(
+        case.problems(),
+        [
+            "profiles/calm.yaml:1:8: risk.max_position: unknown key; did you mean \"max_positions\"?",
+            "profiles/calm.yaml:2:18: logging.level: is \"inof\"; expected off, error, warn, info, debug or trace, or \
+             levels by module: warn,daybook=debug",
+        ],
+        "the environment has mended the file's own mistake"
+    );
+    case.sources = case.sources.with_profile(Some("clam".to_owned()));
+    assert_eq!(case.problems(), ["there is no profile \"clam\" in profiles; expected calm; did you mean \"calm\"?"]);
+    case.sources = case.sources.with_profile(Some("../daybook".to_owned()));
+    assert!(case.problems()[0].starts_with("there is no profile \"../daybook\""));
+}
+
+#[test]
+fn the_command_line_sets_any_key_and_no_secret() {
+    let settings = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Setting>>();
+    let mut case = Case::new("strategies: {opening_range_breakout: {stop: {atr: 1}}}")
+        .with_environment(&[("DAYBOOK__RISK__MAX_POSITIONS", "4")]);
+    let plain = case.sources.clone();
+    case.sources = plain.clone().with_settings(&settings(&[
+        "risk.max_positions=3",
+        "alpaca.symbols=[AAPL, TRUE]",
+        "strategies.opening_range_breakout.stop.percent=1%",
+    ]));
+    let configuration = case.load();
+    assert_eq!(configuration.settings.risk.max_positions, 3);
+    assert_eq!(configuration.settings.alpaca.symbols.len(), 2);
+    assert_eq!(configuration.origin("risk.max_positions").to_string(), "option --setting risk.max_positions");
+
+    case.sources = plain.with_settings(&settings(&["risk.max_positon=3", "alpaca.key_id=PK123", "alpaca.symbols=[A"]));
+    let problems = case.problems();
+    assert!(problems[0].starts_with("option --setting alpaca.symbols: alpaca.symbols: not YAML: unclosed bracket"));
+    assert!(
+        problems[1]
+            .starts_with("option --setting alpaca.key_id: alpaca.key_id: a secret does not stand on the command line")
+    );
+    assert_eq!(
+        problems[2],
+        "option --setting risk.max_positon: risk.max_positon: unknown key; did you mean \"max_positions\"?"
+    );
+    assert!("max_positions".parse::<Setting>().is_err() && "risk..x=1".parse::<Setting>().is_err());
+}
+
+#[test]
+fn a_content_is_checked_before_it_is_written() {
+    let case = Case::new("");
+    let sources = |content: &str| case.sources.clone().with_content("new.yaml", content);
+    assert_eq!(load(&sources("account: {name: new}")).unwrap().settings.account.name, "new");
+    let told = load(&sources("account: {name: ''}")).unwrap_err().to_string();
+    assert!(told.starts_with("new.yaml:1:17: account.name: is \"\""), "{told}");
+}
+
+#[test]
+fn what_cannot_be_read_hides_nothing_but_what_speaks_of_it() {
+    let case = Case::new(
+        "risk:\n  max_daily_loss: abc\n  warning_at: 120%\n  max_positions: 0\n  max_position_value: 90000\n  max_exposur: 100000\n",
+    );
+    let problems = case.problems();
+    let keys: Vec<&str> = problems.iter().map(|problem| problem.split(": ").nth(1).unwrap()).collect();
+    // The exposure stands at its default, and is less than the new value of one position: that comes of the slip.
+    assert_eq!(keys, ["risk.max_daily_loss", "risk.warning_at", "risk.max_positions", "risk.max_exposur"]);
+}
+
+#[test]
+fn values_that_do_not_go_together_are_told() {
+    let case = Case::new(
+        "strategies:\n  opening_range_breakout:\n    stop: {atr: 4}\n    latest_entry: 7h\n    direction: both\n\
+         risk:\n  min_session_left: 6h30m\nanalysis:\n  regime: {volatile_above: 5%}\n",
+    );
+    assert_eq!(
+        case.problems(),
+        [
+            "daybook.yaml:3:11: strategies.opening_range_breakout.stop: is {atr: 4}: expected at most target ({atr: 3}): less can be earned than lost",
+            "daybook.yaml:4:19: strategies.opening_range_breakout.latest_entry: is 7h: expected less than the session of XNYS, 6h30m",
+            "daybook.yaml:5:16: strategies.opening_range_breakout.direction: is both, and execution.paper.allow_short is false: its shorts would be refused; expected long, or allow_short: true",
+            "daybook.yaml:7:21: risk.min_session_left: is 6h30m: expected less than the session of XNYS, 6h30m",
+            "daybook.yaml:9:28: analysis.regime.volatile_above: is 5%: expected more than quiet_below, 10%",
+        ]
+    );
+    let round_the_clock =
+        format!("exchange_calendar: 24/7\n{}", "strategies: {opening_range_breakout: {latest_entry: 7h}}");
+    assert_eq!(Case::new(round_the_clock).load().settings.calendar().name(), "24/7");
+}
+
+#[test]
+fn the_committed_schema_is_the_program_s() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCHEMA_FILE);
+    let printed = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        std::fs::write(&path, &printed).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert!(committed == printed, "{SCHEMA_FILE} is not what `trade config schema` prints: write it anew");
+}
+
+#[test]
 fn an_option_may_set_a_list() {
     let mut case = Case::new("");
     case.sources = case.sources.with_option("--bars", "market.feed", "files").with_list_option(
@@ -244,6 +357,13 @@ fn files_that_are_no_configuration_are_refused_with_a_reason() {
         (
             vec![b' '; 2_000_000],
             "daybook.yaml:1:1: is larger than 1048576 bytes; expected a configuration: is this the right file?",
+        ),
+        (
+            "risk: {max_positions: 3}".encode_utf16().fold(vec![0xff, 0xfe], |mut bytes, unit| {
+                bytes.extend(unit.to_le_bytes());
+                bytes
+            }),
+            "daybook.yaml:1:1: is UTF-16; save the file as UTF-8",
         ),
         (b"SQLite format 3\0\x10\0".to_vec(), "daybook.yaml:1:"),
         (b"just text".to_vec(), "daybook.yaml:1:1: found just text; expected a mapping of keys to values"),

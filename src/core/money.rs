@@ -30,8 +30,35 @@ pub enum MoneyError {
     #[error("{value} is no {kind}")]
     NotFinite { value: f64, kind: &'static str },
     /// Text that is no decimal of this type's precision.
-    #[error("\"{text}\" is no {kind}: expected a decimal with at most {decimals} places, such as 12.34")]
+    #[error("\"{text}\" is no {kind}: expected a decimal with at most {decimals} places, such as 12.34{}", plain(text, *decimals))]
     Unreadable { text: String, kind: &'static str, decimals: u32 },
+    /// Text of more digits than the type holds.
+    #[error("\"{text}\" is too large: no {kind} has so many digits")]
+    TooLarge { text: String, kind: &'static str },
+    /// Text that is no percentage.
+    #[error(
+        "\"{text}\" is no percentage: expected a number with its sign and at most 2 places, such as 2%{}",
+        percent(text)
+    )]
+    NotPercentage { text: String },
+}
+
+/// How an amount with a sign or separators is written, as a person is told.
+fn plain(text: &str, decimals: u32) -> String {
+    let digits = text.trim_end_matches("USD").replace(['$', ',', '_', '\'', ' '], "");
+    match parse_decimal(&digits, decimals, "decimal") {
+        Ok(_) => format!("; write {digits}"),
+        Err(_) => String::new(),
+    }
+}
+
+/// How a number without its sign is written as a percentage: 0.5 may be meant as a half, too.
+fn percent(text: &str) -> String {
+    match parse_decimal(text, 4, "ratio") {
+        Ok(ratio) if 0 < ratio && ratio < Bps::ONE.0 => format!("; write {text}%, or {} for that part", Bps(ratio)),
+        Ok(_) => format!("; write {text}%"),
+        Err(_) => String::new(),
+    }
 }
 
 const fn overflow(operation: &'static str) -> MoneyError {
@@ -58,16 +85,14 @@ fn parse_decimal(text: &str, decimals: u32, kind: &'static str) -> Result<i64, M
     if kept.len() > decimals as usize {
         return Err(unreadable());
     }
+    let too_large = || MoneyError::TooLarge { text: text.to_owned(), kind };
     let mut value: i128 = 0;
     for byte in whole.bytes().chain(kept.bytes()) {
-        value = value
-            .checked_mul(10)
-            .and_then(|v| v.checked_add(i128::from(byte - b'0')))
-            .ok_or_else(|| overflow("reading a decimal"))?;
+        value = value.checked_mul(10).and_then(|v| v.checked_add(i128::from(byte - b'0'))).ok_or_else(too_large)?;
     }
     let missing = decimals - kept.len() as u32; // kept.len() <= decimals <= 9
-    value = value.checked_mul(10_i128.pow(missing)).ok_or_else(|| overflow("reading a decimal"))?;
-    narrow(if negative { -value } else { value }, "reading a decimal")
+    value = value.checked_mul(10_i128.pow(missing)).ok_or_else(too_large)?;
+    i64::try_from(if negative { -value } else { value }).map_err(|_| too_large())
 }
 
 /// Without allocating: every row that is stored writes some.
@@ -428,11 +453,7 @@ impl fmt::Display for Bps {
 impl FromStr for Bps {
     type Err = MoneyError;
     fn from_str(text: &str) -> Result<Self, MoneyError> {
-        let unreadable = || MoneyError::Unreadable {
-            text: text.to_owned(),
-            kind: "percentage with its sign, such as 2%",
-            decimals: 2,
-        };
+        let unreadable = || MoneyError::NotPercentage { text: text.to_owned() };
         let number = text.strip_suffix('%').ok_or_else(unreadable)?;
         parse_decimal(number.trim_end(), 2, "percentage").map(Self).map_err(|_| unreadable())
     }

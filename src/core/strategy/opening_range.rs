@@ -203,6 +203,12 @@ impl Strategy for OpeningRangeBreakout {
         for (key, distance) in [("stop", self.stop), ("target", self.target)] {
             require(key, distance.sign() > 0, distance.to_string(), "a distance above zero, such as {atr: 2}");
         }
+        require(
+            "stop",
+            !self.stop.is_wider_than(self.target),
+            self.stop.to_string(),
+            &format!("at most target ({}): less can be earned than lost", self.target),
+        );
         require("buffer", self.buffer.sign() >= 0, self.buffer.to_string(), "a distance of zero or more");
         let extension = self.max_extension;
         require("max_extension", extension.is_positive(), extension.to_string(), "more than 0");
@@ -264,6 +270,15 @@ impl Distance {
         match self {
             Self::Atr(factor) | Self::Range(factor) => factor.0.signum(),
             Self::Percent(ratio) => ratio.0.signum(),
+        }
+    }
+
+    /// Whether it is the longer one, as far as that can be told without a price: in the same words.
+    const fn is_wider_than(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Atr(factor), Self::Atr(other)) | (Self::Range(factor), Self::Range(other)) => factor.0 > other.0,
+            (Self::Percent(ratio), Self::Percent(other)) => ratio.0 > other.0,
+            (Self::Atr(_) | Self::Range(_) | Self::Percent(_), _) => false,
         }
     }
 

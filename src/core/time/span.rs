@@ -30,7 +30,8 @@ pub struct Span {
 pub enum SpanError {
     /// It does not read as numbers with units.
     #[error(
-        "\"{text}\" is not a length of time: expected whole numbers with d, h, m, s or ms, longest first, such as 90s, 5m, 1h30m or 7d"
+        "\"{text}\" is not a length of time: expected whole numbers with d, h, m, s or ms, longest first, such as 90s, 5m, 1h30m or 7d{}",
+        with_unit(text)
     )]
     Unreadable {
         /// What was read.
@@ -42,6 +43,12 @@ pub enum SpanError {
         /// What was read.
         text: String,
     },
+}
+
+/// What a number without a unit may be meant to be, as a person is told.
+fn with_unit(text: &str) -> String {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { format!("; write {text}s for seconds, {text}m for minutes") } else { String::new() }
 }
 
 impl Span {
