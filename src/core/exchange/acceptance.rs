@@ -143,6 +143,7 @@ impl Exchange {
             updated_at: now,
             ..new.order
         };
+        new.working_since = new.working_since.map(|_| now);
         let order = new.order.clone();
         let reason = format!("replaced by {}", new.number);
         self.insert(new);

@@ -178,6 +178,19 @@ fn a_replaced_simple_stop_names_the_order_it_came_from() {
 }
 
 #[test]
+fn a_stop_that_was_moved_inside_a_bar_fills_after_it_was_moved() {
+    let mut desk = Desk::new(plain());
+    desk.submit(&bracket("a", 10, limit(10_000), 9_900, 10_300), minute(5)).unwrap();
+    desk.bar(5, 10_000, 10_000, 10_000, 10_000);
+    let moved = second(6, 18);
+    let stop = desk.exchange.replace_stop("ord-000003", cents(30_000), moved).unwrap();
+    desk.bar(6, 10_000, 10_010, 9_990, 10_000);
+    assert_eq!(desk.told()[1].3, inside(6));
+    let filled = desk.exchange.state().orders.values().find(|book| book.order.broker_order_id == stop.broker_order_id);
+    assert!(filled.is_some_and(|book| book.order.status == Filled && book.order.updated_at > moved));
+}
+
+#[test]
 fn settled_groups_are_retired_whole() {
     let mut desk = Desk::new(plain());
     desk.submit(&bracket("a", 10, limit(10_000), 9_900, 10_100), minute(5)).unwrap();
