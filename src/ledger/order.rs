@@ -194,7 +194,7 @@ struct Known {
 }
 
 /// Writes orders as the broker shows them. A report that is older than the row, or that brings an ended
-/// order back to life, changes nothing. An acknowledged intent whose order has ended is settled.
+/// order back to life, changes nothing; an end counts whatever time the broker gives it. An acknowledged intent whose order has ended is settled.
 ///
 /// # Errors
 /// If the ledger cannot be written.
@@ -230,8 +230,10 @@ pub fn record(
         match known {
             None => recorded.new += 1,
             Some((known, updated_at)) => {
-                let revived = known.status.is_terminal() && !order.status.is_terminal();
-                if known == shown || order.updated_at < updated_at || revived {
+                let revives = known.status.is_terminal() && !order.status.is_terminal();
+                let ends = order.status.is_terminal() && !known.status.is_terminal();
+                let is_old = order.updated_at < updated_at && !ends;
+                if known == shown || is_old || revives {
                     recorded.unchanged += 1;
                     continue;
                 }
@@ -473,6 +475,19 @@ mod tests {
         assert_eq!(show(&day, &revived, 26), UNCHANGED);
         let stored = day.ledger.read(|conn| get(conn, "paper", "b-1")).unwrap();
         assert_eq!((stored.intent_id, stored.order), (None, canceled));
+    }
+
+    #[test]
+    fn an_end_is_never_old_news() {
+        let day = TestLedger::new();
+        let run = day.run("analysis", 5);
+        let order = order_of(&enter(&day, &run, 0, "AAPL", 100).ticket, "b-1", 10);
+        let filled =
+            Order { status: OrderStatus::Filled, filled: order.quantity, updated_at: Timestamp(9), ..order.clone() };
+        assert_eq!(show(&day, &order, 11), NEW);
+        assert_eq!(show(&day, &filled, 12), CHANGED);
+        assert_eq!(show(&day, &order, 13), UNCHANGED);
+        assert_eq!(day.ledger.read(|conn| get(conn, "paper", "b-1")).unwrap().order, filled);
     }
 
     #[test]
