@@ -10,6 +10,7 @@
 pub mod alert;
 pub mod analysis;
 pub mod audit;
+pub mod backtest;
 pub mod calendar;
 pub mod decision;
 pub mod exchange;

@@ -27,7 +27,9 @@ impl Reach {
         low <= self.low || high >= self.high
     }
 
-    fn or(self, other: Self) -> Self {
+    /// The bars that the one or the other feels.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
         Self { low: self.low.max(other.low), high: self.high.min(other.high) }
     }
 }

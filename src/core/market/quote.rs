@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::money::{MoneyError, Price, Quantity};
+use super::Bar;
+use crate::money::{Bps, MoneyError, Price, Quantity};
 use crate::time::Timestamp;
 
 /// The best bid and offer at an instant.
@@ -55,6 +56,21 @@ pub fn check_age(at: Timestamp, as_of: Timestamp, limit: Duration) -> Result<Dur
 }
 
 impl Quote {
+    /// What a minute bar tells of the book at its end: a spread around its close, in whole ticks. The sizes are what
+    /// the bar traded: nothing more is known.
+    ///
+    /// # Errors
+    /// When a price overflows.
+    pub fn after_minute(bar: &Bar, half_spread: Bps) -> Result<Self, MoneyError> {
+        Ok(Self {
+            at: bar.minute_end(),
+            bid: bar.close.moved_by(Bps(-half_spread.0))?.round_to_tick_down(),
+            ask: bar.close.moved_by(half_spread)?.round_to_tick_up(),
+            bid_size: bar.volume,
+            ask_size: bar.volume,
+        })
+    }
+
     /// The middle of bid and ask, rounded down to 10⁻⁸.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ pub use entry::{Entries, enter, entry_ticket, exit_ticket, protection_ticket, pr
 pub use flatten::{FlattenFacts, flatten};
 pub use halt::{Halt, HaltKind};
 pub use look::{DayLevel, Look, SeenMark};
+pub(crate) use monitor::trailed_stop;
 pub use monitor::{ClosedTrade, MonitorFacts, monitor};
 pub use resting::InFlight;
 pub use review::{Commitment, RiskFacts, SymbolFacts, review};

@@ -435,7 +435,7 @@ impl Run<'_> {
 /// With R, the distance of the entry to the first stop: once the best price is `break_even_after` x R
 /// beyond the entry, the stop stands at the entry or `distance` x R behind the best price, whichever
 /// is nearer to it. Moves of less than `step` x R, and stops that would trade at once, are left out.
-fn trailed_stop(position: &Position, mark: Price, settings: &TrailingSettings) -> Option<Price> {
+pub(crate) fn trailed_stop(position: &Position, mark: Price, settings: &TrailingSettings) -> Option<Price> {
     if settings.break_even_after.is_zero() {
         return None;
     }

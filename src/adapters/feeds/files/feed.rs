@@ -90,19 +90,6 @@ impl BarsFeed {
         }
         Ok(daily.into())
     }
-
-    /// The close of the last complete bar with a spread around it, dated at the bar's end. Its sizes are
-    /// what the bar traded: nothing more is known of the book.
-    fn quote_after(&self, bar: &Bar) -> Result<Quote, MoneyError> {
-        let half_spread = self.settings.half_spread;
-        Ok(Quote {
-            at: bar.minute_end(),
-            bid: bar.close.moved_by(Bps(-half_spread.0))?.round_to_tick_down(),
-            ask: bar.close.moved_by(half_spread)?.round_to_tick_up(),
-            bid_size: bar.volume,
-            ask_size: bar.volume,
-        })
-    }
 }
 
 #[async_trait]
@@ -129,7 +116,7 @@ impl MarketFeed for BarsFeed {
 
     async fn quote(&self, symbol: Symbol, as_of: Timestamp) -> Result<Option<Quote>, FeedError> {
         let bars = complete_minutes(self.bars(symbol)?, Timestamp(i64::MIN), as_of);
-        let quote = bars.last().map(|bar| self.quote_after(bar)).transpose();
+        let quote = bars.last().map(|bar| Quote::after_minute(bar, self.settings.half_spread)).transpose();
         quote.map_err(|error| self.rejected(format!("no quote of {symbol} at {as_of}: {error}")))
     }
 

@@ -7,6 +7,7 @@
 
 mod compressed;
 mod feed;
+mod plain;
 mod read;
 mod write;
 
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use daybook_core::market::{Bar, Symbol};
 
 pub use feed::{BarsFeed, BarsFeedSettings};
-pub use read::{BadRow, BarFile, ReadError, RowFault, read_bars};
+pub use read::{BadRow, BarFile, ColumnSeries, ReadError, RowFault, read_bars, read_columns};
 pub use write::{write_bars, write_header};
 
 /// Minute bars of each symbol, in order, each minute at most once.

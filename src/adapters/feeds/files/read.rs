@@ -1,28 +1,37 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use chrono::NaiveDate;
 use csv::ByteRecord;
-use daybook_core::market::{Bar, BarFault, MINUTE, Symbol, SymbolError};
+use daybook_core::market::{Bar, BarColumns, BarFault, MINUTE, Symbol, SymbolError};
 use daybook_core::money::{MoneyError, Quantity};
 use daybook_core::time::Timestamp;
 
+use super::plain::{Fields, Instants, whole};
 use super::{COLUMNS, Series, compressed};
+
+/// How much of a file is looked at at once.
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Bad rows kept for the report; the rest are counted. A file of another kind is all bad rows.
 const BAD_ROWS_KEPT: usize = 1_000;
 
+/// With it some programs begin a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// 2101-01-01T00:00:00Z: no calendar here goes further.
 const END_MS: i64 = 4_133_980_800_000;
 
-/// What a file of bars holds.
+/// Bars by symbol, each field in a column of its own.
+pub type ColumnSeries = BTreeMap<Symbol, BarColumns>;
+
+/// What a file of bars holds, the bars in the form `S`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct BarFile {
+pub struct BarFile<S = Series> {
     /// The good rows.
-    pub series: Series,
+    pub series: S,
     /// How many good rows there are.
     pub rows: u64,
     /// The first thousand bad rows, in the order of their lines.
@@ -106,11 +115,22 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`] if the file cannot be read, is not of this format, or has no symbol.
 pub fn read_bars(path: &Path, symbol: Option<Symbol>) -> Result<BarFile, ReadError> {
+    let BarFile { series, rows, bad_rows, bad_row_count } = read_columns(path, symbol)?;
+    let series = series.into_iter().map(|(symbol, bars)| (symbol, bars.bars(0..bars.len()).collect())).collect();
+    Ok(BarFile { series, rows, bad_rows, bad_row_count })
+}
+
+/// As [`read_bars`], the bars in columns.
+///
+/// # Errors
+/// As [`read_bars`].
+pub fn read_columns(path: &Path, symbol: Option<Symbol>) -> Result<BarFile<ColumnSeries>, ReadError> {
     let failed = |source| ReadError::Io { path: path.to_owned(), source };
-    let source = compressed::open(path).map_err(failed)?;
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source);
+    let mut lines = Lines::new(compressed::open(path).map_err(failed)?);
     let mut record = ByteRecord::new();
-    reader.read_byte_record(&mut record).map_err(|error| failed(error.into()))?;
+    if let Some((_, line)) = lines.next().map_err(failed)? {
+        take_apart(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line), &mut record).map_err(failed)?;
+    }
     let columns =
         Columns::of(&record).ok_or_else(|| ReadError::Header { path: path.to_owned(), found: text_of(&record) })?;
     let given = match (columns.symbol, symbol.or_else(|| symbol_of(path))) {
@@ -120,13 +140,69 @@ pub fn read_bars(path: &Path, symbol: Option<Symbol>) -> Result<BarFile, ReadErr
     };
 
     let mut rows = Rows::default();
-    while reader.read_byte_record(&mut record).map_err(|error| failed(error.into()))? {
-        let line = record.position().map_or(0, csv::Position::line);
-        if let Err(fault) = rows.take(&record, &columns, given, line) {
-            rows.reject(line, fault);
+    while let Some((number, line)) = lines.next().map_err(failed)? {
+        if rows.take_plain(line, &columns, given, number).is_none() {
+            take_apart(line, &mut record).map_err(failed)?;
+            if let Err(fault) = rows.take(&record, &columns, given, number) {
+                rows.reject(number, fault);
+            }
         }
     }
     Ok(rows.finish())
+}
+
+/// The lines of a file that are not empty, with their numbers from 1.
+struct Lines<R> {
+    source: BufReader<R>,
+    /// A line that reaches beyond what is in the buffer.
+    torn: Vec<u8>,
+    number: u64,
+    /// How much of the buffer the last line has taken.
+    taken: usize,
+}
+
+impl<R: io::Read> Lines<R> {
+    fn new(source: R) -> Self {
+        Self { source: BufReader::with_capacity(BUFFER_BYTES, source), torn: Vec::new(), number: 0, taken: 0 }
+    }
+
+    /// The next line without its end.
+    fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
+        loop {
+            self.source.consume(std::mem::take(&mut self.taken));
+            let buffer = self.source.fill_buf()?;
+            if buffer.is_empty() {
+                return Ok(None);
+            }
+            self.number += 1;
+            let found = memchr::memchr(b'\n', buffer);
+            let is_empty = match found {
+                Some(length) => {
+                    self.taken = length + 1;
+                    buffer.get(..length).is_none_or(|line| line.trim_ascii_end().is_empty())
+                }
+                None => {
+                    self.torn.clear();
+                    self.source.read_until(b'\n', &mut self.torn)?;
+                    self.torn.trim_ascii_end().is_empty()
+                }
+            };
+            if !is_empty {
+                let line = match found {
+                    Some(length) => self.source.buffer().get(..length).unwrap_or_default(),
+                    None => self.torn.as_slice(),
+                };
+                return Ok(Some((self.number, line.trim_ascii_end())));
+            }
+        }
+    }
+}
+
+/// Takes a line apart into its fields, quoted ones too.
+fn take_apart(line: &[u8], record: &mut ByteRecord) -> io::Result<()> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(line);
+    reader.read_byte_record(record)?;
+    Ok(())
 }
 
 /// Which of the allowed headers a file has.
@@ -166,8 +242,17 @@ impl Columns {
 /// The bars of one symbol with the lines they stand on.
 struct Gathered {
     symbol: Symbol,
-    bars: Vec<(Bar, u64)>,
+    bars: BarColumns,
+    lines: Vec<u64>,
     in_order: bool,
+}
+
+impl Gathered {
+    fn push(&mut self, bar: &Bar, line: u64) {
+        self.in_order &= self.bars.starts().last().is_none_or(|last| *last < bar.start);
+        self.bars.push(bar);
+        self.lines.push(line);
+    }
 }
 
 /// What has been read so far.
@@ -177,11 +262,37 @@ struct Rows {
     places: HashMap<Symbol, usize>,
     /// The place of the last row's symbol: rows of one symbol mostly follow each other.
     place: usize,
+    instants: Instants,
     bad: Vec<BadRow>,
     bad_count: u64,
 }
 
 impl Rows {
+    /// Keeps the bar of a row that is written as nearly all are; `None` for any other, and for one that is no bar.
+    fn take_plain(&mut self, line: &[u8], columns: &Columns, given: Option<Symbol>, number: u64) -> Option<()> {
+        let mut fields = Fields::new(line);
+        let place = match given {
+            Some(symbol) => self.place_of(symbol),
+            None => self.place_of_bytes(fields.text()?)?,
+        };
+        let time = fields.text()?;
+        let start = if columns.numeric_time { instant_of_whole(whole(time)?)? } else { self.instants.utc(time)? };
+        let bar = fields.bar(start)?;
+        let is_minute = (0..END_MS).contains(&start.0) && start.floor_to(MINUTE) == start;
+        if !is_minute || bar.check().is_err() {
+            return None;
+        }
+        self.gathered.get_mut(place)?.push(&bar, number);
+        Some(())
+    }
+
+    fn place_of_bytes(&mut self, text: &[u8]) -> Option<usize> {
+        match self.gathered.get(self.place) {
+            Some(last) if last.symbol.as_str().as_bytes() == text => Some(self.place),
+            _ => Some(self.place_of(std::str::from_utf8(text).ok()?.parse().ok()?)),
+        }
+    }
+
     /// Reads a row and keeps its bar.
     fn take(
         &mut self,
@@ -214,8 +325,7 @@ impl Rows {
         };
         bar.check().map_err(RowFault::Bar)?;
         if let Some(gathered) = self.gathered.get_mut(place) {
-            gathered.in_order &= gathered.bars.last().is_none_or(|(last, _)| last.start < bar.start);
-            gathered.bars.push((bar, line));
+            gathered.push(&bar, line);
         }
         Ok(())
     }
@@ -230,7 +340,7 @@ impl Rows {
     fn place_of(&mut self, symbol: Symbol) -> usize {
         let gathered = &mut self.gathered;
         self.place = *self.places.entry(symbol).or_insert_with(|| {
-            gathered.push(Gathered { symbol, bars: Vec::new(), in_order: true });
+            gathered.push(Gathered { symbol, bars: BarColumns::default(), lines: Vec::new(), in_order: true });
             gathered.len() - 1
         });
         self.place
@@ -243,26 +353,15 @@ impl Rows {
         }
     }
 
-    fn finish(mut self) -> BarFile {
+    fn finish(mut self) -> BarFile<ColumnSeries> {
         let mut file = BarFile::default();
-        for Gathered { symbol, mut bars, in_order } in std::mem::take(&mut self.gathered) {
+        for Gathered { symbol, mut bars, lines, in_order } in std::mem::take(&mut self.gathered) {
             if !in_order {
-                // Stable: of two rows of one minute the earlier line stays first.
-                bars.sort_by_key(|(bar, _)| bar.start);
+                bars = self.ordered(symbol, &bars, &lines);
             }
-            let mut series: Vec<Bar> = Vec::with_capacity(bars.len());
-            let mut first_line = 0;
-            for (bar, line) in bars {
-                if series.last().is_some_and(|last| last.start == bar.start) {
-                    self.reject(line, RowFault::Duplicate { symbol, at: bar.start, first_line });
-                } else {
-                    first_line = line;
-                    series.push(bar);
-                }
-            }
-            file.rows += series.len() as u64;
-            if !series.is_empty() {
-                file.series.insert(symbol, series);
+            file.rows += bars.len() as u64;
+            if !bars.is_empty() {
+                file.series.insert(symbol, bars);
             }
         }
         self.bad.sort_by_key(|row| row.line);
@@ -270,49 +369,50 @@ impl Rows {
         file.bad_row_count = self.bad_count;
         file
     }
+
+    /// The bars by their instants; those that repeat one are rejected.
+    fn ordered(&mut self, symbol: Symbol, bars: &BarColumns, lines: &[u64]) -> BarColumns {
+        let mut rows: Vec<(Bar, u64)> = bars.bars(0..bars.len()).zip(lines.iter().copied()).collect();
+        // Stable: of two rows of one minute the earlier line stays first.
+        rows.sort_by_key(|(bar, _)| bar.start);
+        let mut ordered = BarColumns::default();
+        let mut first_line = 0;
+        for (bar, line) in rows {
+            if ordered.starts().last() == Some(&bar.start) {
+                self.reject(line, RowFault::Duplicate { symbol, at: bar.start, first_line });
+            } else {
+                first_line = line;
+                ordered.push(&bar);
+            }
+        }
+        ordered
+    }
 }
 
 fn number<T: FromStr<Err = MoneyError>>((text, column): (&str, &'static str)) -> Result<T, RowFault> {
     text.parse().map_err(|reason| RowFault::Number { column, reason })
 }
 
-/// Reads seconds, milliseconds or nanoseconds since 1970: of the years 1973 to 2286 the magnitude tells.
 fn instant_of_number(text: &str) -> Result<Timestamp, RowFault> {
     let expected = "an instant in whole seconds, milliseconds or nanoseconds since 1970";
     let unreadable = || RowFault::Instant { text: text.to_owned(), expected };
-    let number: i64 = text.parse().map_err(|_| unreadable())?;
+    text.parse().ok().and_then(instant_of_whole).ok_or_else(unreadable)
+}
+
+/// The instant of seconds, milliseconds or nanoseconds since 1970: of the years 1973 to 2286 the magnitude tells.
+const fn instant_of_whole(number: i64) -> Option<Timestamp> {
     match number {
-        0..100_000_000_000 => Ok(Timestamp(number * 1_000)),
-        100_000_000_000..100_000_000_000_000 => Ok(Timestamp(number)),
+        0..100_000_000_000 => Some(Timestamp(number * 1_000)),
+        100_000_000_000..100_000_000_000_000 => Some(Timestamp(number)),
         // Microseconds are not promised; rounding nanoseconds away would hide a wrong unit.
-        100_000_000_000_000_000.. if number % 1_000_000 == 0 => Ok(Timestamp(number / 1_000_000)),
-        _ => Err(unreadable()),
+        100_000_000_000_000_000.. if number % 1_000_000 == 0 => Some(Timestamp(number / 1_000_000)),
+        _ => None,
     }
 }
 
-/// Reads an instant with its zone. `2013-10-04T10:59:00Z`, as nearly all are written, is read in place.
+/// Reads an instant with its zone.
 fn instant_of_text(text: &str) -> Result<Timestamp, RowFault> {
-    if let Some(at) = plain_utc(text.as_bytes()) {
-        return Ok(at);
-    }
     Timestamp::from_str(text).map_err(|error| RowFault::Instant { text: error.text, expected: error.expected })
-}
-
-/// The instant of `YYYY-MM-DDThh:mm:ssZ` or `YYYY-MM-DD hh:mm:ssZ`; `None` for anything else.
-fn plain_utc(text: &[u8]) -> Option<Timestamp> {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b' ', h1, h2, b':', n1, n2, b':', s1, s2, b'Z'] = *text
-    else {
-        return None;
-    };
-    let number = |digits: &[u8]| {
-        digits
-            .iter()
-            .try_fold(0_u32, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u32::from(digit - b'0')))
-    };
-    let year = i32::try_from(number(&[y1, y2, y3, y4])?).ok()?;
-    let date = NaiveDate::from_ymd_opt(year, number(&[m1, m2])?, number(&[d1, d2])?)?;
-    let at = date.and_hms_opt(number(&[h1, h2])?, number(&[n1, n2])?, number(&[s1, s2])?)?;
-    Some(Timestamp::from_utc(at.and_utc()))
 }
 
 fn trimmed(bytes: &[u8]) -> Option<&str> {

@@ -1,0 +1,240 @@
+use crate::calendar::Session;
+use crate::decision::EquityPoint;
+use crate::money::{Bps, Money, MoneyError};
+use crate::portfolio::Position;
+use crate::risk::{Commitment, Halt, HaltKind, RiskSettings};
+use crate::strategy::{Direction, Reason};
+use crate::time::Timestamp;
+
+use super::desk::Desk;
+use super::{Outcome, Terms, Trade};
+
+/// What all symbols share: cash, limits, results.
+pub(super) struct Account {
+    pub(super) cash: Money,
+    opening_equity: Money,
+    peak_equity: Money,
+    realised: Money,
+    fees: Money,
+    /// Latches, as risk knows them.
+    halts: Vec<Halt>,
+    /// Trades that lost, one after the other, in this session.
+    losses_in_a_row: u32,
+    /// Places of the desks that hold a position, in order.
+    pub(super) open: Vec<usize>,
+    /// How many of them are short.
+    shorts: usize,
+    outcome: Outcome,
+}
+
+/// What is held, at prices of one instant.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Valuation {
+    long: Money,
+    short: Money,
+    pub(super) equity: Money,
+    pub(super) positions: Vec<Commitment>,
+}
+
+impl Valuation {
+    /// The value of all positions, longs and shorts added; saturates.
+    pub(super) fn exposure(&self) -> Money {
+        Money(self.long.0.saturating_add(self.short.0))
+    }
+}
+
+impl Account {
+    pub(super) fn new(cash: Money) -> Self {
+        let outcome = Outcome {
+            bars: 0,
+            trades: Vec::new(),
+            left_open: 0,
+            signals: 0,
+            refused: 0,
+            rejected: 0,
+            equity: Vec::new(),
+            halts: Vec::new(),
+        };
+        Self {
+            cash,
+            opening_equity: cash,
+            peak_equity: cash,
+            realised: Money::ZERO,
+            fees: Money::ZERO,
+            halts: Vec::new(),
+            losses_in_a_row: 0,
+            open: Vec::new(),
+            shorts: 0,
+            outcome,
+        }
+    }
+
+    /// Begins a session at this equity. A person has resumed from what stopped the one before, but for a drawdown.
+    pub(super) fn begin(&mut self, equity: Money) {
+        self.opening_equity = equity;
+        self.peak_equity = self.peak_equity.max(equity);
+        (self.realised, self.fees, self.losses_in_a_row) = (Money::ZERO, Money::ZERO, 0);
+        self.halts.retain(|halt| halt.kind == HaltKind::MaxDrawdown);
+    }
+
+    pub(super) fn end(&mut self, session: &Session, equity: Money) {
+        self.outcome.equity.push((session.date, equity));
+    }
+
+    pub(super) fn finish(mut self, bars: usize) -> Outcome {
+        self.outcome.trades.sort_by(|a, b| (a.entry_at, a.symbol).cmp(&(b.entry_at, b.symbol)));
+        Outcome { bars, left_open: self.open.len(), ..self.outcome }
+    }
+
+    /// The account at the prices of `at`.
+    pub(super) fn value(&self, desks: &[Desk<'_>], at: Timestamp, terms: &Terms<'_>) -> Result<Valuation, MoneyError> {
+        let mut valuation = Valuation { positions: Vec::with_capacity(self.open.len()), ..Valuation::default() };
+        for desk in self.open.iter().filter_map(|place| desks.get(*place)) {
+            let Some(position) = &desk.position else { continue };
+            let price = desk.mark_at(at, terms)?.unwrap_or(position.entry_price);
+            let value = price.times(position.quantity)?;
+            let side = match position.direction {
+                Direction::Long => &mut valuation.long,
+                Direction::Short => &mut valuation.short,
+            };
+            *side = side.plus(value)?;
+            valuation.positions.push(Commitment { symbol: desk.symbol, value });
+        }
+        valuation.equity = self.cash.plus(valuation.long)?.minus(valuation.short)?;
+        Ok(valuation)
+    }
+
+    /// What new positions may cost, with so much set aside for orders that rest; as the exchange reckons.
+    pub(super) fn buying_power(
+        &self,
+        valuation: &Valuation,
+        reserved: Money,
+        terms: &Terms<'_>,
+    ) -> Result<Money, MoneyError> {
+        let granted = valuation.equity.scaled(i64::from(terms.exchange.margin_multiplier))?;
+        Ok(granted.minus(valuation.long)?.minus(valuation.short)?.minus(reserved)?.max(Money::ZERO))
+    }
+
+    pub(super) fn equity_point(&self, session: &Session, at: Timestamp, valuation: &Valuation) -> EquityPoint {
+        let day = valuation.equity.0.saturating_sub(self.opening_equity.0);
+        EquityPoint {
+            session: session.date,
+            at,
+            equity: valuation.equity,
+            opening_equity: self.opening_equity,
+            exposure: valuation.exposure(),
+            realised: self.realised,
+            unrealised: Money(day.saturating_sub(self.realised.0).saturating_add(self.fees.0)),
+            fees: self.fees,
+        }
+    }
+
+    /// The latches that hold at `now`.
+    pub(super) fn halts_at(&self, now: Timestamp) -> Vec<Halt> {
+        self.halts.iter().filter(|halt| halt.holds_at(now)).cloned().collect()
+    }
+
+    /// Whether what is held could reach a limit, were it worth nothing: then it is valued every minute.
+    pub(super) fn could_reach_a_limit(&self, risk: &RiskSettings) -> bool {
+        // A short position has no price at which it is worth nothing.
+        let is_near = self.is_day_lost(self.cash, risk) || self.drawdown(self.cash) >= risk.max_drawdown;
+        !self.open.is_empty() && (self.shorts > 0 || is_near)
+    }
+
+    fn is_day_lost(&self, equity: Money, risk: &RiskSettings) -> bool {
+        equity.0.saturating_sub(self.opening_equity.0) <= risk.max_daily_loss.negated().0
+    }
+
+    fn drawdown(&self, equity: Money) -> Bps {
+        let fall = Money(self.peak_equity.0.saturating_sub(equity.0).max(0));
+        fall.ratio_of(self.peak_equity).unwrap_or_default()
+    }
+
+    /// Holds the equity against the limits; whether everything is to be closed.
+    pub(super) fn watch(&mut self, equity: Money, now: Timestamp, risk: &RiskSettings) -> bool {
+        self.peak_equity = self.peak_equity.max(equity);
+        let drawdown = self.drawdown(equity);
+        if drawdown >= risk.max_drawdown && !self.holds(HaltKind::MaxDrawdown, now) {
+            let reason = format!("equity {equity} is {drawdown} below its peak of {}", self.peak_equity);
+            self.halt(HaltKind::MaxDrawdown, reason, now, None);
+        }
+        if self.holds(HaltKind::EmergencyStop, now) {
+            return true;
+        }
+        let is_lost = self.is_day_lost(equity, risk);
+        if is_lost {
+            let reason = format!("equity {equity} is {} or more below the open", risk.max_daily_loss);
+            self.halt(HaltKind::EmergencyStop, reason, now, None);
+        }
+        is_lost
+    }
+
+    fn holds(&self, kind: HaltKind, now: Timestamp) -> bool {
+        self.halts.iter().any(|halt| halt.kind == kind && halt.holds_at(now))
+    }
+
+    fn halt(&mut self, kind: HaltKind, reason: String, since: Timestamp, until: Option<Timestamp>) {
+        let numbers = vec![Reason::new("opening equity", self.opening_equity)];
+        let halt = Halt { kind, reason, numbers, since, until };
+        self.halts.push(halt.clone());
+        self.outcome.halts.push(halt);
+    }
+
+    /// Counts what a fill realised and cost.
+    pub(super) fn count(&mut self, cash: Money, realised: Money, fee: Money) -> Result<(), MoneyError> {
+        self.cash = self.cash.plus(cash)?;
+        self.realised = self.realised.plus(realised)?;
+        self.fees = self.fees.plus(fee)?;
+        Ok(())
+    }
+
+    /// Notes that the desk at `place` holds a position now.
+    pub(super) fn opened(&mut self, place: usize, direction: Direction) {
+        if let Err(between) = self.open.binary_search(&place) {
+            self.open.insert(between, place);
+            self.shorts += usize::from(direction == Direction::Short);
+        }
+    }
+
+    /// Takes a closed position into the results. Losses in a row begin safe mode.
+    pub(super) fn closed(&mut self, place: usize, trade: Trade, now: Timestamp, risk: &RiskSettings) {
+        if let Ok(there) = self.open.binary_search(&place) {
+            self.open.remove(there);
+            self.shorts -= usize::from(trade.direction == Direction::Short);
+        }
+        self.losses_in_a_row = if trade.pnl.is_negative() { self.losses_in_a_row + 1 } else { 0 };
+        let safe_mode = &risk.safe_mode;
+        if safe_mode.after_losses > 0 && self.losses_in_a_row >= safe_mode.after_losses {
+            let reason = format!("{} losing trades in a row", self.losses_in_a_row);
+            self.halt(HaltKind::SafeMode, reason, now, Some(now.after(safe_mode.cool_down.as_duration())));
+            self.losses_in_a_row = 0;
+        }
+        self.outcome.trades.push(trade);
+    }
+
+    pub(super) fn reviewed(&mut self, is_refused: bool) {
+        self.outcome.signals += 1;
+        self.outcome.refused += u64::from(is_refused);
+    }
+
+    pub(super) fn rejected(&mut self) {
+        self.outcome.rejected += 1;
+    }
+}
+
+/// A closed position as a trade, with the starts of the bars in which it began and ended.
+pub(super) fn trade_of(position: Position, entry_at: Timestamp, exit_at: Timestamp) -> Trade {
+    Trade {
+        symbol: position.symbol,
+        direction: position.direction,
+        entry_at,
+        entry_price: position.entry_price,
+        exit_at,
+        exit_price: position.exit_price.unwrap_or(position.entry_price),
+        quantity: position.entered,
+        pnl: position.net(),
+        fees: position.fees,
+        strategy: position.strategy.unwrap_or_default(),
+        exit_reason: position.exit_reason.unwrap_or_default(),
+    }
+}

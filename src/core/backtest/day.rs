@@ -1,0 +1,454 @@
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+use crate::calendar::Session;
+use crate::decision::Mark;
+use crate::exchange::Reach;
+use crate::market::{Bar, MINUTE};
+use crate::money::{Bps, Money, MoneyError, Price};
+use crate::order::{Action, OrderClass, OrderTicket, Origin};
+use crate::portfolio::{EntryPlan, PositionState};
+use crate::risk::{Commitment, Entries, RiskFacts, SymbolFacts, approve_entry, enter};
+use crate::strategy::{Evaluation, NextLook, Signal, SymbolView};
+use crate::time::Timestamp;
+
+use super::account::{Account, Valuation};
+use super::desk::{Desk, Errand, OnItsWay};
+use super::{BacktestError, Pace, Terms};
+
+/// One session of all symbols.
+pub(super) struct Day<'r, 'm> {
+    session: Session,
+    /// When positions are left, and after which none is opened.
+    flatten_at: Timestamp,
+    terms: &'r Terms<'r>,
+    pace: Pace,
+    account: &'r mut Account,
+    desks: &'r mut [Desk<'m>],
+    /// Each desk's next instant. One that its desk does not know any more is void.
+    agenda: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// The desks whose entries may rest at the exchange.
+    entering: Vec<usize>,
+    /// The bars that a view shows; kept for its memory.
+    shown: Vec<Bar>,
+}
+
+impl<'r, 'm> Day<'r, 'm> {
+    pub(super) fn new(
+        session: Session,
+        terms: &'r Terms<'r>,
+        pace: Pace,
+        account: &'r mut Account,
+        desks: &'r mut [Desk<'m>],
+    ) -> Self {
+        let flatten_at = session.close.before(terms.backtest.flatten.as_duration());
+        let (agenda, entering, shown) = (BinaryHeap::new(), Vec::new(), Vec::new());
+        Self { session, flatten_at, terms, pace, account, desks, agenda, entering, shown }
+    }
+
+    /// Lives the session from its open to its close.
+    pub(super) fn live(mut self) -> Result<(), BacktestError> {
+        let open = self.session.open;
+        let equity = self.valuation(open)?.equity;
+        self.account.begin(equity);
+        for place in 0..self.desks.len() {
+            let Some(desk) = self.desks.get_mut(place) else { continue };
+            desk.begin(&self.session);
+            let first = desk.day.regular.start;
+            self.run_errand(place, open).map_err(|source| self.error(place, open, source))?;
+            self.plan_next(place, first, open)?;
+        }
+        let (mut now, mut due) = (open, Vec::new());
+        while let Some(next) = self.next_instant(now) {
+            now = next;
+            self.take_due(now, &mut due);
+            self.live_instant(now, &mut due)?;
+        }
+        let equity = self.valuation(self.session.close)?.equity;
+        self.account.end(&self.session, equity);
+        for desk in self.desks.iter_mut() {
+            let symbol = desk.symbol;
+            let failed = |source| BacktestError { symbol, at: self.session.close, source };
+            desk.end(&self.session).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn error(&self, place: usize, at: Timestamp, source: MoneyError) -> BacktestError {
+        // The place is that of a desk: all of them come from the list of desks.
+        let symbol = self.desks.get(place).map(|desk| desk.symbol).unwrap_or_else(|| unreachable!("a desk's place"));
+        BacktestError { symbol, at, source }
+    }
+
+    fn valuation(&self, at: Timestamp) -> Result<Valuation, BacktestError> {
+        let valuation = self.account.value(self.desks, at, self.terms);
+        valuation.map_err(|source| self.error(self.account.open.first().copied().unwrap_or(0), at, source))
+    }
+
+    /// The next instant at which something may happen: a desk's, or the next minute while a limit is near.
+    fn next_instant(&self, now: Timestamp) -> Option<Timestamp> {
+        let minute = Some(now.after(MINUTE)).filter(|minute| *minute <= self.session.close);
+        let is_watched = self.pace == Pace::EveryBar || self.account.could_reach_a_limit(self.terms.risk);
+        let planned = self.agenda.peek().map(|Reverse((at, _))| *at);
+        minute.filter(|_| is_watched).or(planned)
+    }
+
+    /// Takes the desks whose turn it is from the agenda.
+    fn take_due(&mut self, now: Timestamp, due: &mut Vec<usize>) {
+        due.clear();
+        while let Some(Reverse((at, place))) = self.agenda.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+            self.agenda.pop();
+            if self.desks.get(place).is_some_and(|desk| desk.wake_at == Some(at)) {
+                due.push(place);
+            }
+        }
+    }
+
+    fn live_instant(&mut self, now: Timestamp, due: &mut Vec<usize>) -> Result<(), BacktestError> {
+        self.meet_bars(now, due)?;
+        if self.account.could_reach_a_limit(self.terms.risk) {
+            let equity = self.valuation(now)?.equity;
+            if self.account.watch(equity, now, self.terms.risk) {
+                self.close_everything(now, due)?;
+            }
+        }
+        for place in due.iter().copied() {
+            self.manage(place, now).map_err(|source| self.error(place, now, source))?;
+        }
+        let signals = self.look(now, due)?;
+        if !signals.is_empty() {
+            self.trade(signals, now)?;
+        }
+        for place in due.iter().copied() {
+            let last = self.desks.get(place).and_then(|desk| desk.place_ending(now));
+            self.plan_next(place, last.map_or(0, |last| last + 1), now)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the orders of the desks meet the bars that end now.
+    fn meet_bars(&mut self, now: Timestamp, due: &[usize]) -> Result<(), BacktestError> {
+        for desk in due.iter().copied() {
+            let Some(desk) = self.desks.get_mut(desk) else { continue };
+            if let Some(bar) = desk.place_ending(now) {
+                let symbol = desk.symbol;
+                let failed = |source| BacktestError { symbol, at: now, source };
+                desk.meet(bar, self.account, self.terms).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The emergency stop: every position is left, every order canceled.
+    fn close_everything(&mut self, now: Timestamp, due: &mut Vec<usize>) -> Result<(), BacktestError> {
+        let concerned = self.account.open.iter().chain(&self.entering).copied();
+        let mut others: Vec<usize> = concerned.filter(|place| !due.contains(place)).collect();
+        others.sort_unstable();
+        others.dedup();
+        self.meet_bars(now, &others)?;
+        due.extend(others);
+        due.sort_unstable();
+        for place in due.iter().copied() {
+            let Some(desk) = self.desks.get_mut(place) else { continue };
+            match &desk.position {
+                Some(position) if position.state == PositionState::Closing => {}
+                Some(_) => {
+                    desk.begin_exit("emergency stop");
+                    self.send(place, Errand::Exit, now).map_err(|source| self.error(place, now, source))?;
+                }
+                None => desk.cancel_orders(now),
+            }
+        }
+        Ok(())
+    }
+
+    /// Does to a desk's orders and position what the time and the last close ask for.
+    fn manage(&mut self, place: usize, now: Timestamp) -> Result<(), MoneyError> {
+        self.run_errand(place, now)?;
+        let Some(desk) = self.desks.get_mut(place) else { return Ok(()) };
+        let close = desk.place_ending(now).and_then(|bar| desk.bars.closes().get(bar)).copied();
+        let Some(close) = close else { return Ok(()) };
+        if let Some(reason) = desk.exit_reason(close, now, self.flatten_at, self.terms) {
+            desk.begin_exit(reason);
+            return self.send(place, Errand::Exit, now);
+        }
+        if desk.is_stuck() {
+            return self.send(place, Errand::Exit, now);
+        }
+        if desk.position.is_some() {
+            if let Some(mark) = desk.mark_at(now, self.terms)? {
+                desk.follow(mark, now, self.terms);
+            }
+        } else if now >= self.flatten_at {
+            desk.on_its_way = None;
+            desk.cancel_orders(now);
+        }
+        Ok(())
+    }
+
+    /// Has an errand done: at once, or when it arrives.
+    fn send(&mut self, place: usize, errand: Errand, now: Timestamp) -> Result<(), MoneyError> {
+        let due = now.after(MINUTE * self.terms.backtest.latency_bars);
+        if let Some(desk) = self.desks.get_mut(place) {
+            desk.on_its_way = Some(OnItsWay { due, errand });
+        }
+        self.run_errand(place, now)
+    }
+
+    /// Does at the exchange what has arrived there by now.
+    fn run_errand(&mut self, place: usize, now: Timestamp) -> Result<(), MoneyError> {
+        let Some(desk) = self.desks.get_mut(place) else { return Ok(()) };
+        let Some(arrived) = desk.on_its_way.take_if(|on_its_way| on_its_way.due <= now) else { return Ok(()) };
+        let is_taken = match arrived.errand {
+            Errand::Exit => desk.leave(now, self.account, self.terms)?,
+            Errand::Enter { valid_until, .. } if valid_until < now || now >= self.flatten_at => true,
+            Errand::Enter { ticket, plan, .. } => {
+                let valuation = self.account.value(self.desks, now, self.terms)?;
+                self.enter(place, &ticket, plan, &valuation, now)?
+            }
+        };
+        if !is_taken {
+            self.account.rejected();
+        }
+        Ok(())
+    }
+
+    /// Sends an entry; whether the exchange took it.
+    fn enter(
+        &mut self,
+        place: usize,
+        ticket: &OrderTicket,
+        plan: EntryPlan,
+        valuation: &Valuation,
+        now: Timestamp,
+    ) -> Result<bool, MoneyError> {
+        let reserved = self.reserved()?;
+        let buying_power = self.account.buying_power(valuation, reserved, self.terms)?;
+        let Some(desk) = self.desks.get_mut(place) else { return Ok(true) };
+        let is_taken = desk.enter(ticket, plan, buying_power, now, self.account, self.terms)?;
+        if is_taken && desk.position.is_none() {
+            self.entering.push(place);
+        }
+        Ok(is_taken)
+    }
+
+    /// What orders that rest to open positions have set aside.
+    fn reserved(&mut self) -> Result<Money, MoneyError> {
+        let desks = &*self.desks;
+        let waits = |place: &usize| desks.get(*place).is_some_and(|desk| desk.position.is_none() && desk.has_orders());
+        self.entering.retain(waits);
+        let waiting = self.entering.iter().filter_map(|place| desks.get(*place));
+        waiting.map(Desk::reserved).try_fold(Money::ZERO, |sum, reserved| sum.plus(reserved?))
+    }
+
+    /// Asks the strategies about the desks whose bars have just ended.
+    fn look(&mut self, now: Timestamp, due: &[usize]) -> Result<Vec<Signal>, BacktestError> {
+        let mut signals = Vec::new();
+        if now >= self.flatten_at || !self.is_look(now) {
+            return Ok(signals);
+        }
+        for place in due.iter().copied() {
+            let Some(desk) = self.desks.get_mut(place) else { continue };
+            let Some(last) = desk.place_ending(now).filter(|_| self.pace == Pace::EveryBar || desk.is_idle()) else {
+                continue;
+            };
+            let symbol = desk.symbol;
+            let failed = |source| BacktestError { symbol, at: now, source };
+            let known = Known::of(desk, &self.session, self.terms).map_err(failed)?;
+            let relative_volume = desk.relative_volume(now).map_err(failed)?;
+            self.shown.clear();
+            self.shown.extend(desk.bars.bars(desk.day.first..last + 1));
+            let view = known.view(desk, &self.shown, now, relative_volume).map_err(failed)?;
+            for strategy in self.terms.strategies {
+                if let Evaluation::Signal(signal) = strategy.evaluate(&view) {
+                    signals.push(signal);
+                }
+            }
+        }
+        Ok(signals)
+    }
+
+    /// Whether the strategies are asked at this instant.
+    fn is_look(&self, at: Timestamp) -> bool {
+        let every = self.terms.backtest.looks.length().unwrap_or(MINUTE).as_millis();
+        at.since(self.session.open).as_millis().is_multiple_of(every)
+    }
+
+    /// Has risk review the signals, and sends what it approves.
+    fn trade(&mut self, signals: Vec<Signal>, now: Timestamp) -> Result<(), BacktestError> {
+        let first = signals.first().and_then(|signal| self.place_of(signal)).unwrap_or(0);
+        let mut valuation = self.valuation(now)?;
+        let origin = Origin { ledger_id: "backtest".to_owned(), job: "enter".to_owned(), slot: now };
+        let entries = self
+            .risk_facts(&signals, &mut valuation, now)
+            .and_then(|facts| enter(signals, &facts, self.terms.risk, &origin, 0))
+            .map_err(|source| self.error(first, now, source))?;
+        let Entries { reviews, intents } = entries;
+        for review in reviews {
+            self.account.reviewed(review.leg.is_none());
+            let intent = review.leg.and_then(|leg| intents.iter().find(|intent| intent.leg == leg));
+            let Some((intent, place)) = intent.zip(self.place_of(&review.signal)) else { continue };
+            let Action::Submit(ticket) = &intent.action else { continue };
+            let OrderClass::Bracket { stop_loss, take_profit } = ticket.class else { continue };
+            let Ok(approved) = approve_entry(ticket.clone(), &review.verdict) else {
+                self.account.rejected();
+                continue;
+            };
+            let plan = EntryPlan { strategy: review.signal.strategy, stop: stop_loss, target: take_profit };
+            let valid_until = intent.valid_until.unwrap_or(self.session.close);
+            if let Some(desk) = self.desks.get_mut(place) {
+                desk.entries_today += 1;
+            }
+            let errand = Errand::Enter { ticket: approved.get().clone(), valid_until, plan };
+            self.send(place, errand, now).map_err(|source| self.error(place, now, source))?;
+        }
+        Ok(())
+    }
+
+    fn place_of(&self, signal: &Signal) -> Option<usize> {
+        self.desks.binary_search_by(|desk| desk.symbol.cmp(&signal.symbol)).ok()
+    }
+
+    /// What risk knows of the account and of the symbols that signals speak of.
+    fn risk_facts(
+        &mut self,
+        signals: &[Signal],
+        valuation: &mut Valuation,
+        now: Timestamp,
+    ) -> Result<RiskFacts, MoneyError> {
+        let reserved = self.reserved()?;
+        let buying_power = self.account.buying_power(valuation, reserved, self.terms)?;
+        let equity = self.account.equity_point(&self.session, now, valuation);
+        let working = self.entering.iter().filter_map(|place| self.desks.get(*place));
+        let working = working.filter_map(|desk| Some(Commitment { symbol: desk.symbol, value: desk.working_entry()? }));
+        let (mut entered_today, mut symbols) = (Vec::new(), Vec::new());
+        for desk in signals.iter().filter_map(|signal| self.desks.get(self.place_of(signal)?)) {
+            if desk.entries_today > 0 {
+                entered_today.push(desk.symbol);
+            }
+            let mark = desk.mark_at(now, self.terms)?.map(|price| Mark { symbol: desk.symbol, price, at: now });
+            let bars = desk.place_ending(now).map_or(0, |last| last + 1 - desk.day.regular.start);
+            symbols.push(SymbolFacts { symbol: desk.symbol, mark, bars: u32::try_from(bars).unwrap_or(u32::MAX) });
+        }
+        Ok(RiskFacts {
+            as_of: now,
+            session: self.session,
+            halts: self.account.halts_at(now),
+            equity,
+            buying_power,
+            working_entries: working.collect(),
+            positions: std::mem::take(&mut valuation.positions),
+            entered_today,
+            symbols,
+            // What has to warm up is an installation; a back-test has none.
+            analysis_cycles: u32::MAX,
+        })
+    }
+
+    /// Puts the desk's next instant, from the bar at `from` on, into the agenda.
+    fn plan_next(&mut self, place: usize, from: usize, now: Timestamp) -> Result<(), BacktestError> {
+        let next = self.next_bar(place, from).map_err(|source| self.error(place, now, source))?;
+        let Some(desk) = self.desks.get_mut(place) else { return Ok(()) };
+        desk.wake_at = next.and_then(|bar| desk.bars.starts().get(bar)).map(|start| start.after(MINUTE));
+        if let Some(at) = desk.wake_at {
+            self.agenda.push(Reverse((at, place)));
+        }
+        Ok(())
+    }
+
+    /// The first bar, from `from` on, at whose end something may happen at a desk.
+    fn next_bar(&mut self, place: usize, from: usize) -> Result<Option<usize>, MoneyError> {
+        let Some(desk) = self.desks.get_mut(place) else { return Ok(None) };
+        let rest = from.max(desk.day.regular.start)..desk.day.regular.end;
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        if self.pace == Pace::EveryBar || desk.is_stuck() {
+            return Ok(Some(rest.start));
+        }
+        if desk.is_idle() {
+            return next_look(desk, rest, &self.session, self.terms, &mut self.shown);
+        }
+        let held = desk.position.as_ref().filter(|position| position.state != PositionState::Closing);
+        let max_hold = held.map(|position| position.opened_at.after(self.terms.risk.max_hold.as_duration()));
+        let arrival = desk.on_its_way.as_ref().map(|on_its_way| on_its_way.due);
+        let times = [Some(self.flatten_at), max_hold, arrival];
+        let by_time = times.into_iter().flatten().map(|at| desk.first_ending(at, rest.clone()));
+        let by_time = by_time.min().unwrap_or(rest.end);
+        let before = rest.start..by_time;
+        let touched = desk.first_felt(before.clone(), desk.reach()?);
+        let closed = desk.first_close(before, desk.awaited_closes(self.terms)?);
+        let first = [touched, closed].into_iter().flatten().fold(by_time, usize::min);
+        Ok((first < rest.end).then_some(first))
+    }
+}
+
+/// The first of `bars` after which a strategy may propose something.
+fn next_look(
+    desk: &mut Desk<'_>,
+    bars: Range<usize>,
+    session: &Session,
+    terms: &Terms<'_>,
+    shown: &mut Vec<Bar>,
+) -> Result<Option<usize>, MoneyError> {
+    let known = Known::of(desk, session, terms)?;
+    let (first, mut bar) = (desk.day.first, bars.start);
+    shown.clear();
+    while let Some(now) = desk.bars.starts().get(bar).filter(|_| bar < bars.end).map(|start| start.after(MINUTE)) {
+        shown.extend(desk.bars.bars(first + shown.len()..bar + 1));
+        let view = known.view(desk, shown, now, None)?;
+        let after = bar + 1..bars.end;
+        let asked = terms.strategies.iter().map(|strategy| match strategy.next_look(&view) {
+            NextLook::Now => bar,
+            NextLook::From(at) => desk.first_ending(at, after.clone()),
+            NextLook::CloseBeyond { above, below } => {
+                // Beyond is at the next unit of price, or further.
+                let low = below.map_or(Reach::NOTHING.low, |below| Price(below.0.saturating_sub(1)));
+                let high = above.map_or(Reach::NOTHING.high, |above| Price(above.0.saturating_add(1)));
+                desk.first_close(after.clone(), Reach { low, high }).unwrap_or(bars.end)
+            }
+            NextLook::NextSession => bars.end,
+        });
+        match asked.min().unwrap_or(bars.end) {
+            now if now == bar => return Ok(Some(bar)),
+            later => bar = later,
+        }
+    }
+    Ok(None)
+}
+
+/// What is known of a symbol before its session.
+struct Known<'a> {
+    session: &'a Session,
+    terms: &'a Terms<'a>,
+    previous_close: Option<Price>,
+    daily_atr: Option<Price>,
+}
+
+impl<'a> Known<'a> {
+    fn of(desk: &mut Desk<'_>, session: &'a Session, terms: &'a Terms<'a>) -> Result<Self, MoneyError> {
+        let (previous_close, daily_atr) = desk.daily()?;
+        Ok(Self { session, terms, previous_close, daily_atr })
+    }
+
+    fn view<'v>(
+        &self,
+        desk: &Desk<'_>,
+        bars: &'v [Bar],
+        now: Timestamp,
+        relative_volume: Option<Bps>,
+    ) -> Result<SymbolView<'v>, MoneyError> {
+        Ok(SymbolView {
+            symbol: desk.symbol,
+            session: *self.session,
+            as_of: now,
+            bars,
+            quote: desk.quote_at(now, self.terms)?,
+            previous_close: self.previous_close,
+            daily_atr: self.daily_atr,
+            relative_volume,
+            entries_today: desk.entries_today,
+        })
+    }
+}

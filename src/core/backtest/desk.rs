@@ -1,0 +1,474 @@
+use std::ops::Range;
+
+use crate::analysis::{latest_atr, relative_volume};
+use crate::calendar::Session;
+use crate::exchange::{Exchange, ExchangeSettings, ExchangeState, MarketEvent, Reach};
+use crate::indicators::Period;
+use crate::market::{Bar, BarColumns, MINUTE, Quote, Symbol, session_bar};
+use crate::money::{Bps, Money, MoneyError, Price, Quantity};
+use crate::order::{Fill, OrderClass, OrderRole, OrderTicket, OrderType, Origin};
+use crate::portfolio::{Effect, EntryPlan, FillOrigin, Position, PositionEvent, PositionState, book};
+use crate::risk::{exit_ticket, trailed_stop};
+use crate::strategy::Direction;
+use crate::time::Timestamp;
+
+use super::account::{Account, trade_of};
+use super::{Exits, Fills, Terms};
+
+/// As the analysis of a live day has it: sessions that the average true range is measured over, and one more.
+const DAILY_BARS: usize = 15;
+const ATR_SESSIONS: Period = Period::of::<14>();
+
+/// Sessions whose volume by the same time of day is the usual one, likewise.
+const USUAL_SESSIONS: usize = 5;
+
+/// Days of a year, by the convention of the money market.
+const BORROW_DAYS: i64 = 360;
+
+/// One symbol: its bars, its orders, its position.
+pub(super) struct Desk<'m> {
+    place: usize,
+    pub(super) symbol: Symbol,
+    pub(super) bars: &'m BarColumns,
+    pub(super) day: Places,
+    exchange: Exchange,
+    /// Whether the exchange was told of this session's open.
+    is_open: bool,
+    pub(super) position: Option<Position>,
+    /// What the last entry was decided with.
+    plan: Option<EntryPlan>,
+    /// The start of the bar in which the position was opened.
+    entry_at: Timestamp,
+    pub(super) on_its_way: Option<OnItsWay>,
+    pub(super) entries_today: u32,
+    /// When it is looked at next.
+    pub(super) wake_at: Option<Timestamp>,
+    past: Vec<PastSession>,
+}
+
+/// Where the bars of a session stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    /// The first of extended hours.
+    pub(super) first: usize,
+    /// Those of regular hours.
+    pub(super) regular: Range<usize>,
+    open: Timestamp,
+    /// Whether no minute is missing.
+    is_whole: bool,
+}
+
+/// A session that is over.
+struct PastSession {
+    session: Session,
+    regular: Range<usize>,
+    /// All of it, once it was asked for.
+    bar: Option<Bar>,
+}
+
+/// What has been decided and has not reached the exchange yet.
+pub(super) struct OnItsWay {
+    pub(super) due: Timestamp,
+    pub(super) errand: Errand,
+}
+
+/// What is done at the exchange.
+pub(super) enum Errand {
+    /// An entry, until when it may be sent, and what it was decided with.
+    Enter { ticket: OrderTicket, valid_until: Timestamp, plan: EntryPlan },
+    /// All that is held is sold, or bought back.
+    Exit,
+}
+
+impl<'m> Desk<'m> {
+    pub(super) fn new(place: usize, symbol: Symbol, bars: &'m BarColumns, settings: &ExchangeSettings) -> Self {
+        let state = ExchangeState::new(settings.starting_cash, false);
+        Self {
+            place,
+            symbol,
+            bars,
+            day: Places::default(),
+            exchange: Exchange::new(settings.clone(), state),
+            is_open: false,
+            position: None,
+            plan: None,
+            entry_at: Timestamp::default(),
+            on_its_way: None,
+            entries_today: 0,
+            wake_at: None,
+            past: Vec::new(),
+        }
+    }
+
+    /// Finds the session's bars. A position that could not be left before is left at the open.
+    pub(super) fn begin(&mut self, session: &Session) {
+        let after = self.day.regular.end;
+        let first = self.bars.place_of(session.pre_open, after);
+        let open = self.bars.place_of(session.open, first);
+        let close = self.bars.place_of(session.close, open);
+        let minutes = session.close.since(session.open).as_secs() / MINUTE.as_secs();
+        let is_whole = u64::try_from(close - open) == Ok(minutes);
+        self.day = Places { first, regular: open..close, open: session.open, is_whole };
+        (self.entries_today, self.is_open, self.wake_at, self.on_its_way) = (0, false, None, None);
+        if self.position.is_some() {
+            self.on_its_way = Some(OnItsWay { due: session.open, errand: Errand::Exit });
+        }
+    }
+
+    /// Ends the session: day orders expire.
+    pub(super) fn end(&mut self, session: &Session) -> Result<(), MoneyError> {
+        if self.is_open {
+            self.exchange.apply(&MarketEvent::SessionClose { at: session.close })?;
+        }
+        self.past.push(PastSession { session: *session, regular: self.day.regular.clone(), bar: None });
+        Ok(())
+    }
+
+    /// The place of the bar that is complete at `at`, if one ends then.
+    pub(super) fn place_ending(&self, at: Timestamp) -> Option<usize> {
+        let place = self.place_known_at(at)?;
+        (self.bars.starts().get(place)?.after(MINUTE) == at).then_some(place)
+    }
+
+    /// The place of the last bar that is complete at `at`, of whatever session.
+    fn place_known_at(&self, at: Timestamp) -> Option<usize> {
+        if self.day.is_whole && at > self.day.open {
+            let minutes = usize::try_from((at.0 - self.day.open.0) / 60_000).ok()?;
+            return Some((self.day.regular.start + minutes).min(self.day.regular.end) - 1); // a whole day has a first minute
+        }
+        let begun = Timestamp(at.before(MINUTE).0.saturating_add(1));
+        self.bars.place_of(begun, 0).checked_sub(1)
+    }
+
+    /// What a share is worth at `at`.
+    pub(super) fn mark_at(&self, at: Timestamp, terms: &Terms<'_>) -> Result<Option<Price>, MoneyError> {
+        let close = self.place_known_at(at).and_then(|place| self.bars.closes().get(place));
+        let Some(close) = close.copied() else { return Ok(None) };
+        if terms.backtest.fills == Fills::NextOpen || terms.half_spread == Bps::ZERO {
+            return Ok(Some(close));
+        }
+        let bar = Bar { start: at, open: close, high: close, low: close, close, volume: Quantity::ZERO };
+        Quote::after_minute(&bar, terms.half_spread)?.midpoint().map(Some)
+    }
+
+    /// The quote that the last bar makes, where orders meet one.
+    pub(super) fn quote_at(&self, at: Timestamp, terms: &Terms<'_>) -> Result<Option<Quote>, MoneyError> {
+        if terms.backtest.fills == Fills::NextOpen {
+            return Ok(None);
+        }
+        let bar = self.place_known_at(at).and_then(|place| self.bars.get(place));
+        bar.map(|bar| Quote::after_minute(&bar, terms.half_spread)).transpose()
+    }
+
+    /// What an order that rests to open a position has set aside.
+    pub(super) fn reserved(&self) -> Result<Money, MoneyError> {
+        if self.position.is_some() || !self.is_open {
+            return Ok(Money::ZERO);
+        }
+        self.exchange.figures(&Default::default()).map(|figures| figures.reserved)
+    }
+
+    /// Whether the exchange holds an order that may still do something.
+    pub(super) fn has_orders(&self) -> bool {
+        self.exchange.state().orders.values().any(|book| !book.order.status.is_terminal())
+    }
+
+    /// The value of the entry that rests.
+    pub(super) fn working_entry(&self) -> Option<Money> {
+        let mut orders = self.exchange.state().orders.values().map(|book| &book.order);
+        orders
+            .find(|order| order.role == OrderRole::Parent && !order.status.is_terminal())
+            .map(|order| order.notional())
+    }
+
+    /// Whether nothing is held, ordered or entered today: only then could a signal lead to an entry.
+    pub(super) fn is_idle(&self) -> bool {
+        self.position.is_none() && self.entries_today == 0 && self.on_its_way.is_none() && !self.has_orders()
+    }
+
+    /// Whether a position is to be left and no order does it.
+    pub(super) fn is_stuck(&self) -> bool {
+        let is_closing = self.position.as_ref().is_some_and(|position| position.state == PositionState::Closing);
+        is_closing && self.on_its_way.is_none() && !self.has_orders()
+    }
+
+    /// The first of `bars` that ends at `at` or later; their end if none does.
+    pub(super) fn first_ending(&self, at: Timestamp, bars: Range<usize>) -> usize {
+        self.bars.place_of(at.before(MINUTE), bars.start).min(bars.end)
+    }
+
+    /// The first of `bars` whose range is felt.
+    pub(super) fn first_felt(&self, bars: Range<usize>, reach: Reach) -> Option<usize> {
+        if reach == Reach::NOTHING {
+            return None;
+        }
+        let lows = self.bars.lows().get(bars.clone()).unwrap_or_default();
+        let highs = self.bars.highs().get(bars.clone()).unwrap_or_default();
+        let found = lows.iter().zip(highs).position(|(low, high)| reach.feels(*low, *high));
+        found.map(|place| bars.start + place)
+    }
+
+    /// The first of `bars` whose close is felt.
+    pub(super) fn first_close(&self, bars: Range<usize>, reach: Reach) -> Option<usize> {
+        if reach == Reach::NOTHING {
+            return None;
+        }
+        let closes = self.bars.closes().get(bars.clone()).unwrap_or_default();
+        closes.iter().position(|close| reach.feels(*close, *close)).map(|place| bars.start + place)
+    }
+
+    /// The prices that its orders feel.
+    pub(super) fn reach(&self) -> Result<Reach, MoneyError> {
+        self.exchange.reach(self.symbol)
+    }
+
+    /// Lets the exchange know that the session is open.
+    fn open(&mut self) -> Result<(), MoneyError> {
+        if !self.is_open {
+            self.is_open = true;
+            self.exchange.apply(&MarketEvent::SessionOpen { at: self.day.open })?;
+        }
+        Ok(())
+    }
+
+    /// Lets the orders meet a bar.
+    pub(super) fn meet(&mut self, place: usize, account: &mut Account, terms: &Terms<'_>) -> Result<(), MoneyError> {
+        let Some(bar) = self.bars.get(place) else { return Ok(()) };
+        self.open()?;
+        let end = bar.minute_end();
+        self.exchange.apply(&MarketEvent::BarRange { symbol: self.symbol, bar, end })?;
+        self.book(bar.start, end, account, terms)
+    }
+
+    /// Books what the exchange has executed in the bar that began at `bar_start`.
+    fn book(
+        &mut self,
+        bar_start: Timestamp,
+        now: Timestamp,
+        account: &mut Account,
+        terms: &Terms<'_>,
+    ) -> Result<(), MoneyError> {
+        for execution in self.exchange.take_changes().executions {
+            let order = self.exchange.state().orders.get(&execution.order);
+            let role = order.map_or(OrderRole::Parent, |book| book.order.role);
+            let plan = order.filter(|book| book.opens).and_then(|_| self.plan.clone());
+            self.book_fill(&execution.fill, &FillOrigin { role, plan }, (bar_start, now), account, terms)?;
+        }
+        Ok(())
+    }
+
+    fn book_fill(
+        &mut self,
+        fill: &Fill,
+        origin: &FillOrigin,
+        (bar_start, now): (Timestamp, Timestamp),
+        account: &mut Account,
+        terms: &Terms<'_>,
+    ) -> Result<(), MoneyError> {
+        let booked = book(self.position.take(), fill, origin)?;
+        let mut realised = booked.effects.iter().map(|effect| match effect {
+            Effect::Reduced { realised } | Effect::Closed { realised } => *realised,
+            Effect::Opened | Effect::Added => Money::ZERO,
+        });
+        account.count(booked.cash, realised.try_fold(Money::ZERO, Money::plus)?, fill.fee)?;
+        if let Some(mut position) = booked.closed {
+            let borrow = borrow_cost(&position, terms.backtest.borrow_rate)?;
+            account.count(borrow.negated(), Money::ZERO, borrow)?;
+            position.fees = position.fees.plus(borrow)?;
+            account.closed(self.place, trade_of(position, self.entry_at, bar_start), now, terms.risk);
+            self.exchange.retire_settled();
+        }
+        if let Some(position) = booked.open.as_ref().filter(|_| booked.effects.contains(&Effect::Opened)) {
+            self.entry_at = bar_start;
+            account.opened(self.place, position.direction);
+        }
+        self.position = booked.open;
+        Ok(())
+    }
+
+    /// Sends an entry; whether the exchange took it. `buying_power` is what it may cost.
+    pub(super) fn enter(
+        &mut self,
+        ticket: &OrderTicket,
+        plan: EntryPlan,
+        buying_power: Money,
+        now: Timestamp,
+        account: &mut Account,
+        terms: &Terms<'_>,
+    ) -> Result<bool, MoneyError> {
+        self.exchange.grant(buying_power);
+        self.plan = Some(plan);
+        let ticket = match terms.backtest.exits {
+            Exits::Resting => ticket.clone(),
+            Exits::OnClose => OrderTicket { class: OrderClass::Simple, ..ticket.clone() },
+        };
+        self.submit(&ticket, now, account, terms)
+    }
+
+    fn submit(
+        &mut self,
+        ticket: &OrderTicket,
+        now: Timestamp,
+        account: &mut Account,
+        terms: &Terms<'_>,
+    ) -> Result<bool, MoneyError> {
+        self.open()?;
+        let quote = self.quote_at(now, terms)?;
+        let is_taken = self.exchange.submit(ticket, now, quote.as_ref()).is_ok();
+        self.book(now.before(MINUTE), now, account, terms)?;
+        Ok(is_taken)
+    }
+
+    /// Cancels what rests and leaves what is held at the market; whether the exchange took it.
+    pub(super) fn leave(
+        &mut self,
+        now: Timestamp,
+        account: &mut Account,
+        terms: &Terms<'_>,
+    ) -> Result<bool, MoneyError> {
+        self.cancel_orders(now);
+        let Some(position) = &self.position else { return Ok(true) };
+        let origin = Origin { ledger_id: "backtest".to_owned(), job: "exit".to_owned(), slot: now };
+        let ticket = exit_ticket(self.symbol, position.signed_quantity(), origin.client_order_id(0));
+        self.submit(&ticket, now, account, terms)
+    }
+
+    /// Cancels every order that rests.
+    pub(super) fn cancel_orders(&mut self, now: Timestamp) {
+        let next = |exchange: &Exchange| {
+            let mut orders = exchange.state().orders.values().map(|book| &book.order);
+            orders.find(|order| !order.status.is_terminal()).map(|order| order.broker_order_id.clone())
+        };
+        while let Some(id) = next(&self.exchange) {
+            if self.exchange.cancel(&id, now).is_err() {
+                break; // it was just found to be open, so this does not happen
+            }
+        }
+    }
+
+    /// Why the position is to be left after the bar that closed at `close`, if it is.
+    pub(super) fn exit_reason(
+        &self,
+        close: Price,
+        now: Timestamp,
+        flatten_at: Timestamp,
+        terms: &Terms<'_>,
+    ) -> Option<&'static str> {
+        let position = self.position.as_ref().filter(|position| position.state != PositionState::Closing)?;
+        if let Some((stop, target)) = exits_on_close(position, terms) {
+            let worse = |than: Price| !position.direction.favours(close, than);
+            if worse(stop) {
+                return Some(if position.adjustments > 0 { "trailed stop" } else { "stop" });
+            }
+            if close == target || !worse(target) {
+                return Some("target");
+            }
+        }
+        if now >= flatten_at {
+            return Some("market close");
+        }
+        (now.since(position.opened_at) >= terms.risk.max_hold.as_duration()).then_some("max hold")
+    }
+
+    /// Notes that the position is being left.
+    pub(super) fn begin_exit(&mut self, reason: &str) {
+        let event = PositionEvent::ExitBegun { reason: reason.to_owned() };
+        // Every state of an open position takes it.
+        self.position = self.position.take().and_then(|position| position.apply(&event).ok());
+    }
+
+    /// Moves the stop of a position that earns.
+    pub(super) fn follow(&mut self, mark: Price, now: Timestamp, terms: &Terms<'_>) {
+        let Some(position) = &mut self.position else { return };
+        if position.state == PositionState::Closing || position.adjustments >= terms.risk.max_adjustments {
+            return;
+        }
+        if position.direction.favours(mark, position.best_price) {
+            position.best_price = mark;
+        }
+        let Some(stop) = trailed_stop(position, mark, &terms.risk.trailing) else { return };
+        if terms.backtest.exits == Exits::Resting {
+            let rests = |order_type| matches!(order_type, OrderType::Stop { .. });
+            let mut orders = self.exchange.state().orders.values().filter(|book| book.is_working());
+            let resting =
+                orders.find(|book| rests(book.order.order_type)).map(|book| book.order.broker_order_id.clone());
+            let moved = resting.map(|id| self.exchange.replace_stop(&id, stop, now));
+            if !matches!(moved, Some(Ok(_))) {
+                return;
+            }
+        }
+        position.stop = Some(stop);
+        position.adjustments += 1;
+    }
+
+    /// The close before the session, and the average true range of the sessions before.
+    pub(super) fn daily(&mut self) -> Result<(Option<Price>, Option<Price>), MoneyError> {
+        let mut daily = Vec::with_capacity(DAILY_BARS);
+        for past in self.past.iter_mut().rev().filter(|past| !past.regular.is_empty()).take(DAILY_BARS) {
+            let bar = match past.bar {
+                Some(bar) => Some(bar),
+                None => {
+                    let minutes: Vec<Bar> = self.bars.bars(past.regular.clone()).collect();
+                    session_bar(&minutes, &past.session)?
+                }
+            };
+            past.bar = bar;
+            daily.extend(bar);
+        }
+        daily.reverse();
+        Ok((daily.last().map(|bar| bar.close), latest_atr(&daily, ATR_SESSIONS)))
+    }
+
+    /// The volume so far against the mean of earlier sessions by the same time of day.
+    pub(super) fn relative_volume(&self, at: Timestamp) -> Result<Option<Bps>, MoneyError> {
+        let elapsed = at.since(self.day.open);
+        let traded = |regular: &Range<usize>, open: Timestamp| {
+            let end = self.bars.place_of(open.after(elapsed), regular.start).min(regular.end);
+            let volumes = self.bars.volumes().get(regular.start..end).unwrap_or_default();
+            volumes.iter().copied().try_fold(Quantity::ZERO, Quantity::plus)
+        };
+        let recent = self.past.iter().rev().take(USUAL_SESSIONS).filter(|past| !past.regular.is_empty());
+        let earlier: Result<Vec<Quantity>, MoneyError> =
+            recent.map(|past| traded(&past.regular, past.session.open)).collect();
+        Ok(relative_volume(traded(&self.day.regular, self.day.open)?, &earlier?))
+    }
+
+    /// The closes that the position is waiting for, beside what rests at the exchange.
+    pub(super) fn awaited_closes(&self, terms: &Terms<'_>) -> Result<Reach, MoneyError> {
+        let Some(position) = self.position.as_ref().filter(|position| position.state != PositionState::Closing) else {
+            return Ok(Reach::NOTHING);
+        };
+        let better = |price: Price| match position.direction {
+            Direction::Long => Reach { high: price, ..Reach::NOTHING },
+            Direction::Short => Reach { low: price, ..Reach::NOTHING },
+        };
+        let mut awaited = match (exits_on_close(position, terms), position.direction) {
+            (Some((stop, target)), Direction::Long) => Reach { low: stop, high: target },
+            (Some((stop, target)), Direction::Short) => Reach { low: target, high: stop },
+            (None, _) => Reach::NOTHING,
+        };
+        let trailing = &terms.risk.trailing;
+        let follows = trailing.break_even_after.is_positive() && position.adjustments < terms.risk.max_adjustments;
+        if let Some(initial) = position.initial_stop.filter(|_| follows) {
+            let gain = position.entry_price.minus(initial)?.multiplied(trailing.break_even_after)?;
+            awaited = awaited.or(better(position.entry_price.plus(gain)?));
+        }
+        Ok(awaited)
+    }
+}
+
+/// Stop and target of a position that is left on closes.
+fn exits_on_close(position: &Position, terms: &Terms<'_>) -> Option<(Price, Price)> {
+    match terms.backtest.exits {
+        Exits::Resting => None,
+        Exits::OnClose => position.stop.zip(position.target),
+    }
+}
+
+/// What the shares of a short position cost to borrow for its session.
+fn borrow_cost(position: &Position, rate: Bps) -> Result<Money, MoneyError> {
+    match position.direction {
+        Direction::Long => Ok(Money::ZERO),
+        Direction::Short => Ok(Money(position.entry_value.portion(rate)?.0 / BORROW_DAYS)),
+    }
+}
