@@ -25,11 +25,17 @@ pub fn free_space(path: &Path) -> std::io::Result<u64> {
 /// The time that processors have spent on this process, in milliseconds.
 #[must_use]
 pub fn cpu_ms() -> u64 {
+    cpu_us() / 1000
+}
+
+/// The time that processors have spent on this process, in microseconds.
+#[must_use]
+pub fn cpu_us() -> u64 {
     let usage = usage();
-    let ms = |time: libc::timeval| {
-        u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + u64::try_from(time.tv_usec).unwrap_or(0) / 1000
+    let us = |time: libc::timeval| {
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
     };
-    ms(usage.ru_utime) + ms(usage.ru_stime)
+    us(usage.ru_utime) + us(usage.ru_stime)
 }
 
 /// The memory that the process holds now; where the system does not tell, the most that it ever held. In KiB.

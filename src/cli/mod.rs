@@ -7,6 +7,7 @@
 
 mod analyse;
 mod ask;
+mod backtest;
 mod bars;
 mod calendar;
 mod config;
@@ -167,6 +168,15 @@ enum Command {
 
 Without --ledger the replay writes a file of its own beside the configured ledger, and says which.")]
     Replay(days::ReplayCommand),
+    /// Trades a strategy over files of bars, with the code that trades: in seconds, and without a ledger
+    ///
+    /// Every symbol in the files is a candidate. The section `backtest` of the configuration says how orders are
+    /// sent, `execution.paper` how they fill and what that costs, `risk` what may be risked.
+    #[command(after_help = "Examples:
+  trade backtest --bars us_minute_2013-10.csv
+  trade backtest --strategy opening_range_breakout --bars bars.csv.gz --set range_minutes=30 --trades trades.csv
+  trade backtest --bars bars.csv --set risk.max_positions=20 --set backtest.fills=last_close --json")]
+    Backtest(backtest::BacktestCommand),
     /// Decides recorded runs again from their facts, and prints what differs; ends with 1 if anything does
     Verify(days::VerifyCommand),
     /// Lives seeded trading days in which everything goes wrong that may, and audits after every turn
@@ -256,6 +266,7 @@ impl Trade {
             Command::Patterns(command) => command.run(&context),
             Command::Calendar(command) => command.run(&context),
             Command::Replay(command) => command.run(&context),
+            Command::Backtest(command) => command.run(&context),
             Command::Verify(command) => command.run(&context),
             Command::Simulate(command) => command.run(&context),
             Command::Drill(command) => command.run(&context),

@@ -38,6 +38,7 @@ impl Settings {
             .chain(of("analysis.regime", self.analysis.regime.problems()))
             .chain(self.strategies.problems().into_iter().map(|(key, message)| (format!("strategies.{key}"), message)))
             .chain(of("risk", self.risk.problems()))
+            .chain(of("backtest", self.backtest.problems()))
             .chain(of("execution.paper", self.execution.paper.problems()))
             .chain(of("alpaca", self.problems_of_alpaca()))
             .chain(of("notifications", self.notifications.problems()))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use daybook_core::alert::AlertLevel;
 use daybook_core::analysis::{RegimeSettings, ScanSettings};
+use daybook_core::backtest::BacktestSettings;
 use daybook_core::calendar::Calendar;
 use daybook_core::exchange::ExchangeSettings;
 use daybook_core::reconcile::ReconcileSettings;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub strategies: StrategySettings,
     /// What may be lost, and by what.
     pub risk: RiskSettings,
+    /// How a back-test sends orders and leaves positions.
+    pub backtest: BacktestSettings,
     /// What is done where the ledger and the broker do not agree.
     pub reconcile: ReconcileSettings,
     /// Who holds the account, and on which terms.
@@ -289,6 +292,7 @@ impl Default for Settings {
             analysis: AnalysisSettings::default(),
             strategies: StrategySettings::default(),
             risk: RiskSettings::default(),
+            backtest: BacktestSettings::default(),
             reconcile: ReconcileSettings::default(),
             execution: ExecutionSettings::default(),
             alpaca: AlpacaSettings::default(),

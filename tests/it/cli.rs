@@ -362,3 +362,56 @@ AAPL,2026-01-06T14:50:00Z,200,2026-01-06T15:00:00Z,199,10,-10,stop
     assert_eq!(bad.err, "error: bad.csv:2: return: \"one\" is not a number: expected one such as 0.0123\n");
     assert_eq!(desk.trade(&["report", "stats", "none.csv"]).code, 2);
 }
+
+/// A quarter of an hour between 99.80 and 100.20, then a close above it, and a rise to the target of 101.00.
+fn breakout_bars() -> String {
+    let minute = |place: i64, [open, high, low, close]: [&str; 4]| {
+        let start = daybook_core::time::Timestamp(1_381_152_600_000 + 60_000 * place);
+        format!("AIG,{start},{open},{high},{low},{close},1000\n")
+    };
+    let quiet = (0..15).map(|place| minute(place, ["100", "100.20", "99.80", "100"]));
+    let moves = [["100.20", "100.30", "100.20", "100.30"], ["100.31", "100.40", "100.31", "100.40"]];
+    let rise = (15..).zip(moves).map(|(place, prices)| minute(place, prices));
+    let target = minute(17, ["100.40", "101.20", "100.40", "101.10"]);
+    let rows: String = quiet.chain(rise).chain([target]).collect();
+    format!("symbol,ts_utc,open,high,low,close,volume\n{rows}")
+}
+
+#[test]
+fn a_back_test_writes_its_trades_and_tells_what_they_came_to() {
+    let desk = Desk::new();
+    desk.write("bars.csv", &breakout_bars());
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/orb-bracket.yaml");
+    let backtest = ["backtest", "--config", config, "--bars", "bars.csv", "--trades", "trades.csv"];
+    let told = desk.json(&backtest);
+    assert_eq!((&told["bars"], &told["trades"], &told["pnl"]), (&18.into(), &1.into(), &69.0.into()));
+    for figure in ["load_cpu_s", "engine_cpu_s", "peak_rss_mib"] {
+        assert!(told[figure].is_number(), "{figure}");
+    }
+    let trades = std::fs::read_to_string(desk.path().join("trades.csv")).unwrap();
+    assert_eq!(
+        trades,
+        "symbol,entry_ts_utc,entry_price,exit_ts_utc,exit_price,quantity,pnl,exit_reason\n\
+         AIG,2013-10-07T13:46:00Z,100.31,2013-10-07T13:47:00Z,101.00,100,69.00,target\n"
+    );
+
+    let set = |setting: &str| desk.json(&[backtest.as_slice(), &["--set", setting]].concat());
+    assert_eq!(set("backtest.fills=last_close")["pnl"], 70.0);
+    assert_eq!(set("strategies.opening_range_breakout.target={range: 1}")["pnl"], 29.0);
+    let strategy = ["--strategy", "opening_range_breakout", "--set", "direction=short"];
+    assert_eq!(desk.json(&[backtest.as_slice(), &strategy].concat())["trades"], 0);
+
+    let text = desk.trade(&backtest[..5]).out;
+    assert!(text.contains("18 of 1 symbol in 1 session") && text.contains("$69.00 after $0.00 of fees"), "{text}");
+    let unknown = desk.trade(&[backtest.as_slice(), &["--strategy", "orb"]].concat());
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("there is no strategy orb: expected one of"), "{}", unknown.err);
+    desk.write("bars.csv", BARS);
+    let bad = desk.trade(&backtest);
+    assert_eq!(bad.code, 2);
+    assert!(
+        bad.err.contains("bars.csv has 1 bad rows, the first on line 3: high 48.80 is below low 48.90"),
+        "{}",
+        bad.err
+    );
+}

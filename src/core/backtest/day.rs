@@ -14,7 +14,7 @@ use crate::strategy::{Evaluation, NextLook, Signal, SymbolView};
 use crate::time::Timestamp;
 
 use super::account::{Account, Valuation};
-use super::desk::{Desk, Errand, OnItsWay};
+use super::desk::{Daily, Desk, Errand, OnItsWay};
 use super::{BacktestError, Pace, Terms};
 
 /// One session of all symbols.
@@ -30,6 +30,8 @@ pub(super) struct Day<'r, 'm> {
     agenda: BinaryHeap<Reverse<(Timestamp, usize)>>,
     /// The desks whose entries may rest at the exchange.
     entering: Vec<usize>,
+    /// The account at this instant, while entries are sent and none has filled.
+    valued: Option<Valuation>,
     /// The bars that a view shows; kept for its memory.
     shown: Vec<Bar>,
 }
@@ -44,7 +46,7 @@ impl<'r, 'm> Day<'r, 'm> {
     ) -> Self {
         let flatten_at = session.close.before(terms.backtest.flatten.as_duration());
         let (agenda, entering, shown) = (BinaryHeap::new(), Vec::new(), Vec::new());
-        Self { session, flatten_at, terms, pace, account, desks, agenda, entering, shown }
+        Self { session, flatten_at, terms, pace, account, desks, agenda, entering, valued: None, shown }
     }
 
     /// Lives the session from its open to its close.
@@ -204,8 +206,14 @@ impl<'r, 'm> Day<'r, 'm> {
             Errand::Exit => desk.leave(now, self.account, self.terms)?,
             Errand::Enter { valid_until, .. } if valid_until < now || now >= self.flatten_at => true,
             Errand::Enter { ticket, plan, .. } => {
-                let valuation = self.account.value(self.desks, now, self.terms)?;
-                self.enter(place, &ticket, plan, &valuation, now)?
+                let valuation = match self.valued.take() {
+                    Some(valuation) => valuation,
+                    None => self.account.value(self.desks, now, self.terms)?,
+                };
+                let is_taken = self.enter(place, &ticket, plan, &valuation, now)?;
+                let has_filled = self.desks.get(place).is_some_and(|desk| desk.position.is_some());
+                self.valued = (!has_filled).then_some(valuation);
+                is_taken
             }
         };
         if !is_taken {
@@ -255,7 +263,7 @@ impl<'r, 'm> Day<'r, 'm> {
             };
             let symbol = desk.symbol;
             let failed = |source| BacktestError { symbol, at: now, source };
-            let known = Known::of(desk, &self.session, self.terms).map_err(failed)?;
+            let known = Known { session: &self.session, terms: self.terms, daily: desk.daily().map_err(failed)? };
             let relative_volume = desk.relative_volume(now).map_err(failed)?;
             self.shown.clear();
             self.shown.extend(desk.bars.bars(desk.day.first..last + 1));
@@ -285,6 +293,7 @@ impl<'r, 'm> Day<'r, 'm> {
             .and_then(|facts| enter(signals, &facts, self.terms.risk, &origin, 0))
             .map_err(|source| self.error(first, now, source))?;
         let Entries { reviews, intents } = entries;
+        self.valued = Some(valuation);
         for review in reviews {
             self.account.reviewed(review.leg.is_none());
             let intent = review.leg.and_then(|leg| intents.iter().find(|intent| intent.leg == leg));
@@ -303,6 +312,7 @@ impl<'r, 'm> Day<'r, 'm> {
             let errand = Errand::Enter { ticket: approved.get().clone(), valid_until, plan };
             self.send(place, errand, now).map_err(|source| self.error(place, now, source))?;
         }
+        self.valued = None;
         Ok(())
     }
 
@@ -392,7 +402,7 @@ fn next_look(
     terms: &Terms<'_>,
     shown: &mut Vec<Bar>,
 ) -> Result<Option<usize>, MoneyError> {
-    let known = Known::of(desk, session, terms)?;
+    let known = Known { session, terms, daily: desk.daily()? };
     let (first, mut bar) = (desk.day.first, bars.start);
     shown.clear();
     while let Some(now) = desk.bars.starts().get(bar).filter(|_| bar < bars.end).map(|start| start.after(MINUTE)) {
@@ -418,20 +428,14 @@ fn next_look(
     Ok(None)
 }
 
-/// What is known of a symbol before its session.
+/// What all views of a symbol's session have in common.
 struct Known<'a> {
     session: &'a Session,
     terms: &'a Terms<'a>,
-    previous_close: Option<Price>,
-    daily_atr: Option<Price>,
+    daily: Daily,
 }
 
-impl<'a> Known<'a> {
-    fn of(desk: &mut Desk<'_>, session: &'a Session, terms: &'a Terms<'a>) -> Result<Self, MoneyError> {
-        let (previous_close, daily_atr) = desk.daily()?;
-        Ok(Self { session, terms, previous_close, daily_atr })
-    }
-
+impl Known<'_> {
     fn view<'v>(
         &self,
         desk: &Desk<'_>,
@@ -445,8 +449,8 @@ impl<'a> Known<'a> {
             as_of: now,
             bars,
             quote: desk.quote_at(now, self.terms)?,
-            previous_close: self.previous_close,
-            daily_atr: self.daily_atr,
+            previous_close: self.daily.previous_close,
+            daily_atr: self.daily.atr,
             relative_volume,
             entries_today: desk.entries_today,
         })

@@ -4,7 +4,7 @@ use crate::analysis::{latest_atr, relative_volume};
 use crate::calendar::Session;
 use crate::exchange::{Exchange, ExchangeSettings, ExchangeState, MarketEvent, Reach};
 use crate::indicators::Period;
-use crate::market::{Bar, BarColumns, MINUTE, Quote, Symbol, session_bar};
+use crate::market::{Bar, BarColumns, MINUTE, Quote, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::order::{Fill, OrderClass, OrderRole, OrderTicket, OrderType, Origin};
 use crate::portfolio::{Effect, EntryPlan, FillOrigin, Position, PositionEvent, PositionState, book};
@@ -44,6 +44,15 @@ pub(super) struct Desk<'m> {
     /// When it is looked at next.
     pub(super) wake_at: Option<Timestamp>,
     past: Vec<PastSession>,
+    /// What the sessions before say, once it was asked for in this one.
+    daily: Option<Daily>,
+}
+
+/// What is known of a symbol before its session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Daily {
+    pub(super) previous_close: Option<Price>,
+    pub(super) atr: Option<Price>,
 }
 
 /// Where the bars of a session stand.
@@ -97,6 +106,7 @@ impl<'m> Desk<'m> {
             entries_today: 0,
             wake_at: None,
             past: Vec::new(),
+            daily: None,
         }
     }
 
@@ -110,6 +120,7 @@ impl<'m> Desk<'m> {
         let is_whole = u64::try_from(close - open) == Ok(minutes);
         self.day = Places { first, regular: open..close, open: session.open, is_whole };
         (self.entries_today, self.is_open, self.wake_at, self.on_its_way) = (0, false, None, None);
+        self.daily = None;
         if self.position.is_some() {
             self.on_its_way = Some(OnItsWay { due: session.open, errand: Errand::Exit });
         }
@@ -194,7 +205,12 @@ impl<'m> Desk<'m> {
 
     /// The first of `bars` that ends at `at` or later; their end if none does.
     pub(super) fn first_ending(&self, at: Timestamp, bars: Range<usize>) -> usize {
-        self.bars.place_of(at.before(MINUTE), bars.start).min(bars.end)
+        let start = at.before(MINUTE);
+        if self.day.is_whole && start >= self.day.open {
+            let minutes = usize::try_from((start.0 - self.day.open.0 + 59_999) / 60_000).unwrap_or(usize::MAX);
+            return self.day.regular.start.saturating_add(minutes).clamp(bars.start, bars.end);
+        }
+        self.bars.place_of(start, bars.start).min(bars.end)
     }
 
     /// The first of `bars` whose range is felt.
@@ -402,21 +418,21 @@ impl<'m> Desk<'m> {
     }
 
     /// The close before the session, and the average true range of the sessions before.
-    pub(super) fn daily(&mut self) -> Result<(Option<Price>, Option<Price>), MoneyError> {
-        let mut daily = Vec::with_capacity(DAILY_BARS);
-        for past in self.past.iter_mut().rev().filter(|past| !past.regular.is_empty()).take(DAILY_BARS) {
-            let bar = match past.bar {
-                Some(bar) => Some(bar),
-                None => {
-                    let minutes: Vec<Bar> = self.bars.bars(past.regular.clone()).collect();
-                    session_bar(&minutes, &past.session)?
-                }
-            };
-            past.bar = bar;
-            daily.extend(bar);
+    pub(super) fn daily(&mut self) -> Result<Daily, MoneyError> {
+        if let Some(daily) = self.daily {
+            return Ok(daily);
         }
-        daily.reverse();
-        Ok((daily.last().map(|bar| bar.close), latest_atr(&daily, ATR_SESSIONS)))
+        let mut bars = Vec::with_capacity(DAILY_BARS);
+        for past in self.past.iter_mut().rev().filter(|past| !past.regular.is_empty()).take(DAILY_BARS) {
+            if past.bar.is_none() {
+                past.bar = self.bars.as_one(past.regular.clone())?;
+            }
+            bars.extend(past.bar);
+        }
+        bars.reverse();
+        let daily = Daily { previous_close: bars.last().map(|bar| bar.close), atr: latest_atr(&bars, ATR_SESSIONS) };
+        self.daily = Some(daily);
+        Ok(daily)
     }
 
     /// The volume so far against the mean of earlier sessions by the same time of day.

@@ -30,6 +30,9 @@ mod day;
 mod desk;
 mod settings;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use crate::calendar::{Calendar, Session, SessionKind};
@@ -98,6 +101,17 @@ impl Outcome {
     #[must_use]
     pub fn pnl(&self) -> Money {
         Money(self.trades.iter().fold(0, |sum, trade| sum.saturating_add(trade.pnl.0)))
+    }
+
+    /// The deepest fall of the sessions' closing equity from the highest before, which is `opening` at first;
+    /// saturates.
+    #[must_use]
+    pub fn max_drawdown(&self, opening: Money) -> Money {
+        let deepest = self.equity.iter().fold((opening, Money::ZERO), |(peak, deepest), (_, equity)| {
+            let peak = peak.max(*equity);
+            (peak, deepest.max(Money(peak.0.saturating_sub(equity.0))))
+        });
+        deepest.1
     }
 }
 

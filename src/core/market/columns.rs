@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::Bar;
-use crate::money::{Price, Quantity};
+use crate::money::{MoneyError, Price, Quantity};
 use crate::time::Timestamp;
 
 /// Bars of one symbol with a column for each field: who looks for the next close above a price reads closes
@@ -25,6 +25,25 @@ impl BarColumns {
         self.lows.push(bar.low);
         self.closes.push(bar.close);
         self.volumes.push(bar.volume);
+    }
+
+    /// Adds bars of the same symbol, both in order. Where both have a minute, the bar that was there stays.
+    pub fn merge(&mut self, more: Self) {
+        let comes_before = |earlier: &Self, later: &Self| match (earlier.starts.last(), later.starts.first()) {
+            (Some(last), Some(first)) => last < first,
+            (None, _) | (_, None) => true,
+        };
+        if self.is_empty() {
+            *self = more;
+        } else if comes_before(self, &more) {
+            more.bars(0..more.len()).for_each(|bar| self.push(&bar));
+        } else {
+            let mut bars: Vec<Bar> = self.bars(0..self.len()).chain(more.bars(0..more.len())).collect();
+            // Stable: of two bars of one minute the earlier stays first.
+            bars.sort_by_key(|bar| bar.start);
+            bars.dedup_by_key(|bar| bar.start);
+            *self = bars.into_iter().collect();
+        }
     }
 
     /// How many bars there are.
@@ -85,6 +104,21 @@ impl BarColumns {
     /// The bars in `places`, as far as there are any.
     pub fn bars(&self, places: Range<usize>) -> impl Iterator<Item = Bar> + '_ {
         places.map_while(|place| self.get(place))
+    }
+
+    /// The bars in `places` as one bar; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the volume overflows.
+    pub fn as_one(&self, places: Range<usize>) -> Result<Option<Bar>, MoneyError> {
+        let high = self.highs.get(places.clone()).unwrap_or_default().iter().copied().max();
+        let low = self.lows.get(places.clone()).unwrap_or_default().iter().copied().min();
+        let mut volumes = self.volumes.get(places.clone()).unwrap_or_default().iter().copied();
+        let volume = volumes.try_fold(Quantity::ZERO, Quantity::plus)?;
+        let first = self.get(places.start);
+        let last = places.end.checked_sub(1).and_then(|last| self.closes.get(last)).copied();
+        let known = first.zip(last).zip(high.zip(low));
+        Ok(known.map(|((first, close), (high, low))| Bar { high, low, close, volume, ..first }))
     }
 
     /// The first place at or after `from` whose bar begins at `start` or later.

@@ -113,7 +113,9 @@ impl Room {
     }
 }
 
-#[derive(Default)]
+/// How many checks a signal meets.
+const CHECKS: usize = 15;
+
 struct Checks(Vec<Check>);
 
 impl Checks {
@@ -130,7 +132,7 @@ struct Size {
 }
 
 fn review_one(signal: &Signal, facts: &RiskFacts, settings: &RiskSettings, room: &mut Room) -> Verdict {
-    let mut checks = Checks::default();
+    let mut checks = Checks(Vec::with_capacity(CHECKS));
     check_moment(&mut checks, signal, facts, settings);
     let mark = check_price(&mut checks, signal, facts, settings);
     check_signal(&mut checks, signal, facts, settings, room);

@@ -509,7 +509,13 @@ impl OpeningRangeBreakout {
         below: Price,
     ) -> Result<Option<Breakout>, MoneyError> {
         let wanted = usize::try_from(self.confirmation.closes).unwrap_or(usize::MAX);
-        let buckets = aggregate(view.regular_bars(), &view.session, self.confirmation.timeframe)?;
+        let bars = view.regular_bars();
+        // As many bars as these buckets hold at most, the one under way and a torn one included.
+        let length = self.confirmation.timeframe.length().map_or(u64::MAX, |length| length.as_secs() / 60);
+        let minutes = usize::try_from(length).unwrap_or(usize::MAX);
+        let concerned = bars.len().saturating_sub(wanted.saturating_add(2).saturating_mul(minutes));
+        let bars = bars.get(concerned..).unwrap_or_default();
+        let buckets = aggregate(bars, &view.session, self.confirmation.timeframe)?;
         let last: Vec<Price> = buckets
             .iter()
             .rev()

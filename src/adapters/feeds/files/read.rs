@@ -354,7 +354,7 @@ impl Rows {
     }
 
     fn finish(mut self) -> BarFile<ColumnSeries> {
-        let mut file = BarFile::default();
+        let mut file: BarFile<ColumnSeries> = BarFile::default();
         for Gathered { symbol, mut bars, lines, in_order } in std::mem::take(&mut self.gathered) {
             if !in_order {
                 bars = self.ordered(symbol, &bars, &lines);

@@ -3,6 +3,8 @@ use std::io::Write;
 use daybook_core::money::Price;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proptest::prelude::{Just, any};
+use proptest::{prop_assert_eq, prop_oneof, proptest};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::super::{write_bars, write_header};
@@ -213,4 +215,59 @@ fn real_minutes_are_read_whole() {
         (symbols, file.rows, file.bad_row_count),
         (["AIG", "BAC", "IBM", "SPY"].map(str::to_owned).to_vec(), 13_429, 0)
     );
+}
+
+proptest! {
+    /// A quoted field is read by the reader that knows all forms: both see the same in every row.
+    #[test]
+    fn a_row_means_the_same_however_it_is_read(
+        rows in proptest::collection::vec(
+            (
+                prop_oneof![Just("AIG"), Just("aig"), Just("BRK.B"), Just(""), Just("A B")],
+                prop_oneof![
+                    "2013-1[0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:(00|30)Z",
+                    "13808934[0-9]0", "138089[0-9]{4}000000000", "-?[0-9]{1,20}", "[0-9T:Z-]{10,20}",
+                ],
+                "[0-9]{1,3}(\\.[0-9]{0,9})?",
+                "-?[0-9]{1,11}(\\.[0-9]{0,10})?",
+                prop_oneof![Just(7_usize), Just(7), Just(6), Just(8)],
+            ),
+            1..20,
+        ),
+        is_numeric in any::<bool>(),
+    ) {
+        let time = if is_numeric { "ts" } else { "ts_utc" };
+        let (mut plain, mut quoted) = (String::new(), String::new());
+        for text in [&mut plain, &mut quoted] {
+            text.push_str(&format!("symbol,{time},open,high,low,close,volume\n"));
+        }
+        for (symbol, at, price, volume, fields) in rows {
+            let all = [symbol, &at, &price, &price, &price, &price, &volume, &price];
+            let fields = &all[..fields];
+            plain.push_str(&format!("{}\n", fields.join(",")));
+            let in_quotes: Vec<String> = fields.iter().map(|field| format!("\"{field}\"")).collect();
+            quoted.push_str(&format!("{}\r\n\n", in_quotes.join(",")));
+        }
+        let lines_in = |file: &BarFile| -> Vec<(u64, String)> {
+            file.bad_rows.iter().map(|row| (row.line, row.fault.to_string())).collect()
+        };
+        let (plain, quoted) = (read("a.csv", plain.as_bytes()).unwrap(), read("a.csv", quoted.as_bytes()).unwrap());
+        prop_assert_eq!(&plain.series, &quoted.series);
+        // Each row of the second file is followed by an empty line.
+        let halved = lines_in(&quoted).into_iter().map(|(line, fault)| {
+            let first_line = |text: &str| text.rsplit_once("on line ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
+            let fault = first_line(&fault).map_or(fault.clone(), |first| fault.replace(&format!("on line {first} "), &format!("on line {} ", first / 2 + 1)));
+            (line / 2 + 1, fault)
+        });
+        prop_assert_eq!(lines_in(&plain), halved.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn lines_are_counted_across_buffers_and_marks_of_their_order_are_passed_over() {
+    let rows: String = (0..12_000)
+        .map(|place| format!("AIG,{},49.05,49.05,49.05,49.05,100\n", Timestamp(1_380_893_400_000 + 60_000 * place)))
+        .collect();
+    let file = read("a.csv", format!("\u{feff}{HEADER}{rows}nonsense").as_bytes()).unwrap();
+    assert_eq!((file.rows, file.bad_row_count, file.bad_rows[0].line), (12_000, 1, 12_002));
 }

@@ -1,0 +1,242 @@
+//! `trade backtest`: a strategy over files of bars.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use daybook_core::backtest::{self, Outcome, Pace, Terms, Trade};
+use daybook_core::money::Money;
+use daybook_core::report::words::{counted, instant};
+use daybook_core::risk::Halt;
+use daybook_core::strategy::{Strategy, StrategySettings, strategies};
+use serde::Serialize;
+
+use super::Context;
+use super::exit::CommandError;
+use super::output::{Paint, pairs};
+use crate::adapters::feeds::files::{ColumnSeries, read_columns};
+use crate::config::{self, Setting, Settings};
+use crate::process;
+
+/// The columns of the file of trades.
+const TRADE_COLUMNS: [&str; 8] =
+    ["symbol", "entry_ts_utc", "entry_price", "exit_ts_utc", "exit_price", "quantity", "pnl", "exit_reason"];
+
+/// `trade backtest`.
+#[derive(Debug, Args)]
+pub struct BacktestCommand {
+    /// The strategy [default: all that are enabled]
+    #[arg(long, value_name = "NAME")]
+    strategy: Option<String>,
+    /// Minute bars (CSV, also .gz and .zst)
+    #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
+    bars: Vec<PathBuf>,
+    /// Sets a key of the strategy, or of the configuration by its whole path
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// A new file for the trades (CSV): the instants are the starts of the bars in which they filled
+    #[arg(long, value_name = "FILE")]
+    trades: Option<PathBuf>,
+}
+
+/// What a back-test came to.
+#[derive(Debug, Serialize)]
+struct Report {
+    strategies: Vec<&'static str>,
+    symbols: usize,
+    bars: usize,
+    sessions: usize,
+    trades: usize,
+    won: usize,
+    /// Dollars, less fees.
+    pnl: f64,
+    fees: f64,
+    /// The deepest fall of the sessions' closing equity from the highest before, in dollars.
+    max_drawdown: f64,
+    closing_equity: f64,
+    signals: u64,
+    refused: u64,
+    rejected: u64,
+    left_open: usize,
+    halts: Vec<Halt>,
+    load_cpu_s: f64,
+    engine_cpu_s: f64,
+    peak_rss_mib: f64,
+}
+
+impl BacktestCommand {
+    /// Runs the strategies over the bars.
+    ///
+    /// # Errors
+    /// If a file, a setting or an amount is unusable.
+    pub fn run(&self, context: &Context) -> anyhow::Result<()> {
+        let settings = self.settings(context)?;
+        let strategies = strategies(&settings.strategies);
+        if strategies.is_empty() {
+            let message = "no strategy is enabled: name one with --strategy".to_owned();
+            return Err(CommandError::Usage(message).into());
+        }
+        let begun = process::cpu_us();
+        let market = read(&self.bars)?;
+        let loaded = process::cpu_us();
+        let outcome = trade(&market, &settings, &strategies)?;
+        let done = process::cpu_us();
+        if let Some(path) = &self.trades {
+            write_trades(path, &outcome.trades).with_context(|| format!("writing {}", path.display()))?;
+        }
+        let report = Report {
+            load_cpu_s: seconds(begun, loaded),
+            engine_cpu_s: seconds(loaded, done),
+            ..Report::of(&outcome, &market, &settings, &strategies)
+        };
+        context.output.document(&report, |report, paint| report.text(&outcome, paint))
+    }
+
+    /// The configuration with what the command line says over it.
+    fn settings(&self, context: &Context) -> anyhow::Result<Settings> {
+        let mut texts = Vec::new();
+        if let Some(name) = &self.strategy {
+            if !StrategySettings::NAMES.contains(&name.as_str()) {
+                let known = StrategySettings::NAMES.join(", ");
+                return Err(CommandError::Usage(format!("there is no strategy {name}: expected one of {known}")).into());
+            }
+            texts.extend(
+                StrategySettings::NAMES.iter().map(|each| format!("strategies.{each}.enabled={}", each == name)),
+            );
+        }
+        texts.extend(self.set.iter().map(|setting| match &self.strategy {
+            Some(name) if !is_whole_path(setting) => format!("strategies.{name}.{setting}"),
+            Some(_) | None => setting.clone(),
+        }));
+        let settings: Result<Vec<Setting>, String> = texts.iter().map(|text| text.parse()).collect();
+        let settings = settings.map_err(|expected| CommandError::Usage(format!("--set: {expected}")))?;
+        Ok(config::load(&context.sources().with_settings(&settings))?.settings)
+    }
+}
+
+/// Whether a key begins with a section of the configuration, and not with a key of a strategy.
+fn is_whole_path(key: &str) -> bool {
+    const SECTIONS: [&str; 6] = ["backtest.", "execution.", "market.", "risk.", "strategies.", "exchange_calendar"];
+    SECTIONS.iter().any(|section| key.starts_with(section))
+}
+
+/// Reads every file; a bad row is an error: a bar that is missing may be the one that mattered.
+fn read(files: &[PathBuf]) -> Result<ColumnSeries, CommandError> {
+    let mut market = ColumnSeries::new();
+    for path in files {
+        let read = read_columns(path, None).map_err(|error| {
+            let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
+            CommandError::Usage(format!("{error}{cause}"))
+        })?;
+        if let Some(row) = read.bad_rows.first() {
+            let (path, count) = (path.display(), read.bad_row_count);
+            return Err(CommandError::Usage(format!("{path} has {count} bad rows, the first on {row}")));
+        }
+        for (symbol, bars) in read.series {
+            let known = market.entry(symbol).or_default();
+            known.merge(bars);
+        }
+    }
+    Ok(market)
+}
+
+fn trade(
+    market: &ColumnSeries,
+    settings: &Settings,
+    strategies: &[Box<dyn Strategy>],
+) -> Result<Outcome, backtest::BacktestError> {
+    let terms = Terms {
+        calendar: &settings.calendar(),
+        backtest: &settings.backtest,
+        risk: &settings.risk,
+        exchange: &settings.execution.paper,
+        half_spread: settings.market.files.quotes.half_spread,
+        strategies,
+    };
+    backtest::run(market, &terms, Pace::Skipping)
+}
+
+fn write_trades(path: &Path, trades: &[Trade]) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    writeln!(out, "{}", TRADE_COLUMNS.join(","))?;
+    for trade in trades {
+        let Trade { symbol, entry_at, entry_price, exit_at, exit_price, quantity, pnl, exit_reason, .. } = trade;
+        writeln!(out, "{symbol},{entry_at},{entry_price},{exit_at},{exit_price},{quantity},{pnl},{exit_reason}")?;
+    }
+    out.flush()
+}
+
+fn seconds(from_us: u64, until_us: u64) -> f64 {
+    until_us.saturating_sub(from_us) as f64 / 1_000_000.0
+}
+
+impl Report {
+    fn of(outcome: &Outcome, market: &ColumnSeries, settings: &Settings, strategies: &[Box<dyn Strategy>]) -> Self {
+        let fees = outcome.trades.iter().fold(0, |sum: i64, trade| sum.saturating_add(trade.fees.0));
+        let opening = settings.execution.paper.starting_cash;
+        let closing = outcome.equity.last().map_or(opening, |(_, equity)| *equity);
+        Self {
+            strategies: strategies.iter().map(|strategy| strategy.name()).collect(),
+            symbols: market.len(),
+            bars: outcome.bars,
+            sessions: outcome.equity.len(),
+            trades: outcome.trades.len(),
+            won: outcome.trades.iter().filter(|trade| trade.pnl.is_positive()).count(),
+            pnl: outcome.pnl().to_f64(),
+            fees: Money(fees).to_f64(),
+            max_drawdown: outcome.max_drawdown(opening).to_f64(),
+            closing_equity: closing.to_f64(),
+            signals: outcome.signals,
+            refused: outcome.refused,
+            rejected: outcome.rejected,
+            left_open: outcome.left_open,
+            halts: outcome.halts.clone(),
+            load_cpu_s: 0.0,
+            engine_cpu_s: 0.0,
+            peak_rss_mib: process::peak_resident_kib() as f64 / 1024.0,
+        }
+    }
+
+    fn text(&self, outcome: &Outcome, paint: Paint) -> String {
+        let Self { strategies, symbols, bars, sessions, trades, won, signals, refused, rejected, .. } = self;
+        let money = |amount: f64| format!("{}${:.2}", if amount < 0.0 { "-" } else { "" }, amount.abs());
+        let mut lines = vec![
+            ("strategies", strategies.join(", ")),
+            (
+                "bars",
+                format!(
+                    "{bars} of {} in {}",
+                    counted(*symbols, "symbol", "symbols"),
+                    counted(*sessions, "session", "sessions")
+                ),
+            ),
+            ("signals", format!("{signals}, {refused} refused by risk, {rejected} orders refused by the exchange")),
+            ("trades", format!("{trades}, {won} won")),
+            ("P&L", format!("{} after {} of fees", money(self.pnl), money(self.fees))),
+            ("drawdown", format!("{} at the most, by the sessions' closing equity", money(self.max_drawdown))),
+            ("equity", format!("{} at the end", money(self.closing_equity))),
+            ("took", format!("{:.3} s to read, {:.3} s to trade (CPU)", self.load_cpu_s, self.engine_cpu_s)),
+        ];
+        if self.left_open > 0 {
+            lines.push(("left open", counted(self.left_open, "position", "positions")));
+        }
+        let halts = outcome
+            .halts
+            .iter()
+            .map(|halt| format!("{}: {} {}\n", paint.yellow(halt.kind.as_str()), instant(halt.since), halt.reason));
+        format!("{}{}", pairs(&lines), halts.collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_of_the_strategy_unless_it_begins_with_a_section() {
+        assert!(is_whole_path("risk.stop_loss=1%") && is_whole_path("backtest.fills=last_close"));
+        assert!(!is_whole_path("range_minutes=30") && !is_whole_path("stop={percent: 2%}"));
+    }
+}
