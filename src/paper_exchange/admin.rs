@@ -19,6 +19,7 @@ use super::venue::PRICE_MAX;
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/admin/price", post(price))
+        .route("/admin/halt", post(halt))
         .route("/admin/clock", post(clock))
         .route("/admin/fault", post(fault))
         .route("/admin/reset", post(reset))
@@ -33,11 +34,28 @@ fn check_local(peer: Peer) -> Result<(), Problem> {
     Err(Problem::forbidden("the admin endpoints answer callers on the exchange's own machine only"))
 }
 
+fn symbol_of(body: &Value) -> Result<Symbol, Problem> {
+    let symbol = word(body, "symbol").and_then(|text| text.parse().ok());
+    symbol.ok_or_else(|| Problem::invalid("symbol is required, such as \"AAPL\""))
+}
+
+async fn halt(State(app): State<App>, Extension(peer): Extension<Peer>, body: Bytes) -> Answer {
+    check_local(peer)?;
+    let body = json_of(&body)?;
+    let symbol = symbol_of(&body)?;
+    let halted = body.get("halted").and_then(Value::as_bool);
+    let halted = halted.ok_or_else(|| Problem::invalid("halted is required: true or false"))?;
+    let mut venue = app.venue().await?;
+    venue.halt(symbol, halted).await?;
+    app.commit(venue).await?;
+    app.moved.send_modify(|count| *count += 1);
+    Ok(Json(json!({ "symbol": symbol.as_str(), "halted": halted })))
+}
+
 async fn price(State(app): State<App>, Extension(peer): Extension<Peer>, body: Bytes) -> Answer {
     check_local(peer)?;
     let body = json_of(&body)?;
-    let symbol: Option<Symbol> = word(&body, "symbol").and_then(|text| text.parse().ok());
-    let symbol = symbol.ok_or_else(|| Problem::invalid("symbol is required, such as \"AAPL\""))?;
+    let symbol = symbol_of(&body)?;
     let price: Price =
         decimal(&body, "price")?.ok_or_else(|| Problem::invalid("price is required, such as \"190.25\""))?;
     if !price.is_positive() || price > PRICE_MAX {

@@ -52,6 +52,13 @@ pub(super) enum Fault {
         #[serde(default)]
         count: Option<u32>,
     },
+    /// A cancel is accepted and takes effect so many seconds later; until then the order is `pending_cancel`, and
+    /// may fill.
+    CancelsLate {
+        seconds: u64,
+        #[serde(default)]
+        count: Option<u32>,
+    },
     /// Every websocket is cut, at once.
     Disconnect,
     /// No faults any more.
@@ -120,6 +127,20 @@ impl Faults {
             goes_on(count)
         });
         (latency, found)
+    }
+
+    /// How long a cancel waits, if it does.
+    pub(super) fn of_cancel(&self) -> Option<Duration> {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = None;
+        faults.retain_mut(|fault| match fault {
+            Fault::CancelsLate { seconds, count } if found.is_none() => {
+                found = Some(Duration::from_secs(*seconds));
+                goes_on(count)
+            }
+            _ => true,
+        });
+        found
     }
 
     /// What happens to an event.

@@ -69,6 +69,9 @@ const SCHEMA: &str = "
         size_e9 INTEGER
     ) STRICT;";
 
+/// What came after the first schema; an older program does without.
+const SCHEMA_SINCE: &str = "CREATE TABLE IF NOT EXISTS halt (symbol TEXT PRIMARY KEY) STRICT;";
+
 const SAVE_VENUE: &str = "INSERT INTO venue (id, advanced_at_ms) VALUES (1, ?1)
     ON CONFLICT (id) DO UPDATE SET advanced_at_ms = excluded.advanced_at_ms";
 const LOAD_VENUE: &str = "SELECT advanced_at_ms FROM venue WHERE id = 1";
@@ -91,8 +94,11 @@ const SAVE_EQUITY: &str = "INSERT INTO equity (account, at_ms, equity_e8) VALUES
 const LOAD_EQUITY: &str = "SELECT at_ms, equity_e8 FROM equity WHERE account = ?1 ORDER BY at_ms";
 const SAVE_PRICE: &str = "INSERT INTO set_price (symbol, at_ms, price_e8, size_e9) VALUES (?1, ?2, ?3, ?4)";
 const LOAD_PRICES: &str = "SELECT symbol, at_ms, price_e8, size_e9 FROM set_price ORDER BY id";
+const SAVE_HALT: &str = "INSERT INTO halt (symbol) VALUES (?1) ON CONFLICT (symbol) DO NOTHING";
+const DROP_HALT: &str = "DELETE FROM halt WHERE symbol = ?1";
+const LOAD_HALTS: &str = "SELECT symbol FROM halt ORDER BY symbol";
 const CLEAR: &str = "DELETE FROM execution; DELETE FROM book_order; DELETE FROM position; DELETE FROM equity;
-    DELETE FROM set_price; DELETE FROM account;";
+    DELETE FROM set_price; DELETE FROM halt; DELETE FROM account;";
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +137,9 @@ pub(super) struct Note {
     pub position_intent: Option<String>,
     pub replaces: Option<OrderNumber>,
     pub replaced_by: Option<OrderNumber>,
+    /// When a cancel that was accepted takes effect.
+    #[serde(default)]
+    pub cancel_at: Option<Timestamp>,
 }
 
 /// An account's own figures.
@@ -173,6 +182,7 @@ pub(super) struct Stored {
     pub advanced_to: Option<Timestamp>,
     pub accounts: Vec<StoredAccount>,
     pub prices: Vec<(Symbol, Tick)>,
+    pub halted: BTreeSet<Symbol>,
 }
 
 /// One change of the file.
@@ -207,6 +217,10 @@ pub(super) enum Row {
     Price {
         symbol: Symbol,
         tick: Tick,
+    },
+    Halt {
+        symbol: Symbol,
+        halted: bool,
     },
     /// Everything is gone.
     Clear,
@@ -259,6 +273,7 @@ pub(super) fn open(path: &Path) -> Result<(Stored, Writer, JoinHandle<()>), Stor
         tx.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(failed("making"))?;
         tx.commit().map_err(failed("making"))?;
     }
+    conn.execute_batch(SCHEMA_SINCE).map_err(failed("making"))?;
     let stored = load(&conn).map_err(failed("reading"))?;
     let (sender, receiver) = mpsc::channel();
     let writer = std::thread::Builder::new().name("exchange-writer".to_owned());
@@ -347,6 +362,9 @@ fn write_row(tx: &Transaction<'_>, row: &Row) -> rusqlite::Result<()> {
             tick.price.0,
             tick.size.map(|size| size.0)
         ])?,
+        Row::Halt { symbol, halted } => {
+            tx.prepare_cached(if *halted { SAVE_HALT } else { DROP_HALT })?.execute([symbol.as_str()])?
+        }
         Row::Clear => {
             tx.execute_batch(CLEAR)?;
             0
@@ -388,7 +406,10 @@ fn load(conn: &Connection) -> rusqlite::Result<Stored> {
         };
         Ok((symbol(&row.get::<_, String>(0)?)?, tick))
     })?;
-    Ok(Stored { advanced_to, accounts, prices: prices.collect::<rusqlite::Result<_>>()? })
+    let mut halts = conn.prepare(LOAD_HALTS)?;
+    let halted = halts.query_map([], |row| symbol(&row.get::<_, String>(0)?))?;
+    let halted = halted.collect::<rusqlite::Result<_>>()?;
+    Ok(Stored { advanced_to, accounts, prices: prices.collect::<rusqlite::Result<_>>()?, halted })
 }
 
 fn documents<T: for<'de> Deserialize<'de>>(conn: &Connection, sql: &str, account: u32) -> rusqlite::Result<Vec<T>> {

@@ -171,20 +171,20 @@ async fn replace(State(app): State<App>, caller: Caller, Path(id): Path<String>,
 async fn cancel(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let mut venue = app.venue().await?;
     let number = number_of(&venue, caller, &id)?;
-    let canceled = venue.cancel(caller.account, number);
+    let canceled = venue.cancel(caller.account, number, app.faults.of_cancel());
     app.commit(venue).await?;
     canceled.map(|()| StatusCode::NO_CONTENT)
 }
 
 async fn cancel_all(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
     let mut venue = app.venue().await?;
-    let canceled = cancel_open(&mut venue, caller, None)?;
+    let canceled = cancel_open(&app, &mut venue, caller, None)?;
     app.commit(venue).await?;
     Ok((StatusCode::MULTI_STATUS, Json(canceled)).into_response())
 }
 
 /// Cancels the open orders, of one symbol or of all, and tells what came of each.
-fn cancel_open(venue: &mut Venue, caller: Caller, symbol: Option<Symbol>) -> Result<Vec<Value>, Problem> {
+fn cancel_open(app: &App, venue: &mut Venue, caller: Caller, symbol: Option<Symbol>) -> Result<Vec<Value>, Problem> {
     let desk = venue.desk(caller.account)?;
     let (account, open) = (desk.number, desk.exchange.state().orders.values());
     let open = open.filter(|book| !book.order.status.is_terminal());
@@ -193,7 +193,8 @@ fn cancel_open(venue: &mut Venue, caller: Caller, symbol: Option<Symbol>) -> Res
     Ok(numbers
         .into_iter()
         .map(|number| {
-            let status = venue.cancel(caller.account, number).map_or_else(|problem| problem.status(), |()| 200);
+            let canceled = venue.cancel(caller.account, number, app.faults.of_cancel());
+            let status = canceled.map_or_else(|problem| problem.status(), |()| 200);
             json!({ "id": wire::order_id(account, number), "status": status })
         })
         .collect())
@@ -256,7 +257,7 @@ fn part(held: Quantity, percentage: Quantity) -> Result<Quantity, Problem> {
 async fn close_all(State(app): State<App>, caller: Caller, query: Query) -> Result<Response, Problem> {
     let mut venue = app.venue().await?;
     if query.flag("cancel_orders") {
-        cancel_open(&mut venue, caller, None)?;
+        cancel_open(&app, &mut venue, caller, None)?;
     }
     let holdings = venue.desk(caller.account)?.exchange.state().holdings.clone();
     let mut closed = Vec::new();

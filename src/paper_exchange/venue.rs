@@ -1,13 +1,15 @@
 //! The accounts and the market on one clock.
 
+mod passing;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Timelike as _;
 use daybook_core::calendar::{Calendar, MarketPhase};
-use daybook_core::exchange::{Amendment, Exchange, ExchangeState, MarketEvent, OrderNumber, Refusal, Timing};
-use daybook_core::market::{MINUTE, Quote, Symbol};
+use daybook_core::exchange::{Amendment, Exchange, ExchangeState, OrderNumber, Refusal, Timing};
+use daybook_core::market::{Quote, Symbol};
 use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::{OrderStatus, OrderTicket};
 use daybook_core::time::Timestamp;
@@ -16,7 +18,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::FillRules;
 use super::desk::{Desk, settings};
-use super::market::{Market, QUOTE_AGE_MAX, Tick};
+use super::market::{Market, Tick};
 use super::problem::Problem;
 use super::request::{Amount, OrderRequest};
 use super::store::{Note, Record, Row, Stored, Writer};
@@ -24,14 +26,8 @@ use super::views::Configuration;
 use super::wire;
 use crate::ports::FeedError;
 
-/// A stretch of time no longer than this was watched quote by quote; of a longer one the bars are read.
-const WATCHED: Duration = Duration::from_secs(60);
-
 /// How much time may go by without a change before it is kept all the same: a simulated clock goes on from there.
 const KEPT_EVERY: Duration = Duration::from_secs(60);
-
-/// How often the feed's quotes are looked at: they change on the second.
-const QUOTED_EVERY: Duration = Duration::from_millis(250);
 
 /// A price beyond this is a typing error, and would not be countable.
 pub(super) const PRICE_MAX: Price = Price(1_000_000 * Price::UNIT);
@@ -61,6 +57,10 @@ pub(super) struct Venue {
     pub calendar: Calendar,
     pub desks: Vec<Desk>,
     pub advanced_to: Timestamp,
+    /// The symbols in which nothing trades now.
+    pub halted: BTreeSet<Symbol>,
+    /// Cancels that were accepted and take effect later: when, of which account, which order.
+    late_cancels: Vec<(Timestamp, usize, OrderNumber)>,
     cash: Money,
     rules: FillRules,
     /// Whether quotes fill orders as they come; otherwise bars do.
@@ -91,6 +91,8 @@ impl Venue {
             calendar,
             desks: Vec::new(),
             advanced_to: stored.advanced_to.unwrap_or(now),
+            halted: stored.halted,
+            late_cancels: Vec::new(),
             cash,
             rules,
             watched,
@@ -110,6 +112,9 @@ impl Venue {
             for symbol in account.symbols() {
                 marks.extend(venue.market.last_price(symbol, venue.advanced_to).await?.map(|last| (symbol, last)));
             }
+            let late = |record: &Record| Some((record.note.cancel_at?, venue.desks.len(), record.book.number));
+            let open = account.orders.iter().filter(|record| !record.book.order.status.is_terminal());
+            venue.late_cancels.extend(open.filter_map(late).collect::<Vec<_>>());
             venue.desks.push(Desk::of_store(account, rules, marks));
         }
         for key in keys {
@@ -149,6 +154,8 @@ impl Venue {
     pub(super) fn reset(&mut self) {
         let keys: Vec<String> = self.desks.drain(..).map(|desk| desk.key).collect();
         self.market.release_all();
+        self.halted.clear();
+        self.late_cancels.clear();
         self.quoted.clear();
         self.rows.push(Row::Clear);
         for key in keys {
@@ -197,78 +204,6 @@ impl Venue {
         Some(self.writer.write(rows, Box::new(then)))
     }
 
-    /// Lets happen what became known up to `now`: sessions open and close, bars and quotes fill.
-    pub(super) async fn advance(&mut self, now: Timestamp) -> Result<(), Problem> {
-        while self.advanced_to < now {
-            let from = self.advanced_to;
-            let (until, boundaries) = self.boundary(from, now);
-            let mut events = boundaries;
-            if !self.watched || until.since(from) > WATCHED {
-                events.extend(self.bars(from, until).await?);
-            }
-            events.sort_by_key(MarketEvent::order_key);
-            let opens = events
-                .iter()
-                .any(|event| matches!(event, MarketEvent::SessionOpen { .. } | MarketEvent::ExtendedOpen { .. }));
-            for event in &events {
-                self.apply(event)?;
-            }
-            self.advanced_to = until;
-            if opens {
-                for symbol in self.symbols() {
-                    if self.market.is_steered(symbol) {
-                        self.meet_quote(symbol).await?;
-                    }
-                }
-            }
-        }
-        if now.since(self.quoted_at) >= QUOTED_EVERY {
-            self.quoted_at = now;
-            for symbol in self.symbols() {
-                let steered = self.market.is_steered(symbol);
-                if (steered && !self.quoted.contains_key(&symbol)) || (!steered && self.watched) {
-                    self.meet_quote(symbol).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The bars that became complete after `from` and by `until`. A price that was set has met the orders already.
-    async fn bars(&self, from: Timestamp, until: Timestamp) -> Result<Vec<MarketEvent>, Problem> {
-        // Of a bar that had begun before, the quotes were met if anybody looked at them.
-        let first = if self.watched { from } else { from.floor_to(MINUTE) };
-        let mut events = Vec::new();
-        for symbol in self.symbols().into_iter().filter(|symbol| !self.market.is_steered(*symbol)) {
-            let bars = self.market.minute_bars(symbol, first, until).await?;
-            let ended = |end: Timestamp| end > from && end <= until;
-            let whole = bars.into_iter().filter(|bar| bar.start >= first && ended(bar.minute_end()));
-            events.extend(whole.map(|bar| MarketEvent::BarRange { symbol, bar, end: bar.minute_end() }));
-        }
-        Ok(events)
-    }
-
-    /// The next instant at which a session changes, or `now`; and what changes then.
-    fn boundary(&self, from: Timestamp, now: Timestamp) -> (Timestamp, Vec<MarketEvent>) {
-        let date = from.date_in(self.calendar.zone());
-        // The furthest that two sessions are apart is the closure of September 2001.
-        let sessions = self.calendar.sessions(date.plus_days(-1), date.plus_days(10));
-        let mut events: Vec<MarketEvent> = sessions
-            .flat_map(|session| {
-                [
-                    MarketEvent::ExtendedOpen { at: session.pre_open },
-                    MarketEvent::SessionOpen { at: session.open },
-                    MarketEvent::SessionClose { at: session.close },
-                    MarketEvent::ExtendedClose { at: session.post_close },
-                ]
-            })
-            .filter(|event| event.known_at() > from)
-            .collect();
-        let until = events.iter().map(MarketEvent::known_at).fold(now, Timestamp::min);
-        events.retain(|event| event.known_at() == until);
-        (until, events)
-    }
-
     /// What a share of each symbol that an account holds is worth, where a quote is later than what traded last.
     pub(super) async fn prices(&self, account: usize) -> Result<BTreeMap<Symbol, Price>, Problem> {
         let state = self.desk(account)?.exchange.state();
@@ -288,65 +223,6 @@ impl Venue {
         self.desks.iter().flat_map(|desk| desk.exchange.state().symbols()).collect()
     }
 
-    /// Tells every account that it concerns.
-    fn apply(&mut self, event: &MarketEvent) -> Result<(), Problem> {
-        let symbol = match event {
-            MarketEvent::BarOpen { symbol, .. }
-            | MarketEvent::BarRange { symbol, .. }
-            | MarketEvent::Quote { symbol, .. } => Some(*symbol),
-            MarketEvent::SessionOpen { .. }
-            | MarketEvent::SessionClose { .. }
-            | MarketEvent::ExtendedOpen { .. }
-            | MarketEvent::ExtendedClose { .. } => None,
-        };
-        for account in 0..self.desks.len() {
-            let desk = self.desk_mut(account)?;
-            if symbol.is_some_and(|symbol| !desk.exchange.state().matters(symbol)) {
-                continue;
-            }
-            desk.exchange.apply(event)?;
-            if let MarketEvent::SessionClose { at } = event {
-                let equity = desk.exchange.state().last_equity;
-                desk.equity.push((*at, equity));
-                let number = desk.number;
-                self.rows.push(Row::Equity { account: number, at: *at, equity });
-            }
-            self.collect(account, &Note::default(), event.known_at())?;
-        }
-        Ok(())
-    }
-
-    /// Holds the quote in force against every account's orders, unless it was before.
-    async fn meet_quote(&mut self, symbol: Symbol) -> Result<(), Problem> {
-        let now = self.advanced_to;
-        let Some(quote) = self.market.quote_to_fill(symbol, now).await? else { return Ok(()) };
-        if now.since(quote.at) > QUOTE_AGE_MAX {
-            return Ok(());
-        }
-        let changed = self.quoted.insert(symbol, quote) != Some(quote);
-        if changed {
-            let before = self.executions();
-            self.apply(&MarketEvent::Quote { symbol, quote })?;
-            let new = self.desks.iter().zip(before).flat_map(|(desk, before)| desk.executions.iter().skip(before));
-            let of_symbol = new.filter(|execution| execution.fill.symbol == symbol);
-            let taken = of_symbol.map(|execution| execution.fill.quantity.0).fold(0, i64::saturating_add);
-            self.take(symbol, Quantity(taken));
-        }
-        Ok(())
-    }
-
-    /// How many executions each account has had.
-    fn executions(&self) -> Vec<usize> {
-        self.desks.iter().map(|desk| desk.executions.len()).collect()
-    }
-
-    /// Takes what has traded off the size of a price that was set.
-    fn take(&mut self, symbol: Symbol, quantity: Quantity) {
-        if let Some(tick) = self.market.take(symbol, quantity) {
-            self.rows.push(Row::Price { symbol, tick });
-        }
-    }
-
     /// Sets a symbol's price from now on, and lets it fill what it fills.
     pub(super) async fn set_price(
         &mut self,
@@ -361,6 +237,17 @@ impl Venue {
         self.meet_quote(symbol).await
     }
 
+    /// Halts trading in a symbol, or lets it go on.
+    pub(super) async fn halt(&mut self, symbol: Symbol, halted: bool) -> Result<(), Problem> {
+        let changed = if halted { self.halted.insert(symbol) } else { self.halted.remove(&symbol) };
+        if !changed {
+            return Ok(());
+        }
+        self.rows.push(Row::Halt { symbol, halted });
+        self.quoted.remove(&symbol);
+        if self.market.is_steered(symbol) { self.meet_quote(symbol).await } else { Ok(()) }
+    }
+
     /// Takes an order.
     pub(super) async fn submit(&mut self, account: usize, request: &OrderRequest) -> Result<OrderNumber, Problem> {
         let (symbol, side, now) = (request.symbol, request.side, self.advanced_to);
@@ -369,6 +256,7 @@ impl Venue {
         }
         self.check_auction(request.terms.timing, now)?;
         let quote = self.market.quote_to_fill(symbol, now).await?;
+        let quote = quote.filter(|_| !self.halted.contains(&symbol));
         let desk = self.desk(account)?;
         let client_order_id = match &request.client_order_id {
             Some(id) if desk.ids.contains_key(id) => return Err(Problem::duplicate_id()),
@@ -425,8 +313,13 @@ impl Venue {
         Ok(())
     }
 
-    /// Cancels an order and its group.
-    pub(super) fn cancel(&mut self, account: usize, number: OrderNumber) -> Result<(), Problem> {
+    /// Cancels an order and its group, at once or in a while.
+    pub(super) fn cancel(
+        &mut self,
+        account: usize,
+        number: OrderNumber,
+        late: Option<Duration>,
+    ) -> Result<(), Problem> {
         let now = self.advanced_to;
         let desk = self.desk_mut(account)?;
         let record = desk.records.get(&number).ok_or_else(|| Problem::not_found("order not found"))?;
@@ -437,8 +330,26 @@ impl Venue {
         if status.is_terminal() {
             return Err(Problem::invalid(format!("order is already in \"{}\" state", status.as_str())));
         }
+        if record.note.cancel_at.is_some() {
+            return Ok(());
+        }
+        if let Some(late) = late {
+            return self.cancel_late(account, number, now.after(late));
+        }
         desk.exchange.cancel(&number.to_string(), now)?;
         self.collect(account, &Note::default(), now)
+    }
+
+    fn cancel_late(&mut self, account: usize, number: OrderNumber, at: Timestamp) -> Result<(), Problem> {
+        let now = self.advanced_to;
+        let desk = self.desk_mut(account)?;
+        let Some(record) = desk.records.get_mut(&number) else { return Ok(()) };
+        record.note.cancel_at = Some(at);
+        let (record, account_number) = (record.clone(), desk.number);
+        self.updates.push(Update { account, data: told(PENDING_CANCEL, now, account_number, &record) });
+        self.rows.push(Row::Order { account: account_number, record: Box::new(record) });
+        self.late_cancels.push((at, account, number));
+        Ok(())
     }
 
     /// Replaces an order; the answer is the new one's number.
@@ -457,6 +368,9 @@ impl Venue {
         }
         if order.status.is_terminal() {
             return Err(Problem::invalid(format!("order is already in \"{}\" state", order.status.as_str())));
+        }
+        if record.note.cancel_at.is_some() {
+            return Err(Problem::invalid(format!("cannot replace order in {PENDING_CANCEL} status")));
         }
         if record.note.notional.is_some() {
             return Err(Problem::invalid("notional orders cannot be replaced"));
@@ -485,7 +399,7 @@ impl Venue {
         if let Some(old) = desk.records.get_mut(&number) {
             old.note.replaced_by = Some(new);
         }
-        let note = Note { replaces: Some(number), replaced_by: None, ..record.note };
+        let note = Note { replaces: Some(number), replaced_by: None, cancel_at: None, ..record.note };
         self.collect(account, &note, now)?;
         self.quoted.remove(&record.book.order.symbol);
         self.meet_quote(record.book.order.symbol).await?;
@@ -512,14 +426,7 @@ impl Venue {
             return Ok(());
         }
         let number = desk.number;
-        let told = |event: &str, record: &Record| {
-            json!({
-                "event": event,
-                "at": at.to_string(),
-                "timestamp": at.to_string(),
-                "order": wire::order(number, record, None),
-            })
-        };
+        let told = |event: &str, record: &Record| told(event, at, number, record);
         let mut ended = Vec::new();
         let mut before: BTreeMap<OrderNumber, Record> = BTreeMap::new();
         for changed in &changes.orders {
@@ -602,6 +509,19 @@ impl Venue {
         desk.exchange.retire_settled();
         Ok(())
     }
+}
+
+/// The status of an order whose cancel was accepted and has not taken effect.
+pub(super) const PENDING_CANCEL: &str = "pending_cancel";
+
+/// What happened to an order, as `trade_updates` has it.
+fn told(event: &str, at: Timestamp, account: u32, record: &Record) -> Value {
+    json!({
+        "event": event,
+        "at": at.to_string(),
+        "timestamp": at.to_string(),
+        "order": wire::order(account, record, None),
+    })
 }
 
 /// So many events may wait for a listener: some seconds at the fastest rate that is promised.

@@ -6,7 +6,7 @@ use daybook_core::calendar::Session;
 use daybook_core::exchange::{Holding, OrderNumber};
 use daybook_core::market::Symbol;
 use daybook_core::money::{Money, MoneyError, Price, Quantity};
-use daybook_core::order::{OrderStatus, Side};
+use daybook_core::order::Side;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -173,8 +173,7 @@ impl Desk {
     pub(super) fn order(&self, record: &Record, nested: bool) -> Value {
         let leads = !wire::is_leg(record) && record.note.class != "simple";
         let legs = (nested && leads).then(|| {
-            let legs =
-                self.group(record).filter(|leg| wire::is_leg(leg) && leg.book.order.status != OrderStatus::Replaced);
+            let legs = self.group(record).filter(|leg| wire::is_leg(leg));
             legs.map(|leg| wire::order(self.number, leg, None)).collect()
         });
         wire::order(self.number, record, legs)

@@ -9,6 +9,7 @@ use daybook_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::store::Record;
+use super::venue::PENDING_CANCEL;
 
 /// The middle of an order's UUID.
 const ORDER: &str = "-0de0-4000-8000-";
@@ -69,6 +70,7 @@ pub(super) fn order(account: u32, record: &Record, legs: Option<Vec<Value>>) -> 
     let order = &book.order;
     let prices = Prices::of(book);
     let ended_as = |status: OrderStatus| (order.status == status).then(|| order.updated_at.to_string());
+    let leaving = note.cancel_at.is_some() && !order.status.is_terminal();
     let intent = note.position_intent.clone().unwrap_or_else(|| {
         let opens = book.opens;
         match (order.side, opens) {
@@ -108,7 +110,7 @@ pub(super) fn order(account: u32, record: &Record, legs: Option<Vec<Value>>) -> 
         "time_in_force": time_in_force(book),
         "limit_price": prices.limit.map(|price| price.to_string()),
         "stop_price": prices.stop.map(|price| price.to_string()),
-        "status": order.status.as_str(),
+        "status": if leaving { PENDING_CANCEL } else { order.status.as_str() },
         "extended_hours": book.terms.extended_hours,
         "legs": legs,
         "trail_percent": prices.trail_percent.map(|ratio| ratio.to_string().trim_end_matches('%').to_owned()),

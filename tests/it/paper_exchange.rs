@@ -257,6 +257,14 @@ async fn a_replacement_is_a_new_order() {
     let old = desk.by_id(&old).await;
     assert_eq!((&old["status"], &old["replaced_by"]), (&json!("replaced"), &new["id"]));
     assert_eq!(desk.cancel(&old).await.0, 422);
+    let exits = json!({ "order_class": "bracket", "take_profit": { "limit_price": "220" }, "stop_loss": { "stop_price": "180" } });
+    let bracket = desk.ordered(with(limit("buy", 1, "200"), &exits)).await;
+    let path = format!("/v2/orders/{}", bracket["legs"][1]["id"].as_str().unwrap());
+    let (status, moved) = desk.call("ONE", Method::PATCH, &path, Some(json!({ "stop_price": "185" }))).await;
+    assert_eq!(status, 200, "{moved}");
+    let legs = desk.by_id(&bracket).await["legs"].as_array().unwrap().clone();
+    let legs: Vec<_> = legs.iter().map(|leg| (leg["status"].clone(), leg["stop_price"].clone())).collect();
+    assert_eq!(legs[1..], [(json!("replaced"), json!("180.00")), (json!("new"), json!("185.00"))]);
 }
 
 #[tokio::test]
@@ -430,6 +438,16 @@ async fn market_data_is_told_by_request_and_by_stream() {
         (&bar["T"], &bar["o"], &bar["c"], &bar["t"]),
         (&json!("b"), &json!(200.0), &json!(201.0), &json!(MONDAY))
     );
+    say(&mut socket, json!({ "action": "subscribe", "statuses": ["AAPL"], "lulds": ["AAPL"] })).await;
+    assert_eq!(hear(&mut socket).await[0]["statuses"], json!(["AAPL"]));
+    for (halted, code) in [(true, "H"), (false, "T")] {
+        desk.admin("halt", json!({ "symbol": "AAPL", "halted": halted })).await;
+        let status = &hear(&mut socket).await[0];
+        assert_eq!((&status["T"], &status["S"], &status["sc"]), (&json!("s"), &json!("AAPL"), &json!(code)));
+    }
+    desk.admin("clock", json!({ "advance_s": 60 })).await;
+    let bands = &hear(&mut socket).await[0];
+    assert_eq!((&bands["T"], &bands["u"], &bands["d"]), (&json!("l"), &json!(211.05), &json!(190.95)));
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use daybook_core::market::{MINUTE, Quote, Symbol};
+use daybook_core::market::{Bar, MINUTE, Quote, Symbol};
+use daybook_core::money::{Bps, Price};
 use daybook_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +19,12 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The most that goes out in one frame.
 const FRAME_MAX: usize = 500;
 
+/// How far back the mean price of the limit-up limit-down bands goes.
+const BANDS_OVER: Duration = Duration::from_secs(5 * 60);
+
+/// The bands' distance from it.
+const BAND: Bps = Bps(500);
+
 /// What there is to subscribe to.
 const CHANNELS: [&str; 8] = ["trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds", "news"];
 
@@ -27,6 +34,8 @@ struct Client {
     /// Symbols by channel; `*` is all.
     wanted: BTreeMap<&'static str, BTreeSet<String>>,
     quotes: BTreeMap<Symbol, Quote>,
+    /// The symbols of which it was told that they are halted.
+    halted: BTreeSet<Symbol>,
     told_until: Timestamp,
 }
 
@@ -38,6 +47,7 @@ pub(super) async fn serve(app: App, mut socket: Socket) {
         authorized: false,
         wanted: BTreeMap::new(),
         quotes: BTreeMap::new(),
+        halted: BTreeSet::new(),
         told_until: app.clock.now().floor_to(MINUTE),
     };
     if !socket.say(&json!([{ "T": "success", "msg": "connected" }])).await {
@@ -169,10 +179,21 @@ impl Client {
                 messages.push(tagged("t", symbol, data::trade(&quote)));
             }
         }
+        for symbol in self.symbols(&["statuses"], &listed) {
+            let halted = venue.halted.contains(&symbol);
+            let changed = if halted { self.halted.insert(symbol) } else { self.halted.remove(&symbol) };
+            if changed {
+                messages.push(tagged("s", symbol, status(halted, now)));
+            }
+        }
         let minute = now.floor_to(MINUTE);
         if minute > self.told_until {
             let (bars, daily) = (self.symbols(&["bars"], &listed), self.symbols(&["dailyBars"], &listed));
             let news = self.symbols(&["news"], &listed);
+            for symbol in self.symbols(&["lulds"], &listed) {
+                let bars = market.minute_bars(symbol, minute.before(BANDS_OVER), minute).await?;
+                messages.extend(bands(&bars, minute).map(|bands| tagged("l", symbol, bands)));
+            }
             for symbol in bars.union(&daily).copied() {
                 for bar in market.minute_bars(symbol, self.told_until, minute).await? {
                     if bars.contains(&symbol) {
@@ -196,6 +217,22 @@ impl Client {
         }
         Ok(messages)
     }
+}
+
+/// A trading status of tape C: halted for news that are pending, or going on.
+fn status(halted: bool, now: Timestamp) -> Value {
+    let (code, message, reason) = if halted { ("H", "Trading Halt", "T1") } else { ("T", "Trading Resumption", "") };
+    json!({ "sc": code, "sm": message, "rc": reason, "rm": "", "t": now.to_string(), "z": "C" })
+}
+
+/// The prices between which a share trades: five parts in a hundred around its mean price of five minutes, as the
+/// limit-up limit-down plan has it for large companies. `None` where nothing has traded.
+fn bands(bars: &[Bar], at: Timestamp) -> Option<Value> {
+    let count = i64::try_from(bars.len()).ok().filter(|count| *count > 0)?;
+    let mean = Price(bars.iter().map(|bar| bar.close.0).fold(0, i64::saturating_add) / count);
+    let up = mean.moved_by(BAND).ok()?.round_to_tick_down();
+    let down = mean.moved_by(Bps(-BAND.0)).ok()?.round_to_tick_up();
+    Some(json!({ "u": up.to_f64(), "d": down.to_f64(), "i": "B", "t": at.to_string(), "z": "C" }))
 }
 
 fn tagged(kind: &str, symbol: Symbol, mut fields: Value) -> Value {
