@@ -17,6 +17,7 @@ use super::broker_link::LinkError;
 use super::job::Sources;
 use crate::ledger::LedgerError;
 use crate::ledger::alert::{self, Route};
+use crate::ports::BrokerError;
 
 /// The first wait after a connection has ended; it doubles.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
@@ -58,10 +59,13 @@ pub async fn run(sources: Sources, routes: Arc<[Route]>, stop: CancellationToken
             }
         };
         in_vain = in_vain.saturating_add(1);
+        let is_refused = matches!(ended, Err(BrokerError::Rejected { .. }));
         let why = ended.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
         tracing::warn!(error = %why, in_vain, "stream.closed");
         let now = sources.clock.wall();
-        if in_vain == SILENCE_TOLD_AT {
+        if is_refused && in_vain == 1 {
+            refused(&sources, &routes, why).await?;
+        } else if in_vain == SILENCE_TOLD_AT {
             let subject = "the broker's hints are lost: fills are seen at the next look, which is within a minute";
             let alert = Alert::new(AlertEvent::BrokerHintsLost, subject).with_body(why);
             let routes = routes.clone();
@@ -75,11 +79,20 @@ pub async fn run(sources: Sources, routes: Arc<[Route]>, stop: CancellationToken
     }
 }
 
+/// Tells a person that the broker has said no: that does not mend itself.
+async fn refused(sources: &Sources, routes: &Arc<[Route]>, why: String) -> Result<(), LedgerError> {
+    let subject = format!("{} refuses us: nothing can be seen there or sent", sources.broker.broker().name());
+    let alert = Alert::new(AlertEvent::BrokerRefuses, subject).with_body(why);
+    let (now, routes) = (sources.clock.wall(), routes.clone());
+    sources.ledger.write(move |tx| alert::raise(tx, None, &alert, &routes, now).map(drop)).await
+}
+
 /// Tells a person what of the broker's ground is not ours.
 async fn compare(sources: &Sources, routes: &Arc<[Route]>) -> Result<(), LedgerError> {
     let broker = sources.broker.broker();
     let lines = match broker.disagreements(&sources.calendar).await {
         Ok(lines) => lines,
+        Err(BrokerError::Rejected { reason, .. }) => return refused(sources, routes, reason).await,
         Err(error) => {
             tracing::warn!(%error, "broker.not_compared");
             return Ok(());

@@ -29,6 +29,8 @@ struct Teller {
     hint: Notify,
     /// It can be heard; otherwise every connection comes to nothing.
     well: bool,
+    /// It says no to whoever wants to listen.
+    refuses: bool,
     connections: AtomicU32,
     comparisons: AtomicU32,
 }
@@ -95,6 +97,10 @@ impl Broker for Teller {
     }
 
     async fn listen(&self, happened: &Notify) -> Result<(), BrokerError> {
+        if self.refuses {
+            self.connections.fetch_add(1, Ordering::SeqCst);
+            return Err(BrokerError::Rejected { broker: "teller".to_owned(), reason: "the key is refused".to_owned() });
+        }
         let connections = self.connections.fetch_add(1, Ordering::SeqCst) + 1;
         // The first connection of one that is well breaks after its first hint.
         if self.well {
@@ -200,5 +206,19 @@ async fn a_person_is_told_once_that_there_are_no_hints() {
     };
     tokio::time::timeout(Duration::from_secs(20), more).await.expect("it is tried again");
     assert_eq!(followed.count("v_alert"), 1);
+    followed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_told_once_that_the_broker_refuses() {
+    let followed = Followed::start(Teller { refuses: true, ..Teller::default() });
+    followed.until("v_alert WHERE event = 'broker.refuses'", 1).await;
+    let more = async {
+        while followed.teller.connections.load(Ordering::SeqCst) < 20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), more).await.expect("it goes on trying");
+    assert_eq!(followed.count("v_alert WHERE event = 'broker.refuses'"), 1);
     followed.stop().await;
 }

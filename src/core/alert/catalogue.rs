@@ -54,6 +54,9 @@ catalogue! {
     OrderAbandoned = "order.abandoned", Warning,
         "An order could not be sent while it was valid.",
         "Look at the connection to the broker.";
+    OrderParked = "order.parked", Warning,
+        "Nothing trades now: an order that closes a position waits at the broker for the next open.",
+        "Nothing, if it can wait; the position is watched again from the open on.";
     OrderConflicted = "order.conflicted", Critical,
         "The broker holds an order of ours under other terms; entries are halted.",
         "Compare the order with `trade orders`, then `trade resume`.";
@@ -69,6 +72,9 @@ catalogue! {
     BrokerHintsLost = "broker.hints_lost", Warning,
         "The broker's stream of updates is down: fills are seen at the next look, within a minute.",
         "Nothing, unless the broker is down itself; it is tried again all the time.";
+    BrokerRefuses = "broker.refuses", Critical,
+        "The broker refuses the key, or what is asked for with it: nothing can be seen or sent.",
+        "`trade doctor` says what is wrong; check both halves of the key, its environment and the address.";
     BrokerDisagrees = "broker.disagrees", Warning,
         "The broker's clock, sessions, account or symbols are not as this program takes them.",
         "Read each line, and `trade doctor`.";
