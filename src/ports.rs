@@ -123,6 +123,14 @@ pub trait Broker: Send + Sync {
     async fn orders(&self, broker_order_ids: &[String]) -> Result<Vec<Order>, BrokerError>;
     /// Sends an order. The answer is the order followed by its legs.
     async fn submit(&self, ticket: &Approved<OrderTicket>) -> Result<Vec<Order>, BrokerError>;
+    /// Whether limit orders can trade before the regular open and after the close.
+    fn trades_extended_hours(&self) -> bool {
+        false
+    }
+    /// Sends a simple limit order that may trade outside regular hours, too, where the broker has them.
+    async fn submit_for_extended_hours(&self, ticket: &Approved<OrderTicket>) -> Result<Vec<Order>, BrokerError> {
+        self.submit(ticket).await
+    }
     /// Asks for a cancel of an order and its group. Accepted is not canceled: look at the order.
     async fn cancel(&self, broker_order_id: &str) -> Result<(), BrokerError>;
     /// Moves the stop price of a resting stop order. The answer is the order in force afterwards.

@@ -19,7 +19,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::adapters::brokers::alpaca::AlpacaBroker;
+use crate::adapters::brokers::alpaca::{AlpacaBroker, SteppedBroker};
 use crate::adapters::brokers::paper::{Durability, PaperBroker};
 use crate::adapters::clocks::{SimulatedClock, Speed, SystemClock};
 use crate::adapters::dead_man::DeadManSwitch;
@@ -578,6 +578,11 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         (Some(broker), _) => broker,
         (None, BrokerKind::Alpaca) if !simulated => {
             let broker = AlpacaBroker::new(&settings.alpaca, clock.clone());
+            Arc::new(broker.context("execution.broker is alpaca")?)
+        }
+        // A simulation sends no order over a network; an exchange on this machine goes through its time with it.
+        (None, BrokerKind::Alpaca) if settings.alpaca.is_on_this_machine() => {
+            let broker = SteppedBroker::new(&settings.alpaca, clock.clone());
             Arc::new(broker.context("execution.broker is alpaca")?)
         }
         (None, BrokerKind::Paper | BrokerKind::Alpaca) => {

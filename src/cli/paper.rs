@@ -17,7 +17,7 @@ use super::Context;
 use super::output::{Paint, pairs};
 use super::time::Moment;
 use crate::adapters::feeds::files::{BarsFeed, BarsFeedSettings};
-use crate::adapters::feeds::simulated::{SimulatedMarket, SimulatedMarketSettings};
+use crate::adapters::feeds::simulated::SimulatedMarket;
 use crate::paper_exchange::{ClockMode, Credentials, FillRules, PaperExchangeSettings, serve};
 use crate::ports::MarketFeed;
 use crate::wiring;
@@ -159,10 +159,11 @@ impl PaperCommand {
 
 impl ServeCommand {
     fn run(self, context: &Context) -> anyhow::Result<()> {
-        context.begin_logging(&context.configuration()?)?;
+        let configuration = context.configuration()?;
+        context.begin_logging(&configuration)?;
         let calendar = Calendar::xnys();
         let (feed, market): (Arc<dyn MarketFeed>, String) = if self.bars.is_empty() {
-            let mut settings = SimulatedMarketSettings::default();
+            let mut settings = configuration.settings.market.simulated.clone();
             settings.seed = self.seed.unwrap_or(settings.seed);
             let told = format!("simulated, seed {}", settings.seed);
             (Arc::new(SimulatedMarket::new(&settings, calendar.clone())), told)

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_core::alert::{Alert, AlertEvent};
+use daybook_core::calendar::MarketPhase;
 use daybook_core::market::Symbol;
 use daybook_core::money::Quantity;
 use daybook_core::order::{Action, ClientOrderId, IntentEvent, IntentState, Order, OrderStatus, OrderTicket, Purpose};
+use daybook_core::report::words;
 use daybook_core::risk::{
-    ApprovalError, Approved, Halt, HaltKind, approve_entry, approve_exit, approve_protection, exit_ticket,
+    ApprovalError, Approved, Halt, HaltKind, WayOut, approve_entry, approve_exit, approve_protection, exit_ticket,
+    exit_ticket_at,
 };
 use daybook_core::time::Timestamp;
 use futures_util::stream::{self, StreamExt};
@@ -162,9 +165,20 @@ impl Dispatcher {
         outcome: Option<String>,
         orders: Vec<Order>,
     ) -> Result<Progress, LinkError> {
+        let alert = self.alert_of(stored, event, outcome.as_deref());
+        self.settle_and_tell(stored, event, outcome, orders, alert).await
+    }
+
+    async fn settle_and_tell(
+        &self,
+        stored: &StoredIntent,
+        event: IntentEvent,
+        outcome: Option<String>,
+        orders: Vec<Order>,
+        alert: Option<Alert>,
+    ) -> Result<Progress, LinkError> {
         let intent_id = stored.intent_id;
         let now = self.sources.clock.wall();
-        let alert = self.alert_of(stored, event, outcome.as_deref());
         let routes = self.routes.clone();
         let (account, run_id) = (self.account(), stored.run_id);
         crash_point!("answer.before");
@@ -418,16 +432,26 @@ impl Dispatcher {
                 let note = (revision == 0).then(|| "nothing was left to close".to_owned());
                 return self.settle(stored, IntentEvent::Ended, note, Vec::new()).await;
             }
-            let approved = match approve_exit(exit_ticket(symbol, held, id), held) {
+            let way_out = self.way_out(symbol, held).await;
+            let ticket = match way_out {
+                WayOut::Market | WayOut::Parked => exit_ticket(symbol, held, id),
+                WayOut::ExtendedHours { limit } => exit_ticket_at(limit, symbol, held, id),
+            };
+            let approved = match approve_exit(ticket, held) {
                 Ok(approved) => approved,
                 Err(error) => return self.settle_unapproved(stored, &error.to_string()).await,
             };
             crash_point!("close.before");
-            let answer = self.broker_to_change()?.submit(&approved).await;
+            let broker = self.broker_to_change()?;
+            let answer = match way_out {
+                WayOut::Market | WayOut::Parked => broker.submit(&approved).await,
+                WayOut::ExtendedHours { .. } => broker.submit_for_extended_hours(&approved).await,
+            };
             crash_point!("close.sent");
             match answer {
                 Ok(orders) if orders.first().is_some_and(|order| !order.status.is_terminal()) => {
-                    return self.settle(stored, IntentEvent::Acknowledged, None, orders).await;
+                    let parked = (way_out == WayOut::Parked).then(|| self.parked(symbol, held));
+                    return self.settle_and_tell(stored, IntentEvent::Acknowledged, None, orders, parked).await;
                 }
                 Ok(orders) => self.record(orders).await?,
                 // The position changed between the look and the order: look again.
@@ -442,6 +466,31 @@ impl Dispatcher {
         }
         let why = format!("{CLOSE_ROUNDS_MAX} orders did not close it; the monitor tries again");
         self.settle(stored, IntentEvent::Refused, Some(why), Vec::new()).await
+    }
+
+    /// How a position can be left, by what trades at this broker now.
+    async fn way_out(&self, symbol: Symbol, held: Quantity) -> WayOut {
+        let Sources { calendar, clock, feed, .. } = &self.sources;
+        let now = clock.wall();
+        let phase = calendar.phase_at(now);
+        let quote = match phase {
+            MarketPhase::PreMarket | MarketPhase::PostMarket if self.broker().trades_extended_hours() => {
+                feed.quote(symbol, now).await.unwrap_or_else(|error| {
+                    tracing::warn!(%symbol, %error, "close.unquoted");
+                    None
+                })
+            }
+            MarketPhase::PreMarket | MarketPhase::PostMarket | MarketPhase::Trading | MarketPhase::Closed => None,
+        };
+        WayOut::of(phase, held, quote.as_ref(), now)
+    }
+
+    fn parked(&self, symbol: Symbol, held: Quantity) -> Alert {
+        let open = self.sources.calendar.next_open(self.sources.clock.wall());
+        let open = open.map_or_else(|| "the next open".to_owned(), words::instant);
+        let shares = words::shares(held.abs());
+        let subject = format!("{symbol}: nothing trades now; the order to close {shares} shares waits for {open}");
+        Alert::new(AlertEvent::OrderParked, subject).about(symbol)
     }
 
     async fn record(&self, orders: Vec<Order>) -> Result<(), LedgerError> {

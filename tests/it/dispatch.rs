@@ -1,7 +1,7 @@
 //! Everything is closed at the same time, and one symbol that fails does not keep the others.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +15,8 @@ use daybook_core::decision::Decision;
 use daybook_core::market::Symbol;
 use daybook_core::money::{Price, Quantity};
 use daybook_core::order::{
-    Account, Action, BrokerPosition, ClientOrderId, Intent, Order, OrderRole, OrderStatus, OrderTicket, Purpose,
+    Account, Action, BrokerPosition, ClientOrderId, Intent, Order, OrderRole, OrderStatus, OrderTicket, OrderType,
+    Purpose,
 };
 use daybook_core::risk::Approved;
 use daybook_core::schedule::{JobDefinition, JobFile, JobKind};
@@ -23,7 +24,7 @@ use serde_json::json;
 use tokio::sync::{Barrier, Notify};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::market::new_york;
+use crate::support::market::{ScriptedMarket, new_york};
 use crate::support::simulation::{rows, wire};
 
 /// As many as are held in the figure for the emergency stop.
@@ -61,6 +62,10 @@ struct Gate {
     is_open: AtomicBool,
     unreachable: Option<Symbol>,
     all_here: Barrier,
+    /// Whether it trades before the open and after the close.
+    has_extended_hours: bool,
+    /// The types of the orders that were sent for them.
+    for_extended_hours: Mutex<Vec<OrderType>>,
 }
 
 impl Gate {
@@ -124,6 +129,15 @@ impl Broker for Gate {
         }])
     }
 
+    fn trades_extended_hours(&self) -> bool {
+        self.has_extended_hours
+    }
+
+    async fn submit_for_extended_hours(&self, ticket: &Approved<OrderTicket>) -> Result<Vec<Order>, BrokerError> {
+        self.for_extended_hours.lock().unwrap().push(ticket.get().order_type);
+        self.submit(ticket).await
+    }
+
     async fn cancel(&self, _: &str) -> Result<(), BrokerError> {
         Ok(())
     }
@@ -137,14 +151,40 @@ impl Broker for Gate {
     }
 }
 
-/// Decides the closes while the broker is busy, opens it, and dispatches them: what came of it, and the states.
-async fn closed(unreachable: Option<Symbol>) -> (Result<(), LinkError>, Vec<String>) {
+/// What came of the closes.
+struct Closed {
+    dispatched: Result<(), LinkError>,
+    /// Intents by their state.
+    states: Vec<String>,
+    for_extended_hours: Vec<OrderType>,
+    /// The alerts that an order waits for the open.
+    parked: Vec<String>,
+}
+
+/// Decides the closes while the broker is busy, opens it, and dispatches them.
+async fn closed(unreachable: Option<Symbol>) -> Closed {
+    closed_at("09:31", false, unreachable).await
+}
+
+/// The same at some time of the day, at a broker with extended hours or without.
+async fn closed_at(wall: &str, has_extended_hours: bool, unreachable: Option<Symbol>) -> Closed {
     let folder = tempfile::tempdir().unwrap();
     let wired = wire(&folder.path().join("day.db"), "2026-11-16", "2026-11-16").await;
     let expected = POSITIONS - usize::from(unreachable.is_some());
-    let gate = Arc::new(Gate { is_open: AtomicBool::new(false), unreachable, all_here: Barrier::new(expected) });
+    let gate = Arc::new(Gate {
+        is_open: AtomicBool::new(false),
+        unreachable,
+        all_here: Barrier::new(expected),
+        has_extended_hours,
+        for_extended_hours: Mutex::default(),
+    });
+    let market = ScriptedMarket::default();
+    for n in 0..POSITIONS {
+        market.price(symbol(n).as_str(), new_york("2026-11-16", "16:55"), 10_000);
+    }
     let mut parts = (*wired.parts).clone();
     let (ledger, clock) = (parts.sources.ledger.clone(), parts.sources.clock.clone());
+    parts.sources.feed = Arc::new(market);
     parts.sources.broker = BrokerLink::new(gate.clone(), ledger.clone(), clock, Arc::default());
     let file = json!({"kind": "command", "command": ["true"], "schedule": {"at": "open"}, "window": "1h"});
     let definition = serde_json::from_value::<JobFile>(file).unwrap().into_definition("close-all").unwrap();
@@ -167,22 +207,45 @@ async fn closed(unreachable: Option<Symbol>) -> (Result<(), LinkError>, Vec<Stri
 
     gate.is_open.store(true, Ordering::SeqCst);
     let run_id = rows(&ledger, "SELECT run_id FROM run WHERE job = 'close-all'")[0].parse().unwrap();
+    sources.clock.sleep_until(new_york("2026-11-16", wall)).await;
     let dispatcher = Dispatcher::new(sources, routes, Execution::Concurrent);
     let dispatched = tokio::time::timeout(Duration::from_secs(20), dispatcher.dispatch(run_id)).await;
     let dispatched = dispatched.expect("no order waits for another's answer").map(drop);
-    (dispatched, rows(&ledger, "SELECT state, count(*) FROM intent GROUP BY state ORDER BY 1"))
+    let for_extended_hours = gate.for_extended_hours.lock().unwrap().clone();
+    Closed {
+        dispatched,
+        states: rows(&ledger, "SELECT state, count(*) FROM intent GROUP BY state ORDER BY 1"),
+        for_extended_hours,
+        parked: rows(&ledger, "SELECT subject FROM v_alert WHERE event = 'order.parked'"),
+    }
 }
 
 #[tokio::test]
 async fn twenty_positions_are_closed_at_the_same_time() {
-    let (dispatched, states) = closed(None).await;
+    let Closed { dispatched, states, for_extended_hours, parked } = closed(None).await;
     assert!(dispatched.is_ok(), "{dispatched:?}");
-    assert_eq!(states, ["acked|20"]);
+    assert_eq!((states, for_extended_hours.len(), parked.len()), (vec!["acked|20".to_owned()], 0, 0));
+}
+
+#[tokio::test]
+async fn after_the_close_positions_are_left_at_a_limit_that_the_other_side_takes() {
+    let Closed { states, for_extended_hours, parked, .. } = closed_at("17:00", true, None).await;
+    assert_eq!((states, parked.len()), (vec!["acked|20".to_owned()], 0));
+    assert_eq!(for_extended_hours, [OrderType::Limit { limit: Price::from_cents(9_800) }; POSITIONS]);
+}
+
+#[tokio::test]
+async fn where_nothing_trades_a_person_is_told_that_the_order_waits_for_the_open() {
+    for (wall, has_extended_hours) in [("17:00", false), ("21:00", true)] {
+        let Closed { states, for_extended_hours, parked, .. } = closed_at(wall, has_extended_hours, None).await;
+        assert_eq!((states, for_extended_hours.len(), parked.len()), (vec!["acked|20".to_owned()], 0, POSITIONS));
+        assert!(parked[0].contains("10 shares waits for 2026-11-17 09:30:00"), "{}", parked[0]);
+    }
 }
 
 #[tokio::test]
 async fn a_symbol_that_cannot_be_reached_keeps_no_other_from_being_closed() {
-    let (dispatched, states) = closed(Some(symbol(0))).await;
+    let Closed { dispatched, states, .. } = closed(Some(symbol(0))).await;
     assert!(matches!(dispatched, Err(LinkError::Broker(_))), "{dispatched:?}");
     assert_eq!(states, ["acked|19", "submitting|1"]);
 }

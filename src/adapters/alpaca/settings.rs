@@ -119,6 +119,12 @@ impl AlpacaSettings {
         if self.trading_url.is_empty() { self.environment.host() } else { &self.trading_url }
     }
 
+    /// Whether account and orders are at an exchange on this machine.
+    #[must_use]
+    pub fn is_on_this_machine(&self) -> bool {
+        Url::parse(&self.trading_url).is_ok_and(|url| url.host_str().is_some_and(is_this_machine))
+    }
+
     /// The address of the market data.
     #[must_use]
     pub fn data_host(&self) -> &str {
@@ -180,14 +186,16 @@ fn problem_of_url(key: &'static str, text: &str) -> Option<(&'static str, String
     }
     let is_safe = Url::parse(text).is_ok_and(|url| match (url.scheme(), url.host_str()) {
         ("https", Some(_)) => true,
-        ("http", Some(host)) => {
-            let host = host.trim_matches(['[', ']']);
-            host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-        }
+        ("http", Some(host)) => is_this_machine(host),
         _ => false,
     });
     let message = || format!("is \"{text}\"; expected https://HOST, or http://127.0.0.1:PORT on this machine");
     (!is_safe).then(|| (key, message()))
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]

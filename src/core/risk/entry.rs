@@ -113,6 +113,12 @@ pub fn exit_ticket(symbol: Symbol, held: Quantity, client_order_id: ClientOrderI
     reducing_ticket(symbol, held, OrderType::Market, TimeInForce::Day, client_order_id)
 }
 
+/// The order that leaves a position of `held` shares (negative: short) at a limit or better.
+#[must_use]
+pub fn exit_ticket_at(limit: Price, symbol: Symbol, held: Quantity, client_order_id: ClientOrderId) -> OrderTicket {
+    reducing_ticket(symbol, held, OrderType::Limit { limit }, TimeInForce::Day, client_order_id)
+}
+
 /// The order that puts a stop behind `held` shares (negative: short). It rests until it is canceled:
 /// a position that outlives its session stays protected.
 #[must_use]

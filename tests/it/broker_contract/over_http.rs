@@ -190,6 +190,60 @@ async fn a_cancel_whose_answer_is_lost_may_be_repeated() {
     assert_eq!(venue.broker().open_orders().await.unwrap(), []);
 }
 
+/// The exchange cancels a second late: what a dispatcher has to wait for, and what may happen meanwhile.
+#[tokio::test]
+async fn a_cancel_is_seen_under_way_and_may_come_too_late() {
+    let venue = open().await;
+    for (name, low, expected) in [("quiet", 9_950, OrderStatus::Canceled), ("hit", 9_890, OrderStatus::Filled)] {
+        let orders = send(&venue, &bracket(name, 10, limit(9_900), 9_800, 10_200)).await.unwrap();
+        let start = fills(&venue).await.len();
+        venue.admin("fault", json!({"kind": "cancels_late", "seconds": 70, "count": 1})).await;
+        venue.broker().cancel(&orders[0].broker_order_id).await.unwrap();
+        assert_eq!(states(&venue, name).await[0].1, OrderStatus::PendingCancel);
+        let leaving = venue.broker().open_orders().await.unwrap();
+        assert!(leaving.iter().any(|order| order.client_order_id == id(name)), "it is open until it is canceled");
+        let minute = if name == "quiet" { "10:00" } else { "10:02" };
+        venue.market().minute("AAPL", at(minute), [10_000, 10_000, low, 9_950]);
+        venue.wait_until(at(minute).after(MINUTE * 2)).await;
+        assert_eq!(states(&venue, name).await[0].1, expected, "{name}");
+        assert_eq!(fills(&venue).await.len() - start, usize::from(expected == OrderStatus::Filled));
+    }
+}
+
+#[tokio::test]
+async fn a_position_is_left_after_the_close_by_a_limit() {
+    let venue = open().await;
+    holds(&venue, 10, "10:02").await;
+    venue.wait_until(at("17:00")).await;
+    venue.market().price("AAPL", at("17:00"), 9_950);
+    venue.wait_until(at("17:00:10")).await;
+    assert!(venue.broker().trades_extended_hours());
+    let sent = approved(&sell("exit", 10, limit(9_751)));
+    let orders = venue.broker().submit_for_extended_hours(&sent).await.unwrap();
+    assert_eq!((orders[0].status, held(&venue).await), (OrderStatus::Filled, 0));
+    assert_eq!(told(&venue).await[1..], [(Side::Sell, 10, cents(9_950))]);
+    // What is no limit waits for the open.
+    let parked = send(&venue, &bracket("parked", 1, limit(9_900), 9_800, 10_200)).await.unwrap();
+    assert_eq!(parked[0].status, OrderStatus::Accepted);
+}
+
+#[tokio::test]
+async fn nothing_trades_in_a_symbol_that_is_halted() {
+    let mut venue = open().await;
+    venue.admin("halt", json!({"symbol": "AAPL", "halted": true})).await;
+    send(&venue, &bracket("a", 10, limit(10_000), 9_900, 10_200)).await.unwrap();
+    venue.market().minute("AAPL", at("10:00"), [10_000; 4]);
+    venue.wait_until(at("10:01")).await;
+    venue.restart().await;
+    venue.market().minute("AAPL", at("10:01"), [10_000; 4]);
+    venue.wait_until(at("10:02")).await;
+    assert_eq!((held(&venue).await, states(&venue, "a").await[0].1), (0, OrderStatus::New));
+    venue.admin("halt", json!({"symbol": "AAPL", "halted": false})).await;
+    venue.market().minute("AAPL", at("10:02"), [9_950; 4]);
+    venue.wait_until(at("10:03")).await;
+    assert_eq!(told(&venue).await, [(Side::Buy, 10, cents(9_950))]);
+}
+
 /// Waits for a ring. It comes from another task, by a socket.
 async fn rung(rings: &tokio::sync::Notify) {
     tokio::time::timeout(std::time::Duration::from_secs(20), rings.notified()).await.expect("a ring");

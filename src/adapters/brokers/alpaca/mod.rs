@@ -10,6 +10,7 @@
 
 mod fills;
 mod inspect;
+mod stepped;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use crate::adapters::alpaca::{AlpacaSettings, CallError, Client, ClientError, En
 use crate::ports::{Broker, BrokerError, Clock, FillPage};
 
 pub use inspect::Inspection;
+pub use stepped::SteppedBroker;
 
 /// The broker's name, for people.
 const NAME: &str = "alpaca";
@@ -121,6 +123,24 @@ impl AlpacaBroker {
         self.confirmed.get_or_try_init(confirm).await.copied()
     }
 
+    /// Sends an order, once; `order` is the document of `ticket`.
+    async fn post(&self, ticket: &OrderTicket, order: &NewOrder<'_>) -> Result<Vec<Order>, BrokerError> {
+        self.confirm().await?;
+        let urgency = match ticket.class {
+            OrderClass::Bracket { .. } => Urgency::Ordinary,
+            OrderClass::Simple | OrderClass::Oco { .. } => Urgency::Urgent,
+        };
+        let sent = self.client.send(urgency, Method::POST, "/v2/orders", order).await;
+        let head: WireOrder = sent.map_err(|error| match error.refusal() {
+            Some(Refusal { status: 422, code: Some(CODE_DUPLICATE), .. }) => {
+                BrokerError::Duplicate { broker: NAME.to_owned(), client_order_id: ticket.client_order_id.clone() }
+            }
+            Some(_) | None => classed(error, Kind::Change),
+        })?;
+        // It is there, whatever its answer says that cannot be understood.
+        self.family(&head).await.map_err(|error| unknown(error.to_string()))
+    }
+
     async fn read<T: serde::de::DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, BrokerError> {
         self.client.get(Urgency::Urgent, path, query).await.map_err(|error| classed(error, Kind::Read))
     }
@@ -166,7 +186,8 @@ impl AlpacaBroker {
         let mut learnt = self.learnt();
         let known = learnt.places.get(&order.id).cloned();
         known.or_else(|| {
-            let inherited = learnt.places.get(order.replaces.as_ref()?).cloned()?;
+            let other = |id: &Option<String>| learnt.places.get(id.as_ref()?).cloned();
+            let inherited = other(&order.replaces).or_else(|| other(&order.replaced_by))?;
             learnt.places.insert(order.id.clone(), inherited.clone());
             Some(inherited)
         })
@@ -350,21 +371,15 @@ impl Broker for AlpacaBroker {
     }
 
     async fn submit(&self, ticket: &Approved<OrderTicket>) -> Result<Vec<Order>, BrokerError> {
-        self.confirm().await?;
-        let ticket = ticket.get();
-        let urgency = match ticket.class {
-            OrderClass::Bracket { .. } => Urgency::Ordinary,
-            OrderClass::Simple | OrderClass::Oco { .. } => Urgency::Urgent,
-        };
-        let sent = self.client.send(urgency, Method::POST, "/v2/orders", &NewOrder::of(ticket)).await;
-        let head: WireOrder = sent.map_err(|error| match error.refusal() {
-            Some(Refusal { status: 422, code: Some(CODE_DUPLICATE), .. }) => {
-                BrokerError::Duplicate { broker: NAME.to_owned(), client_order_id: ticket.client_order_id.clone() }
-            }
-            Some(_) | None => classed(error, Kind::Change),
-        })?;
-        // It is there, whatever its answer says that cannot be understood.
-        self.family(&head).await.map_err(|error| unknown(error.to_string()))
+        self.post(ticket.get(), &NewOrder::of(ticket.get())).await
+    }
+
+    fn trades_extended_hours(&self) -> bool {
+        true
+    }
+
+    async fn submit_for_extended_hours(&self, ticket: &Approved<OrderTicket>) -> Result<Vec<Order>, BrokerError> {
+        self.post(ticket.get(), &NewOrder::of(ticket.get()).in_extended_hours()).await
     }
 
     async fn cancel(&self, broker_order_id: &str) -> Result<(), BrokerError> {

@@ -136,6 +136,10 @@ fn every_type_of_exit_has_its_document() {
     let trail = |trail| simple(OrderType::TrailingStop { trail });
     let stop_limit = simple(OrderType::StopLimit { stop: cents(9_950), limit: cents(9_940) });
     assert_eq!(simple(OrderType::Market)["type"], "market");
+    assert_eq!(simple(OrderType::Market).get("extended_hours"), None);
+    let limit = ticket(OrderType::Limit { limit: cents(9_800) }, OrderClass::Simple);
+    let late = serde_json::to_value(NewOrder::of(&limit).in_extended_hours()).unwrap();
+    assert_eq!((&late["extended_hours"], &late["time_in_force"]), (&json!(true), &json!("day")));
     assert_eq!((&stop_limit["stop_price"], &stop_limit["limit_price"]), (&json!("99.50"), &json!("99.40")));
     assert_eq!(trail(Trail::Amount(cents(80)))["trail_price"], "0.80");
     assert_eq!(trail(Trail::Ratio(Bps(150)))["trail_percent"], "1.5");
@@ -210,6 +214,17 @@ async fn a_stop_that_was_replaced_is_shown_as_the_one_in_force() {
     let before = broker.orders(&[STOP.to_owned(), "../account".to_owned()]).await.unwrap();
     assert_eq!((before.len(), before[0].status, before[0].role), (1, OrderStatus::Replaced, OrderRole::StopLoss));
     assert_eq!(server.asked().await[1], format!("GET /v2/orders/{PARENT}?nested=true"));
+}
+
+/// A listing may leave out legs that were replaced: the one that replaced it tells where such a leg belongs.
+#[tokio::test]
+async fn a_leg_that_was_replaced_is_of_the_group_of_its_successor() {
+    let moved = stop(json!({"id": MOVED, "client_order_id": "leg-3", "stop_price": "148", "status": "new"}));
+    let tree = bracket_order(json!([target(json!({"status": "new"})), moved]));
+    let replaced = stop(json!({"status": "replaced", "replaced_by": MOVED}));
+    let (_server, broker) = served(vec![ok(&replaced), ok(&json!([tree]))]).await;
+    let orders = broker.orders(&[STOP.to_owned()]).await.unwrap();
+    assert_eq!((orders[0].role, orders[0].parent.clone()), (OrderRole::StopLoss, Some("dbk-1".parse().unwrap())));
 }
 
 #[tokio::test]

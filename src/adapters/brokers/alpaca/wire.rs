@@ -357,6 +357,8 @@ pub(super) struct NewOrder<'a> {
     trail_price: Option<Price>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trail_percent: Option<Factor>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    extended_hours: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     order_class: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -376,6 +378,11 @@ struct StopLoss {
 }
 
 impl<'a> NewOrder<'a> {
+    /// The same order, which may trade before the open and after the close, too.
+    pub(super) fn in_extended_hours(self) -> Self {
+        Self { extended_hours: true, ..self }
+    }
+
     /// The document of a ticket. A pair's limit goes with its take-profit, as the leg that it is.
     pub(super) fn of(ticket: &'a OrderTicket) -> Self {
         let (kind, limit_price, stop_price) = match ticket.order_type {
@@ -410,6 +417,7 @@ impl<'a> NewOrder<'a> {
             stop_price,
             trail_price,
             trail_percent,
+            extended_hours: false,
             order_class,
             take_profit: take_profit.map(|limit_price| TakeProfit { limit_price }),
             stop_loss: stop_loss.map(|stop_price| StopLoss { stop_price }),
