@@ -17,6 +17,7 @@ mod job_core;
 mod layers;
 mod paper_broker;
 mod paper_exchange;
+mod paper_week;
 mod power_loss;
 mod repository;
 mod restart;

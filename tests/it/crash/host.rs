@@ -10,9 +10,10 @@ use daybook::adapters::brokers::paper::{Durability, PaperBroker};
 use daybook::adapters::brokers::remote::{Answer, Call, Request};
 use daybook::adapters::faulty::{BrokerFault, FaultyBroker, Spell, Struck};
 use daybook::adapters::feeds::simulated::SimulatedMarket;
+use daybook::paper_exchange::{ClockMode, Credentials, FillRules, PaperExchangeSettings, Server, serve};
 use daybook::ports::{Broker, BrokerError, Clock};
-use daybook_core::money::Bps;
-use daybook_core::order::{BrokerPosition, Fill, Order, OrderClass, OrderTicket};
+use daybook_core::money::{Bps, Money};
+use daybook_core::order::{Order, OrderClass, OrderStatus, OrderTicket};
 use daybook_core::risk::{Approved, Verdict, approve_entry, approve_exit, approve_protection};
 use daybook_core::time::Timestamp;
 use serde::Serialize;
@@ -22,6 +23,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::world::{CONFIGURATION, at};
+use crate::support::exchange::{self, Listed, Record};
 
 /// The revision under which the paper broker, which refuses a name that it has, keeps what was taken twice.
 const SECOND: u32 = 99;
@@ -80,12 +82,34 @@ struct Line {
     takes_twice: bool,
 }
 
-/// Everything that a broker knows.
-pub struct Record {
-    /// Orders with their legs.
-    pub orders: Vec<Order>,
-    pub fills: Vec<Fill>,
-    pub held: Vec<BrokerPosition>,
+/// An exchange in this process, whose API the killed program speaks: it lives on, too.
+pub struct ExchangeHost(Server);
+
+impl ExchangeHost {
+    /// An exchange with its file in `folder`, whose clock is moved by its callers.
+    pub fn listen(folder: &Path) -> Self {
+        let account = Credentials { key: exchange::KEY.to_owned(), secret: exchange::SECRET.to_owned() };
+        let settings = PaperExchangeSettings {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            file: folder.join("exchange.db"),
+            accounts: vec![account],
+            cash: Money::whole(100_000),
+            feed: MARKET.clone(),
+            calendar: CONFIGURATION.settings.calendar(),
+            clock: ClockMode::Stepped { from: at("00:00") },
+            fills: FillRules::default(),
+        };
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Self(RUNTIME.block_on(serve(settings)).unwrap())
+    }
+
+    pub fn address(&self) -> String {
+        self.0.address().to_string()
+    }
+
+    pub fn record(&self) -> Record {
+        RUNTIME.block_on(exchange::record(&self.address()))
+    }
 }
 
 impl Host {
@@ -140,6 +164,14 @@ impl Host {
             {
                 order.client_order_id = order.client_order_id.with_revision(0); // as it was sent
             }
+            let listed = |order: &Order| Listed {
+                name: order.client_order_id.clone(),
+                is_leg: order.parent.is_some(),
+                is_entry: matches!(order.class, OrderClass::Bracket { .. }),
+                status: order.status,
+            };
+            orders.retain(|order| order.status != OrderStatus::Replaced);
+            let orders = orders.iter().map(listed).collect();
             Record { orders, fills, held: paper.positions().await.unwrap() }
         })
     }

@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 
-use daybook::engine::commands::Command as Asked;
-use daybook_core::order::{Order, OrderClass};
-
 use super::host::Trouble;
-use super::world::{End, Kill, Rows, State, World, first_difference};
+use super::world::{Account, End, Kill, Rows, State, World, first_difference};
 use super::{OF_THE_NIGHT, POINTS, TROUBLES};
+use daybook::engine::commands::Command as Asked;
 
 /// Failures that are told; the rest is counted.
 const TOLD_MAX: usize = 5;
@@ -32,6 +30,8 @@ pub struct Case {
     pub kills: Vec<Kill>,
     /// What trouble the broker makes, by its place in [`TROUBLES`].
     pub trouble: Option<usize>,
+    /// Whether the account is at an exchange, behind Alpaca's API.
+    pub at_exchange: bool,
     /// Whether a person halts entries after the first kill.
     pub halted: bool,
     /// What is broken in the program.
@@ -40,12 +40,17 @@ pub struct Case {
 
 impl Case {
     pub fn new(start: Start, kills: Vec<Kill>) -> Self {
-        Self { start, kills, trouble: None, halted: false, sabotage: None }
+        Self { start, kills, trouble: None, at_exchange: false, halted: false, sabotage: None }
     }
 
     /// Whether the day must be the one that was not killed.
     fn is_whole(&self) -> bool {
         self.trouble.is_none() && !self.halted
+    }
+
+    /// The day that it must be, where it must be one.
+    fn whole(&self) -> &'static Whole {
+        if self.at_exchange { &AT_EXCHANGE } else { &WHOLE }
     }
 }
 
@@ -55,6 +60,9 @@ impl Display for Case {
         write!(f, "DAYBOOK_KILLS={}", kills.join(","))?;
         if let Some(trouble) = self.trouble {
             write!(f, " DAYBOOK_TROUBLE={trouble}")?;
+        }
+        if self.at_exchange {
+            f.write_str(" DAYBOOK_EXCHANGE=1")?;
         }
         if self.start == Start::Nothing { f.write_str(" DAYBOOK_FIRST=1") } else { Ok(()) }
     }
@@ -69,16 +77,19 @@ pub struct Whole {
     pub findings: Vec<String>,
 }
 
-pub static WHOLE: LazyLock<Whole> = LazyLock::new(|| Whole::with(None));
+pub static WHOLE: LazyLock<Whole> = LazyLock::new(|| Whole::with(Account::Broker(None)));
+
+/// The same at our own exchange, through Alpaca's API.
+pub static AT_EXCHANGE: LazyLock<Whole> = LazyLock::new(|| Whole::with(Account::Exchange));
 
 /// The day that is not killed, of a broker that fills orders bit by bit.
-pub static PARTIAL: LazyLock<Whole> = LazyLock::new(|| Whole::with(Some(Trouble::PartialFills)));
+pub static PARTIAL: LazyLock<Whole> = LazyLock::new(|| Whole::with(Account::Broker(Some(Trouble::PartialFills))));
 
 impl Whole {
-    fn with(trouble: Option<Trouble>) -> Self {
-        let before = prepared(World::new(trouble));
+    fn with(account: Account) -> Self {
+        let before = prepared(World::new(account));
         let whole = before.fork();
-        let mut passes = World::new(trouble).logged_life();
+        let mut passes = World::new(account).logged_life();
         let of_a_start = passes.iter().position(|point| point == "lease.after").unwrap();
         passes.truncate(of_a_start);
         passes.extend(whole.logged_life().into_iter().skip_while(|point| point != "lease.after"));
@@ -150,10 +161,11 @@ fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
 /// The world in which a case begins.
 fn begun(case: &Case) -> World {
     let trouble = case.trouble.map(|trouble| TROUBLES[trouble]);
-    let new = || World::new(trouble).sabotaged(case.sabotage);
+    let account = if case.at_exchange { Account::Exchange } else { Account::Broker(trouble) };
+    let new = || World::new(account).sabotaged(case.sabotage);
     match (case.start, trouble) {
         (Start::Nothing, _) => new(),
-        (Start::Ledger, None) => WHOLE.before.fork().sabotaged(case.sabotage),
+        (Start::Ledger, None) => case.whole().before.fork().sabotaged(case.sabotage),
         (Start::Ledger, Some(_)) => prepared(new()),
     }
 }
@@ -202,13 +214,12 @@ fn lived(mut world: World, case: &Case, kills: &[Kill]) -> Result<(), String> {
     if !findings.is_empty() {
         return Err(findings.join("\n    "));
     }
-    if case.is_whole() { first_difference(&WHOLE.rows, &world.rows()).map_or(Ok(()), Err) } else { Ok(()) }
+    if case.is_whole() { first_difference(&case.whole().rows, &world.rows()).map_or(Ok(()), Err) } else { Ok(()) }
 }
 
 /// Orders at the broker that could open a position.
 fn entries(world: &World) -> usize {
-    let is_entry = |order: &&Order| matches!(order.class, OrderClass::Bracket { .. });
-    world.record().orders.iter().filter(is_entry).count()
+    world.record().orders.iter().filter(|order| order.is_entry).count()
 }
 
 /// Kills the day where each of the cases does, and what goes on from there once more at each point that it comes to.

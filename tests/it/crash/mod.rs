@@ -9,7 +9,7 @@
 
 mod host;
 mod matrix;
-mod world;
+pub mod world;
 mod zombie;
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use daybook::adapters::faulty::BrokerFault;
 
 use self::host::Trouble;
-use self::matrix::{Case, KILLED, PARTIAL, Start, WHOLE, failures, points, survives, survives_pairs};
+use self::matrix::{AT_EXCHANGE, Case, KILLED, PARTIAL, Start, WHOLE, failures, points, survives, survives_pairs};
 use self::world::Kill;
 use crate::repository;
 use crate::support::drawn;
@@ -213,6 +213,39 @@ fn no_promise_is_broken_where_the_broker_makes_trouble_too() {
     survives(&cases);
 }
 
+/// What can be killed on its way to the broker and back, where the way is Alpaca's API.
+const OF_THE_WIRE: [&str; 8] = [
+    "submit.before",
+    "submit.after",
+    "answer.before",
+    "fills.page",
+    "replace.after",
+    "close.cancel.sent",
+    "close.before",
+    "close.sent",
+];
+
+/// The exchange fills by the same bars, so the day at it must be as whole as any.
+#[test]
+fn a_day_at_an_exchange_that_is_killed_is_the_day_that_was_not() {
+    assert_eq!(AT_EXCHANGE.findings, Vec::<String>::new());
+    let of_the_day = |view| AT_EXCHANGE.rows[view].len();
+    assert!(["v_trade", "v_signal", "v_position"].into_iter().all(|view| of_the_day(view) > 3));
+    let mut cases = Vec::new();
+    for point in points().filter(|point| is_long() || OF_THE_WIRE.contains(point)) {
+        let last = AT_EXCHANGE.passes(point);
+        let chosen = if is_long() { BTreeSet::from([1, last.div_ceil(2), last]) } else { [last.div_ceil(2)].into() };
+        let kills = chosen.into_iter().filter(|pass| *pass > 0).map(|pass| vec![Kill::at(point, pass)]);
+        cases.extend(kills.map(|kills| Case { at_exchange: true, ..Case::new(start_for(point), kills) }));
+    }
+    for (point, before) in AFTER_A_KILL {
+        let kills = vec![Kill::at(before, 1), Kill::at(point, 1)];
+        cases.push(Case { at_exchange: true, ..Case::new(Start::Ledger, kills) });
+    }
+    assert!(cases.len() >= OF_THE_WIRE.len(), "the day comes to {} of them", cases.len());
+    survives(&cases);
+}
+
 /// Kills between a decision to enter and the broker's answer.
 fn kills_of_entries() -> Vec<Case> {
     let of = |point| (1..=WHOLE.passes("submit.before")).map(move |pass| vec![Kill::at(point, pass)]);
@@ -263,7 +296,8 @@ fn again() {
     };
     let start = if variable("DAYBOOK_FIRST").is_some() { Start::Nothing } else { Start::Ledger };
     let trouble = variable("DAYBOOK_TROUBLE").map(|number| number.parse().expect("a number"));
-    survives(&[Case { trouble, ..Case::new(start, kills.split(',').map(kill).collect()) }]);
+    let at_exchange = variable("DAYBOOK_EXCHANGE").is_some();
+    survives(&[Case { trouble, at_exchange, ..Case::new(start, kills.split(',').map(kill).collect()) }]);
 }
 
 fn is_long() -> bool {

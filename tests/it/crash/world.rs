@@ -15,15 +15,16 @@ use daybook::jobs;
 use daybook::ledger::alert::{self, DeliveryState};
 use daybook::ledger::command::{self, NewCommand};
 use daybook::ledger::{Ledger, fill, intent, position, run_facts};
-use daybook_core::order::{Fill, OrderStatus};
+use daybook_core::order::Fill;
 use daybook_core::schedule::JobDefinition;
 use daybook_core::time::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::host::{Host, Record, Trouble};
+use super::host::{ExchangeHost, Host, Trouble};
 use crate::repository;
+use crate::support::exchange::{self, Record};
 use crate::support::market::new_york;
 use crate::support::simulation::{FINISHED, open, rows};
 
@@ -70,11 +71,43 @@ pub enum End {
     Finished,
 }
 
+/// Who holds the account.
+enum Keeper {
+    /// A broker behind a socket, and the trouble that it makes.
+    Broker(Host, Option<Trouble>),
+    /// An exchange behind Alpaca's API.
+    Exchange(ExchangeHost),
+}
+
+impl Keeper {
+    fn listen(folder: &Path, account: Account) -> Self {
+        match account {
+            Account::Broker(trouble) => Self::Broker(Host::listen(folder, trouble), trouble),
+            Account::Exchange => Self::Exchange(ExchangeHost::listen(folder)),
+        }
+    }
+
+    const fn account(&self) -> Account {
+        match self {
+            Self::Broker(_, trouble) => Account::Broker(*trouble),
+            Self::Exchange(_) => Account::Exchange,
+        }
+    }
+}
+
+/// Where the account is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// At a broker that makes this trouble.
+    Broker(Option<Trouble>),
+    /// At our own exchange, by the adapter for Alpaca.
+    Exchange,
+}
+
 /// A ledger, a broker and the mails: what is left when the process is not there.
 pub struct World {
     folder: TempDir,
-    host: Host,
-    trouble: Option<Trouble>,
+    keeper: Keeper,
     /// What is broken in the program.
     sabotage: Option<&'static str>,
     /// The lease's epoch as it was seen last.
@@ -83,10 +116,10 @@ pub struct World {
 
 impl World {
     /// Nothing yet but a broker without orders.
-    pub fn new(trouble: Option<Trouble>) -> Self {
+    pub fn new(account: Account) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let host = Host::listen(folder.path(), trouble);
-        Self { folder, host, trouble, sabotage: None, epoch: 0 }
+        let keeper = Keeper::listen(folder.path(), account);
+        Self { folder, keeper, sabotage: None, epoch: 0 }
     }
 
     /// The same, with something broken in the program.
@@ -98,8 +131,8 @@ impl World {
     pub fn fork(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         copy(self.folder.path(), folder.path());
-        let host = Host::listen(folder.path(), self.trouble);
-        Self { folder, host, trouble: self.trouble, sabotage: self.sabotage, epoch: self.epoch }
+        let keeper = Keeper::listen(folder.path(), self.keeper.account());
+        Self { folder, keeper, sabotage: self.sabotage, epoch: self.epoch }
     }
 
     pub fn ledger_path(&self) -> PathBuf {
@@ -111,7 +144,10 @@ impl World {
     }
 
     pub fn record(&self) -> Record {
-        self.host.record()
+        match &self.keeper {
+            Keeper::Broker(host, _) => host.record(),
+            Keeper::Exchange(exchange) => exchange.record(),
+        }
     }
 
     /// Writes a command into the ledger, as `trade` does.
@@ -136,11 +172,14 @@ impl World {
             .current_dir(self.folder.path())
             .env_clear()
             .env("DAYBOOK__JOBS_DIR", jobs)
-            .env("DAYBOOK_CRASH_BROKER", self.folder.path().join("broker"))
             .envs(self.sabotage.map(|way| ("DAYBOOK_SABOTAGE", way)))
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
+        match &self.keeper {
+            Keeper::Broker(..) => command.env("DAYBOOK_CRASH_BROKER", self.folder.path().join("broker")),
+            Keeper::Exchange(there) => command.envs(exchange::environment(&there.address())),
+        };
         command.spawn().unwrap()
     }
 
@@ -191,7 +230,7 @@ impl World {
     /// The program draws nothing and its clock is simulated: lives that begin with the same are the same.
     pub fn state(&self) -> State {
         let mut digest = Sha256::new();
-        for file in ["day.db", "broker.db"] {
+        for file in ["day.db", "broker.db", "exchange.db"] {
             add_rows(&mut digest, &self.folder.path().join(file));
         }
         let mails = self.folder.path().join("day.mail");
@@ -213,20 +252,24 @@ impl World {
 
     /// What is wrong with the finished day, a line each.
     pub fn findings(&self) -> Vec<String> {
-        let ledger = self.ledger();
-        let (calendar, end) = (CONFIGURATION.settings.calendar(), at("23:59"));
-        let jobs: Vec<JobDefinition> = CONFIGURATION.jobs.iter().cloned().chain([JobDefinition::operator()]).collect();
-        let mut found = audit_ledger(&ledger, &jobs, &calendar, end).unwrap().findings();
-        found.extend(differences(&ledger, &self.record()));
-        let open = ledger.read(run_facts::unfinished).unwrap();
-        found.extend(open.iter().map(|run| format!("{} of {} is {}", run.job, run.slot, run.state.as_str())));
-        let deliveries = ledger.read(|conn| alert::deliveries(conn, u32::MAX)).unwrap();
-        let unsent = deliveries.iter().filter(|delivery| delivery.state != DeliveryState::Sent);
-        found.extend(unsent.map(|delivery| format!("nobody was told: {}", delivery.alert.alert.subject)));
-        let verified = verify(&ledger, &jobs::table(), &calendar, None, |_, _| {}).unwrap();
-        found.extend(verified.differences.iter().map(|it| format!("run {} of {}: {}", it.run_id, it.job, it.what)));
-        found
+        findings(&self.ledger(), &self.record(), at("23:59"))
     }
+}
+
+/// What is wrong with days that have ended, a line each.
+pub fn findings(ledger: &Ledger, record: &Record, end: Timestamp) -> Vec<String> {
+    let calendar = CONFIGURATION.settings.calendar();
+    let jobs: Vec<JobDefinition> = CONFIGURATION.jobs.iter().cloned().chain([JobDefinition::operator()]).collect();
+    let mut found = audit_ledger(ledger, &jobs, &calendar, end).unwrap().findings();
+    found.extend(differences(ledger, record));
+    let open = ledger.read(run_facts::unfinished).unwrap();
+    found.extend(open.iter().map(|run| format!("{} of {} is {}", run.job, run.slot, run.state.as_str())));
+    let deliveries = ledger.read(|conn| alert::deliveries(conn, u32::MAX)).unwrap();
+    let unsent = deliveries.iter().filter(|delivery| delivery.state != DeliveryState::Sent);
+    found.extend(unsent.map(|delivery| format!("nobody was told: {}", delivery.alert.alert.subject)));
+    let verified = verify(ledger, &jobs::table(), &calendar, None, |_, _| {}).unwrap();
+    found.extend(verified.differences.iter().map(|it| format!("run {} of {}: {}", it.run_id, it.job, it.what)));
+    found
 }
 
 /// Waits until the process stops itself or ends, and tells whether it has stopped. What ended is still to be waited for.
@@ -283,9 +326,9 @@ fn differences(ledger: &Ledger, record: &Record) -> Vec<String> {
         .unwrap();
     let mut found = Vec::new();
     let mut names = BTreeSet::new();
-    for order in record.orders.iter().filter(|order| order.status != OrderStatus::Replaced) {
-        let id = &order.client_order_id;
-        if order.parent.is_none() && !planned.contains(id) && !planned.contains(&id.with_revision(0)) {
+    for order in &record.orders {
+        let id = &order.name;
+        if !order.is_leg && !planned.contains(id) && !planned.contains(&id.with_revision(0)) {
             found.push(format!("the broker has the order {id}, which nobody planned"));
         }
         if !names.insert(id) {

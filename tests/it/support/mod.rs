@@ -1,6 +1,7 @@
 //! What tests share: a market that does as it is told, whole simulated days, a disk that forgets.
 
 pub mod disk;
+pub mod exchange;
 pub mod market;
 pub mod process;
 pub mod simulation;
