@@ -4,15 +4,20 @@
 //! `Display`, and its `Debug` says only that there is one.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{LogFormat, LoggingSettings};
+
+/// The filter of this process's log, where the settings may change it.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Begins to log, for the rest of the process. `RUST_LOG`, where it is set and reads, wins over the settings.
 ///
@@ -22,11 +27,32 @@ pub fn init(settings: &LoggingSettings) -> Result<(), TryInitError> {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let from_environment =
         std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty()).and_then(|text| text.parse().ok());
+    let may_change = from_environment.is_none();
     let targets = from_environment.or_else(|| settings.targets()).unwrap_or_default();
-    tracing_subscriber::registry().with(layer(settings.format, targets, colour, std::io::stderr)).try_init()
+    let (filter, handle) = reload::Layer::new(targets);
+    tracing_subscriber::registry().with(layer(settings.format, filter, colour, std::io::stderr)).try_init()?;
+    if may_change {
+        // It was not set before: who logs already was refused above.
+        FILTER.get_or_init(|| handle);
+    }
+    Ok(())
 }
 
-fn layer<W>(format: LogFormat, targets: Targets, colour: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+/// Logs at other levels from now on. Where `RUST_LOG` has set them, or nobody logs, nothing changes.
+pub fn set_level(settings: &LoggingSettings) {
+    if let (Some(filter), Some(targets)) = (FILTER.get(), settings.targets())
+        && let Err(error) = filter.reload(targets)
+    {
+        tracing::warn!(%error, "logging.unchanged");
+    }
+}
+
+fn layer<W>(
+    format: LogFormat,
+    targets: reload::Layer<Targets, Registry>,
+    colour: bool,
+    writer: W,
+) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -62,7 +88,8 @@ mod tests {
         let captured = Captured::default();
         let writer = captured.clone();
         let settings = LoggingSettings { format, level: level.to_owned() };
-        let layer = layer(format, settings.targets().unwrap(), colour, move || writer.clone());
+        let (filter, _) = reload::Layer::new(settings.targets().unwrap());
+        let layer = layer(format, filter, colour, move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
         let bytes = captured.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

@@ -13,7 +13,7 @@
 //! on that it may be a repetition.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
@@ -94,18 +94,36 @@ pub struct Outbox {
 struct Shared {
     ledger: Ledger,
     clock: Arc<dyn Clock>,
+    /// Replaced as a whole: an attempt keeps the channel that it began with.
+    setup: RwLock<Arc<Setup>>,
+    pacing: StdMutex<Pacing>,
+    wake: Notify,
+}
+
+/// Who is told, and how.
+struct Setup {
     /// By name. The lock is held for an attempt: a channel delivers one message after another.
     channels: BTreeMap<String, Mutex<Arc<dyn Channel>>>,
     /// The channels that people read as it comes in.
     chats: Vec<String>,
     policy: Policy,
-    pacing: StdMutex<Pacing>,
-    wake: Notify,
+}
+
+impl Setup {
+    fn new(channels: Vec<Arc<dyn Channel>>, policy: Policy) -> Arc<Self> {
+        let chats = channels.iter().filter(|channel| channel.is_chat()).map(|chat| chat.name().to_owned()).collect();
+        let channels = channels.into_iter().map(|channel| (channel.name().to_owned(), Mutex::new(channel))).collect();
+        Arc::new(Self { channels, chats, policy })
+    }
+
+    fn fallback_of(&self, channel: &str) -> Option<String> {
+        self.policy.fallback.clone().filter(|fallback| fallback != channel)
+    }
 }
 
 impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbox").field("channels", &self.shared.channels.keys()).finish_non_exhaustive()
+        f.debug_struct("Outbox").field("channels", &self.channel_names()).finish_non_exhaustive()
     }
 }
 
@@ -113,25 +131,22 @@ impl Outbox {
     /// A worker for `channels`, each under its own name.
     #[must_use]
     pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, channels: Vec<Arc<dyn Channel>>, policy: Policy) -> Self {
-        let chats = channels.iter().filter(|channel| channel.is_chat()).map(|chat| chat.name().to_owned()).collect();
-        let channels = channels.into_iter().map(|channel| (channel.name().to_owned(), Mutex::new(channel))).collect();
+        let setup = RwLock::new(Setup::new(channels, policy));
         Self {
-            shared: Arc::new(Shared {
-                ledger,
-                clock,
-                channels,
-                chats,
-                policy,
-                pacing: StdMutex::default(),
-                wake: Notify::new(),
-            }),
+            shared: Arc::new(Shared { ledger, clock, setup, pacing: StdMutex::default(), wake: Notify::new() }),
         }
+    }
+
+    /// Puts other channels in the place of those there are. What is being delivered goes its way; what waits goes the
+    /// new one.
+    pub fn change(&self, channels: Vec<Arc<dyn Channel>>, policy: Policy) {
+        *self.shared.setup.write().unwrap_or_else(PoisonError::into_inner) = Setup::new(channels, policy);
     }
 
     /// The names of the channels: those for which a delivery is committed with each alert.
     #[must_use]
     pub fn channel_names(&self) -> Vec<String> {
-        self.shared.channels.keys().cloned().collect()
+        self.shared.setup().channels.keys().cloned().collect()
     }
 
     /// Has [`run`](Self::run) look at once: something was committed.
@@ -239,10 +254,15 @@ fn settled(ended: Result<Result<Vec<Outcome>, LedgerError>, JoinError>) -> Resul
 }
 
 impl Shared {
+    fn setup(&self) -> Arc<Setup> {
+        self.setup.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Claims what is due, and for each chat that has a note in it the others that wait.
     async fn claim(&self, now: Timestamp) -> Result<Vec<Delivery>, LedgerError> {
-        let gather = self.policy.routes.iter().map(|route| route.gather).max().unwrap_or_default();
-        let (chats, until) = (self.chats.clone(), now.after(gather));
+        let setup = self.setup();
+        let gather = setup.policy.routes.iter().map(|route| route.gather).max().unwrap_or_default();
+        let (chats, until) = (setup.chats.clone(), now.after(gather));
         self.ledger
             .write(move |tx| {
                 let mut due = alert::claim_due(tx, BATCH_MAX, now)?;
@@ -263,7 +283,8 @@ impl Shared {
         deliveries: Vec<Delivery>,
         now: Timestamp,
     ) -> Result<Vec<Vec<Delivery>>, LedgerError> {
-        if !self.chats.iter().any(|chat| chat == channel) {
+        let setup = self.setup();
+        if !setup.chats.iter().any(|chat| chat == channel) {
             return Ok(deliveries.into_iter().map(|delivery| vec![delivery]).collect());
         }
         let (notes, others): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(Delivery::is_note);
@@ -272,7 +293,7 @@ impl Shared {
             return Ok(messages);
         }
         let admitted =
-            self.pacing.lock().unwrap_or_else(PoisonError::into_inner).admit(self.policy.pace, channel, notes, now);
+            self.pacing.lock().unwrap_or_else(PoisonError::into_inner).admit(setup.policy.pace, channel, notes, now);
         if !admitted.later.is_empty() {
             tracing::info!(channel, notes = admitted.later.len(), "delivery.held_back");
             let later: Vec<(i64, Timestamp)> =
@@ -294,7 +315,8 @@ impl Shared {
         let Some(first) = deliveries.first() else { return Ok(Outcome::Sent) };
         let ids: Vec<i64> = deliveries.iter().map(|delivery| delivery.delivery_id).collect();
         let (id, attempt) = (first.delivery_id, first.attempts);
-        let Some(channel) = self.channels.get(&first.channel) else {
+        let setup = self.setup();
+        let Some(channel) = setup.channels.get(&first.channel) else {
             let error = format!("no channel \"{}\" is configured", first.channel);
             return self.give_up(deliveries, error).await;
         };
@@ -343,7 +365,7 @@ impl Shared {
                 let now = self.clock.wall();
                 let not_before = now.after(wait);
                 let critical = first.alert.alert.level == AlertLevel::Critical;
-                let fallback = self.fallback_of(&first.channel).filter(|_| critical);
+                let fallback = setup.fallback_of(&first.channel).filter(|_| critical);
                 let alert_id = first.alert.alert_id;
                 self.ledger
                     .write(move |tx| {
@@ -357,10 +379,6 @@ impl Shared {
         }
     }
 
-    fn fallback_of(&self, channel: &str) -> Option<String> {
-        self.policy.fallback.clone().filter(|fallback| fallback != channel)
-    }
-
     /// Gives deliveries up: the other channels tell of it, and the fallback delivers what is lost.
     async fn give_up(&self, deliveries: &[Delivery], error: String) -> Result<Outcome, LedgerError> {
         let Some(first) = deliveries.first() else { return Ok(Outcome::Dead) };
@@ -372,10 +390,11 @@ impl Shared {
             error,
             "delivery.dead: `trade notify retry` tries it again"
         );
+        let setup = self.setup();
         let routes: Vec<Route> =
-            self.policy.routes.iter().filter(|route| route.channel != first.channel).cloned().collect();
+            setup.policy.routes.iter().filter(|route| route.channel != first.channel).cloned().collect();
         let (told, now) = (alert_of_dead(deliveries, &error), self.clock.wall());
-        let fallback = self.fallback_of(&first.channel);
+        let fallback = setup.fallback_of(&first.channel);
         let dead: Vec<(i64, i64)> =
             deliveries.iter().map(|delivery| (delivery.delivery_id, delivery.alert.alert_id)).collect();
         self.ledger

@@ -3,8 +3,10 @@
 //! The binaries call this module; nothing else names a concrete adapter.
 
 mod channels;
+mod reload;
 
 pub use channels::outbox;
+pub use reload::Live;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +16,8 @@ use anyhow::Context;
 use daybook_core::calendar::Calendar;
 use daybook_core::schedule::{JobDefinition, JobKind, Pace, next_slot_after};
 use daybook_core::time::{SessionDate, Timestamp};
-use tokio::sync::Notify;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Notify, watch};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -32,14 +35,17 @@ use crate::engine::bus::{Bus, Event};
 use crate::engine::commands::Command;
 use crate::engine::driver::{Driver, Ended, Limits};
 use crate::engine::job::Sources;
-use crate::engine::supervisor::{Failures, RestartPolicy, supervise};
+use crate::engine::reload::{self as configurations, Standing};
+use crate::engine::supervisor::{Failures, supervise};
 use crate::engine::{Execution, JobTable, Parts, follower, waker};
 use crate::ledger::alert::Route;
 use crate::ledger::command::{self, CommandState};
 use crate::ledger::run::CRASH_ATTEMPTS_MAX;
 use crate::ledger::run_facts::{self, RunOutcome};
-use crate::ledger::settings::{self as versions, NewConfigVersion};
-use crate::ledger::{Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, meta};
+use crate::ledger::settings as versions;
+use crate::ledger::{
+    Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, Transaction, meta,
+};
 use crate::outbox::Outbox;
 use crate::ports::{Broker, Channel, Clock, MarketFeed};
 
@@ -64,6 +70,8 @@ pub struct Wired {
     pub until: Option<Timestamp>,
     /// The folder that every mail is also written to.
     pub mails: PathBuf,
+    /// The configuration that it starts under, and what of it waits.
+    pub standing: Standing,
     _lock: LedgerLock,
 }
 
@@ -301,7 +309,8 @@ pub async fn once(
         }
         Errand::Due { .. } => None,
     };
-    let mut driver = Driver::new(parts.clone(), limits, Arc::new(Notify::new()));
+    let driver = Driver::new(parts.clone(), limits, Arc::new(Notify::new()));
+    let mut driver = driver.reloading(reload::reload(wired.standing.clone(), None));
     driver.boot().await?;
     let clock = parts.sources.clock.clone();
     let leave_at = clock.wall().after(PATIENCE);
@@ -546,7 +555,6 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         instead,
     } = ground;
     crash_point!("boot");
-    let settings = Arc::new(configuration.settings.clone());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
     }
@@ -562,14 +570,19 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     let holder = format!("pid {}", std::process::id());
     let ledger = ledger.take_lease(&lock, &holder, clock.wall()).await?;
     let epoch = ledger.epoch().unwrap_or_default();
-    let version = NewConfigVersion {
-        hash: configuration.version.hash.clone(),
-        body: configuration.version.body.clone(),
-        origin: configuration.file.as_ref().map_or_else(|| "built in".to_owned(), |file| file.display().to_string()),
-        note: None,
-    };
     let now = clock.wall();
-    ledger.write(move |tx| versions::record(tx, &version, now)).await?;
+    let (channels, routes) = match &instead.channel {
+        Some(channel) => (vec![channel.clone()], vec![Route::every(channel.name())]),
+        None => channels::configured(&configuration.settings, &mails, simulated, &clock)?,
+    };
+    let routes: Arc<[Route]> = routes.into();
+    let (read, sessions, told) = (configuration.clone(), calendar.clone(), routes.clone());
+    // In a made-up world the settings are those that it was made with: nobody changes them between two lives.
+    let standing = match simulated {
+        true => Standing { in_force: ledger.write(move |tx| start_simulated(tx, read, now)).await?, waits: None },
+        false => ledger.write(move |tx| configurations::start(tx, read, &sessions, &told, now)).await??,
+    };
+    let settings = Arc::new(standing.in_force.settings.clone());
 
     let elsewhere = instead.broker;
     #[cfg(feature = "crash-points")]
@@ -592,11 +605,6 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
             Arc::new(PaperBroker::open(&file, durability, exchange, feed, clock, calendar.clone())?)
         }
     };
-    let (channels, routes) = match instead.channel {
-        Some(channel) => (vec![channel.clone()], vec![Route::every(channel.name())]),
-        None => channels::configured(&settings, &mails, simulated, &clock)?,
-    };
-    let routes: Arc<[Route]> = routes.into();
     let broker = BrokerLink::new(broker, ledger.clone(), clock.clone(), routes.clone());
     let outbox = Arc::new(Outbox::new(ledger.clone(), clock.clone(), channels, channels::policy(&settings, &routes)));
     let backups = if simulated { path.with_extension("backups") } else { settings.backup_folder() };
@@ -604,7 +612,7 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         ledger_id: ledger.meta().ledger_id.as_str().into(),
         sources: Sources { ledger, broker, bars: Arc::default(), feed, calendar: Arc::new(calendar), clock },
         backups: backups.into(),
-        config_hash: configuration.version.hash.as_str().into(),
+        config_hash: standing.in_force.version.hash.as_str().into(),
         settings,
         definitions: definitions.into(),
         claimed: claimed.into(),
@@ -618,7 +626,7 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         execution,
         simulated,
     };
-    Ok(Wired { parts: Arc::new(parts), until, mails, _lock: lock })
+    Ok(Wired { parts: Arc::new(parts), until, mails, standing, _lock: lock })
 }
 
 /// Bad rows that are named one by one.
@@ -658,6 +666,28 @@ pub async fn run(
     stop: CancellationToken,
     on_turn: Arc<dyn Fn() + Send + Sync>,
 ) -> anyhow::Result<Ended> {
+    drive(wired, stop, on_turn, None).await
+}
+
+/// Runs until `stop` is asked for, and takes other configurations meanwhile.
+///
+/// # Errors
+/// What the ledger could not take.
+pub async fn run_live(
+    wired: &Wired,
+    stop: CancellationToken,
+    on_turn: Arc<dyn Fn() + Send + Sync>,
+    live: Live,
+) -> anyhow::Result<Ended> {
+    drive(wired, stop, on_turn, Some(live)).await
+}
+
+async fn drive(
+    wired: &Wired,
+    stop: CancellationToken,
+    on_turn: Arc<dyn Fn() + Send + Sync>,
+    live: Option<Live>,
+) -> anyhow::Result<Ended> {
     let parts = wired.parts.clone();
     let nudge = Arc::new(Notify::new());
     let drain = parts.settings.scheduler.drain_timeout.as_duration();
@@ -668,48 +698,40 @@ pub async fn run(
     let jobs = apart.as_ref().and_then(JobRuntime::handle);
     let limits = Limits { stop: stop.clone(), until: wired.until, drain, on_turn, jobs, stuck_after: STUCK_AFTER };
     let mut driver = Driver::new(parts.clone(), limits, nudge.clone());
+    let in_force = driver.in_force();
+    let mut tasks = Vec::new();
+    if let Some(Live { readings, on_change }) = live {
+        driver = driver.reloading(reload::reload(wired.standing.clone(), Some(readings)));
+        tasks.push(tokio::spawn(reload::follow(in_force.clone(), on_change)));
+    }
     driver.boot().await?;
     let beside = CancellationToken::new();
-    let mut tasks = Vec::new();
     if parts.execution == Execution::Concurrent {
-        let policy = restart_policy(&parts.settings);
         let clock = parts.sources.clock.clone();
         let (wake, stop_waker) = (nudge.clone(), beside.clone());
-        tasks.push(tokio::spawn(supervise(
-            "waker",
-            parts.clone(),
-            policy,
-            parts.failures.clone(),
-            beside.clone(),
-            move || waker::run(wake.clone(), clock.clone(), stop_waker.clone()),
-        )));
-        let (sources, routes, stop_follower) = (parts.sources.clone(), parts.routes.clone(), beside.clone());
-        tasks.push(tokio::spawn(supervise(
-            "follower",
-            parts.clone(),
-            policy,
-            parts.failures.clone(),
-            beside.clone(),
-            move || follower::run(sources.clone(), routes.clone(), stop_follower.clone()),
-        )));
+        tasks.push(tokio::spawn(supervise("waker", in_force.clone(), beside.clone(), move || {
+            waker::run(wake.clone(), clock.clone(), stop_waker.clone())
+        })));
+        let (follows, stop_follower) = (in_force.clone(), beside.clone());
+        tasks.push(tokio::spawn(supervise("follower", in_force.clone(), beside.clone(), move || {
+            let follows = follows.clone();
+            let present = move || {
+                let parts = follows.borrow();
+                (parts.sources.clone(), parts.routes.clone())
+            };
+            follower::run(present, stop_follower.clone())
+        })));
         let (outbox, stop_outbox) = (parts.outbox.clone(), beside.clone());
-        tasks.push(tokio::spawn(supervise(
-            "outbox",
-            parts.clone(),
-            policy,
-            parts.failures.clone(),
-            beside.clone(),
-            move || {
-                let (outbox, stop) = (outbox.clone(), stop_outbox.clone());
-                async move { Ok(outbox.run(stop).await?) }
-            },
-        )));
+        tasks.push(tokio::spawn(supervise("outbox", in_force.clone(), beside.clone(), move || {
+            let (outbox, stop) = (outbox.clone(), stop_outbox.clone());
+            async move { Ok(outbox.run(stop).await?) }
+        })));
     }
-    if let Some(url) = parts.settings.scheduler.heartbeat_url.clone().filter(|_| !parts.simulated) {
-        let switch = DeadManSwitch::new(url).context("the dead man's switch")?;
-        tasks.push(tokio::spawn(ping_with_heartbeats(switch, parts.bus.subscribe(), beside.clone())));
+    if !parts.simulated {
+        tasks.push(tokio::spawn(ping_with_heartbeats(in_force, parts.bus.subscribe(), beside.clone())));
     }
     let ended = driver.run().await;
+    drop(driver);
     beside.cancel();
     for task in tasks {
         // A task that panicked has said so through its supervisor.
@@ -753,32 +775,45 @@ impl Drop for JobRuntime {
     }
 }
 
-/// Asks for the dead man's switch at each heartbeat, until it is told to stop.
-async fn ping_with_heartbeats(switch: DeadManSwitch, mut events: Receiver<Event>, stop: CancellationToken) {
+/// Asks for the dead man's switch at each heartbeat, where there is one, until it is told to stop.
+async fn ping_with_heartbeats(
+    in_force: watch::Receiver<Arc<Parts>>,
+    mut events: Receiver<Event>,
+    stop: CancellationToken,
+) {
+    let mut built: Option<(SecretString, DeadManSwitch)> = None;
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
             () = stop.cancelled() => return,
         };
         match event {
-            Ok(Event::Heartbeat { .. }) => {
-                if let Err(error) = switch.ping().await {
-                    tracing::warn!(%error, "dead_man.unreachable");
+            Ok(Event::Heartbeat { .. }) => {}
+            Ok(Event::PhaseChanged { .. } | Event::RunEnded { .. } | Event::Finished { .. })
+            | Err(RecvError::Lagged(_)) => continue,
+            Err(RecvError::Closed) => return,
+        }
+        let url = in_force.borrow().settings.scheduler.heartbeat_url.clone();
+        let Some(url) = url else { continue };
+        if built.as_ref().is_none_or(|(known, _)| known.expose_secret() != url.expose_secret()) {
+            match DeadManSwitch::new(url.clone()) {
+                Ok(switch) => built = Some((url, switch)),
+                Err(error) => {
+                    tracing::error!(%error, "dead_man.unusable: scheduler.heartbeat_url");
+                    continue;
                 }
             }
-            Ok(Event::PhaseChanged { .. } | Event::RunEnded { .. } | Event::Finished { .. })
-            | Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
+        }
+        if let Some((_, switch)) = &built
+            && let Err(error) = switch.ping().await
+        {
+            tracing::warn!(%error, "dead_man.unreachable");
         }
     }
 }
 
-fn restart_policy(settings: &Settings) -> RestartPolicy {
-    let restarts = &settings.scheduler.restarts;
-    RestartPolicy {
-        restarts_max: restarts.max,
-        backoff: restarts.backoff_first.as_duration(),
-        backoff_max: restarts.backoff_max.as_duration(),
-        cool_down: restarts.cool_down.as_duration(),
-    }
+/// Records the settings of a made-up world.
+fn start_simulated(tx: &Transaction<'_>, read: Configuration, now: Timestamp) -> Result<Configuration, LedgerError> {
+    versions::record(tx, &configurations::version_of(&read), now)?;
+    Ok(read)
 }

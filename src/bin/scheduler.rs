@@ -8,12 +8,13 @@ use anyhow::Context;
 use clap::Parser;
 use daybook::adapters::clocks::Speed;
 use daybook::cli::exit;
-use daybook::config::{self, Configuration, Environment};
+use daybook::config::{self, Configuration, Environment, Watch};
 use daybook::engine::driver::Ended;
-use daybook::wiring::{self, Simulation, Wired};
+use daybook::wiring::{self, Live, Simulation, Wired};
 use daybook::{logging, terminal};
 use daybook_core::time::SessionDate;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Runs trading days unattended.
@@ -21,6 +22,10 @@ use tokio_util::sync::CancellationToken;
 /// Live by default: on the system's clock, with the market and the broker of the configuration (without
 /// one: the simulated market and the paper broker), until it is told to stop. SIGTERM and SIGINT let what
 /// is at work finish, and exit 0. A process that was killed goes on where it was when it is started again.
+///
+/// The files of the configuration are watched: what changes comes into force between two runs, SIGHUP reads them at
+/// once. A wrong one changes nothing, and is told. What loosens a limit of risk while the market is open waits:
+/// `trade config apply --confirm`.
 #[derive(Debug, Parser)]
 #[command(name = "scheduler", version, after_long_help = EXAMPLES)]
 struct Arguments {
@@ -138,39 +143,31 @@ async fn run(arguments: Arguments, configuration: Configuration) -> anyhow::Resu
     Ok(())
 }
 
-/// Runs the live day. SIGHUP reads the configuration again: a good one is taken as by a restart, on the
-/// same path; a bad one changes nothing.
-async fn live(arguments: Arguments, mut configuration: Configuration, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut reload = signal(SignalKind::hangup())?;
-    let mut ready = false;
-    while !stop.is_cancelled() {
-        let path = arguments.ledger.clone().unwrap_or_else(|| configuration.settings.ledger.path.clone());
-        let wired = wiring::live(&configuration, &path).await?;
-        if !std::mem::replace(&mut ready, true) {
-            tell_service_manager(sd_notify::NotifyState::Ready);
-        }
-        tracing::info!(ledger = %path.display(), "scheduler.ready");
-        let pause = stop.child_token();
-        let run = wiring::run(&wired, pause.clone(), Arc::new(tell_watchdog));
-        tokio::pin!(run);
-        loop {
-            tokio::select! {
-                ended = &mut run => {
-                    ended?;
-                    break;
-                }
-                _ = reload.recv() => match config::load(&sources(&arguments)) {
-                    Ok(read) if read.version == configuration.version && read.jobs == configuration.jobs => {
-                        tracing::info!("configuration.unchanged");
-                    }
-                    Ok(read) => {
-                        tracing::info!(version = %read.version.hash, "configuration.reloaded");
-                        configuration = read;
-                        pause.cancel();
-                    }
-                    Err(error) => tracing::error!(%error, "configuration.refused"),
-                },
+/// Readings that wait for the loop: the next change waits in the files.
+const READINGS_MAX: usize = 1;
+
+/// Runs the live day. What changes in the configuration's files, or was asked for by SIGHUP, is read again beside it
+/// and comes into force between two runs.
+async fn live(arguments: Arguments, configuration: Configuration, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut asked = signal(SignalKind::hangup())?;
+    let path = configuration.settings.ledger.path.clone();
+    let wired = wiring::live(&configuration, &path).await?;
+    tell_service_manager(sd_notify::NotifyState::Ready);
+    tracing::info!(ledger = %path.display(), "scheduler.ready");
+    let (read, readings) = mpsc::channel(READINGS_MAX);
+    let deliver = move |reading| read.blocking_send(reading).is_ok();
+    let clock = wired.parts.sources.clock.clone();
+    let watch = Watch::start(sources(&arguments), &configuration, clock, deliver).context("watching the configuration")?;
+    let live = Live { readings, on_change: Box::new(|settings| logging::set_level(&settings.logging)) };
+    let run = wiring::run_live(&wired, stop, Arc::new(tell_watchdog), live);
+    tokio::pin!(run);
+    loop {
+        tokio::select! {
+            ended = &mut run => {
+                ended?;
+                break;
             }
+            _ = asked.recv() => watch.read_again(),
         }
     }
     tell_service_manager(sd_notify::NotifyState::Stopping);
@@ -178,13 +175,17 @@ async fn live(arguments: Arguments, mut configuration: Configuration, stop: Canc
 }
 
 fn sources(arguments: &Arguments) -> config::Sources {
-    let sources = config::Sources::new(arguments.config.clone(), Environment::of_process())
+    let mut sources = config::Sources::new(arguments.config.clone(), Environment::of_process())
         .with_profile(arguments.profile.clone())
         .with_settings(&arguments.settings);
-    match arguments.seed {
-        Some(seed) => sources.with_option("--seed", "market.simulated.seed", seed.to_string()),
-        None => sources,
+    if let Some(seed) = arguments.seed {
+        sources = sources.with_option("--seed", "market.simulated.seed", seed.to_string());
     }
+    // A simulation's settings do not depend on where its ledger is.
+    if let Some(ledger) = arguments.ledger.as_ref().filter(|_| arguments.simulate.is_none()) {
+        sources = sources.with_option("--ledger", "ledger.path", ledger.to_string_lossy());
+    }
+    sources
 }
 
 fn print_outcome(wired: &Wired, dates: Dates) -> anyhow::Result<()> {

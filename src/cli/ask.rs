@@ -187,6 +187,7 @@ fn done_words(asked: &Command) -> String {
             "halted: nothing is entered until `trade resume`; what is open is still watched".to_owned()
         }
         Command::Resume { .. } => "resumed: the latches are cleared, and entries are open again".to_owned(),
+        Command::ApplyConfig { .. } => "the configuration is in force, for every run from the next on".to_owned(),
         Command::Trade(_) => "asked the broker".to_owned(),
     }
 }

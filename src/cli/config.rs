@@ -1,10 +1,12 @@
-//! `trade config`: whether the configuration is right, what holds, and where each value comes from.
+//! `trade config`: whether the configuration is right, what holds, and where each value comes from. Its versions stand
+//! in `versions`.
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::Context;
 use super::output::{Cell, Column, FormatArg, Paint, Table};
+use super::versions::{ApplyCommand, DiffCommand, HistoryCommand, RestoreCommand};
 use crate::config::{ConfigError, Configuration, DOCUMENTED, Settings, schema};
 
 /// `trade config ...`.
@@ -35,6 +37,32 @@ pub enum ConfigCommand {
     #[command(after_help = "Examples:
   trade config schema > config/daybook.schema.json")]
     Schema,
+    /// The versions that were in force, newest first, with what each changed
+    #[command(after_help = "Examples:
+  trade config history
+  trade config history -n 100 --format csv")]
+    History(HistoryCommand),
+    /// What two versions differ in; without numbers: the one in force and the files
+    #[command(after_help = "Examples:
+  trade config diff          what the files would change
+  trade config diff 7        from version 7 to the one in force
+  trade config diff 7 8")]
+    Diff(DiffCommand),
+    /// Has what the files say in force; what loosens a limit while the market is open needs --confirm
+    ///
+    /// A running scheduler takes a change of the files by itself. This waits for it, says whether it did, and with
+    /// --confirm has in force at once what would wait for the next session. Without a scheduler the ledger records it.
+    #[command(after_help = "Examples:
+  trade config apply
+  trade config apply --confirm")]
+    Apply(ApplyCommand),
+    /// Writes into the file what a version said; a new version comes of it
+    ///
+    /// Only the keys that differ are changed: comments and references to secrets stay. A file that cannot be edited so
+    /// that it says exactly that is left as it is, and the keys are named.
+    #[command(after_help = "Examples:
+  trade config restore 7 && trade config apply")]
+    Restore(RestoreCommand),
 }
 
 /// In which form the template is printed.
@@ -75,6 +103,10 @@ impl ConfigCommand {
             Self::Template(Template { format: TemplateFormat::Yaml }) if !context.output.is_json() => {
                 context.output.raw(DOCUMENTED.as_bytes())
             }
+            Self::History(command) => command.run(context),
+            Self::Diff(command) => command.run(context),
+            Self::Apply(command) => command.run(context),
+            Self::Restore(command) => command.run(context),
             Self::Template(_) => context.output.json(&Settings::default()),
             Self::Schema => context.output.json(&schema()),
         }

@@ -31,6 +31,7 @@ mod stats;
 mod status;
 mod time;
 mod universe;
+mod versions;
 mod why;
 
 use std::path::PathBuf;
@@ -310,13 +311,22 @@ impl Context {
 
     /// Where the configuration is read from.
     fn sources(&self) -> settings::Sources {
-        let sources = settings::Sources::new(self.config.clone(), Environment::of_process())
+        self.sources_in(self.config.clone())
+    }
+
+    fn sources_in(&self, file: Option<PathBuf>) -> settings::Sources {
+        let sources = settings::Sources::new(file, Environment::of_process())
             .with_profile(self.profile.clone())
             .with_settings(&self.settings);
         match &self.ledger {
             Some(ledger) => sources.with_option("--ledger", "ledger.path", ledger.to_string_lossy()),
             None => sources,
         }
+    }
+
+    /// The configuration in another file than the one that was named.
+    fn configuration_in(&self, file: &std::path::Path) -> Result<Configuration, ConfigError> {
+        settings::load(&self.sources_in(Some(file.to_owned())))
     }
 
     /// The configuration that was named, with what the command line says over it.

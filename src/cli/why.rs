@@ -136,7 +136,7 @@ fn is_quiet(seen: &Consideration) -> bool {
 fn unchosen(scan: RunRow) -> Consideration {
     let RunRow { run_id, job, slot, session, state, summary, .. } = scan;
     let (candidate, signals, intents) = (None, Vec::new(), Vec::new());
-    Consideration { run_id, job, slot, session, state, summary, candidate, signals, intents }
+    Consideration { run_id, job, slot, session, state, summary, config_version: None, candidate, signals, intents }
 }
 
 /// Asks recorded runs again.
@@ -263,7 +263,7 @@ impl Look {
     }
 
     fn write(&self, lines: &mut Lines, paint: Paint) {
-        let Consideration { run_id, job, slot, candidate, signals, intents, summary, .. } = &self.seen;
+        let Consideration { run_id, job, slot, candidate, signals, intents, summary, config_version, .. } = &self.seen;
         let outcome = match (candidate, signals.is_empty(), intents.is_empty()) {
             (Some(candidate), _, _) => format!("chosen as number {}", candidate.rank),
             (None, true, true) => "nothing".to_owned(),
@@ -280,6 +280,9 @@ impl Look {
         }
         for intent in intents {
             write_intent(lines, intent);
+        }
+        if let Some(version) = config_version.filter(|_| !intents.is_empty()) {
+            lines.line(UNDER, format_args!("decided under version {version} of the configuration"));
         }
     }
 }
@@ -506,6 +509,7 @@ mod tests {
                 session: None,
                 state: "done".to_owned(),
                 summary: None,
+                config_version: None,
                 candidate: None,
                 signals: Vec::new(),
                 intents: Vec::new(),

@@ -10,11 +10,16 @@
 //! `Display`: neither a log, nor the ledger, nor `trade config show` can print it.
 //!
 //! Jobs are files too, read the same way: [`Configuration::jobs`].
+//!
+//! While the program runs the files are watched ([`Watch`]), and what two configurations differ in is told key by key
+//! ([`changes`]). What comes of a reading is the engine's business.
 
+mod change;
 mod checks;
 mod files;
 #[cfg(test)]
 mod fuzz;
+mod edit;
 mod init;
 mod jobs;
 mod load;
@@ -28,7 +33,11 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod yaml;
+mod watch;
+mod watched;
 
+pub use change::{Change, changes, job_changes};
+pub use edit::edited;
 pub use init::{DOCUMENTED, Written, init};
 pub use load::{Configuration, DEFAULT_FILE, PROFILE_VARIABLE, Setting, Sources, load};
 pub use parameters::{AnalysisParameters, HousekeepingParameters, ScanParameters};
@@ -41,3 +50,4 @@ pub use settings::{
     LedgerSettings, LogFormat, LoggingSettings, MarketSettings, NotificationSettings, PaceSettings, RestartSettings,
     SchedulerSettings, Settings, SettingsVersion,
 };
+pub use watch::{Cause, Reading, Watch};

@@ -60,6 +60,12 @@ impl BrokerLink {
         Self { broker, ledger, clock, routes }
     }
 
+    /// The same link, which tells others.
+    #[must_use]
+    pub fn with_routes(&self, routes: Arc<[Route]>) -> Self {
+        Self { routes, ..self.clone() }
+    }
+
     /// The broker itself.
     #[must_use]
     pub fn broker(&self) -> &Arc<dyn Broker> {

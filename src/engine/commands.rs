@@ -13,7 +13,7 @@ use serde_json::json;
 use super::Parts;
 use crate::ledger::command::{self, CommandEnd, NewCommand};
 use crate::ledger::run::{self, Trigger};
-use crate::ledger::{LedgerError, alert, halt};
+use crate::ledger::{LedgerError, alert, halt, settings};
 
 /// The job through which a person trades: it has no schedule, and is built in.
 pub const OPERATOR: &str = "operator";
@@ -38,6 +38,9 @@ pub enum Command {
     Halt { reason: String },
     /// Clears every latch.
     Resume { reason: String },
+    /// Has a configuration in force, named by its hash; one that loosens a limit while the market is open, only if the
+    /// person confirms it.
+    ApplyConfig { hash: String, confirm: bool },
     /// Trades, through a run of the operator's job.
     Trade(Trade),
 }
@@ -52,6 +55,7 @@ impl Command {
             Self::Unpause { .. } => "unpause",
             Self::Halt { .. } => "halt",
             Self::Resume { .. } => "resume",
+            Self::ApplyConfig { .. } => "apply_config",
             Self::Trade(_) => "trade",
         }
     }
@@ -61,7 +65,7 @@ impl Command {
     pub fn job(&self) -> &str {
         match self {
             Self::Run { job, .. } | Self::Pause { job } | Self::Unpause { job } => job,
-            Self::Halt { .. } | Self::Resume { .. } | Self::Trade(_) => OPERATOR,
+            Self::Halt { .. } | Self::Resume { .. } | Self::ApplyConfig { .. } | Self::Trade(_) => OPERATOR,
         }
     }
 
@@ -151,6 +155,7 @@ fn apply(
             alert::raise(tx, None, &Alert::new(AlertEvent::EntriesResumed, subject), &parts.routes, now)?;
             Ok(Outcome::Done(json!({ "message": format!("{cleared} latches cleared: entries are open again") })))
         }
+        Command::ApplyConfig { hash, confirm } => apply_config(tx, hash, *confirm, by),
         Command::Trade(trade) => match parts.definition(OPERATOR) {
             Some(definition) => {
                 let session = parts.sources.calendar.session_date_at(now);
@@ -160,6 +165,27 @@ fn apply(
             }
             None => Ok(Outcome::Refused("the operator's job is not built in".to_owned())),
         },
+    }
+}
+
+/// What a person has confirmed comes into force with the driver's next look at what waits.
+fn apply_config(tx: &Transaction<'_>, hash: &str, confirm: bool, by: &str) -> Result<Outcome, LedgerError> {
+    if let Some(version) = settings::latest(tx)?.filter(|version| version.hash == hash) {
+        let message = format!("version {} is in force", version.config_version_id);
+        return Ok(Outcome::Done(json!({ "message": message })));
+    }
+    match settings::waiting(tx)?.filter(|waiting| waiting.hash == hash) {
+        Some(_) if confirm => {
+            settings::confirm_waiting(tx, hash, by)?;
+            Ok(Outcome::Done(json!({ "message": "confirmed" })))
+        }
+        Some(waiting) => Ok(Outcome::Refused(format!(
+            "it loosens {} while the market is open, and waits; --confirm has it in force at once",
+            waiting.limits.join(", ")
+        ))),
+        None => Ok(Outcome::Refused(
+            "the scheduler did not take this configuration: `trade alerts` tells why, or it reads other files".to_owned(),
+        )),
     }
 }
 

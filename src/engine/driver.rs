@@ -3,6 +3,8 @@
 //! It sleeps until the next instant at which the ledger can have something to do, at most a second on
 //! the system's clock, and looks again. On a simulated clock the sleep is what moves the time.
 
+mod reload;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,14 +16,16 @@ use daybook_core::risk::{Halt, HaltKind};
 use daybook_core::schedule::JobKind;
 use daybook_core::time::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bus;
 use super::health::Health;
+use super::reload::Reload;
 use super::runner::{alert_of_ended, alert_of_lost};
 use super::{Execution, Parts, commands, runner};
+use crate::config::Reading;
 use crate::ledger::event::{self, Event, EventLevel};
 use crate::ledger::run::{self, ClaimedRun, LookInput, Trigger};
 use crate::ledger::{Ledger, LedgerError, alert, command, halt, meta, phase as phase_rows};
@@ -65,7 +69,16 @@ pub enum Ended {
 
 /// Drives the engine.
 pub struct Driver {
+    /// What the next run has; runs at work keep what they began with.
     parts: Arc<Parts>,
+    /// The same, for tasks beside the driver.
+    in_force: watch::Sender<Arc<Parts>>,
+    /// Where other configurations come from; `None`: there are none.
+    reload: Option<Reload>,
+    /// A configuration that was read during the sleep.
+    arrived: Option<Reading>,
+    /// Why the last configuration was refused: nobody is told twice.
+    refused: Option<String>,
     limits: Limits,
     nudge: Arc<Notify>,
     /// Told when a run ends: it may let another of its job start.
@@ -87,6 +100,10 @@ impl Driver {
         Self {
             health: Health::new(&parts),
             workers: Workers::new(&parts, &limits),
+            in_force: watch::Sender::new(parts.clone()),
+            reload: None,
+            arrived: None,
+            refused: None,
             parts,
             limits,
             nudge,
@@ -145,6 +162,7 @@ impl Driver {
             }
             let now = self.parts.sources.clock.wall();
             self.watch_clock(now).await?;
+            self.take_configurations().await?;
             self.turn(now).await?;
             if self.workers.are_well(self.parts.sources.clock.monotonic()) {
                 (self.limits.on_turn)();
@@ -173,6 +191,7 @@ impl Driver {
         loop {
             let now = self.parts.sources.clock.wall();
             self.turn(now).await?;
+            self.take_configurations().await?;
             if is_done(&self.parts.sources.ledger)? || self.limits.stop.is_cancelled() {
                 return Ok(());
             }
@@ -298,7 +317,7 @@ impl Driver {
     }
 
     async fn sleep(&mut self) {
-        let clock = &self.parts.sources.clock;
+        let clock = self.parts.sources.clock.clone();
         let now = clock.wall();
         match self.parts.execution {
             Execution::InTurn => {
@@ -312,10 +331,12 @@ impl Driver {
                 let next = self.next_at.min(now.after(SLEEP_MAX));
                 let slept_since = clock.monotonic();
                 let sleep = clock.sleep_until(next);
-                tokio::pin!(sleep);
+                let reading = reload::next(self.reload.as_mut().and_then(|reload| reload.readings.as_mut()));
+                tokio::pin!(sleep, reading);
                 loop {
                     tokio::select! {
                         () = &mut sleep => {}
+                        reading = &mut reading => self.arrived = Some(reading),
                         () = self.ended.notified() => self.next_at = self.next_at.min(clock.wall()),
                         () = self.limits.stop.cancelled() => {}
                         // The waker: it matters only where the sleep above has lost its timer.

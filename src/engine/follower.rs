@@ -29,16 +29,21 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// hints.
 const SILENCE_TOLD_AT: u32 = 7;
 
-/// Follows the broker until `stop`.
+/// Follows the broker until `stop`. `in_force` tells what is read from and who is told at present; the connection to
+/// the broker stays.
 ///
 /// # Errors
 /// What the ledger could not take. A broker that cannot be reached is tried again.
-pub async fn run(sources: Sources, routes: Arc<[Route]>, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    in_force: impl Fn() -> (Sources, Arc<[Route]>),
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let (first, _) = in_force();
     let happened = Notify::new();
     let mut in_vain = 0_u32;
     let mut compared: Option<SessionDate> = None;
     loop {
-        let listening = sources.broker.broker().listen(&happened);
+        let listening = first.broker.broker().listen(&happened);
         tokio::pin!(listening);
         let ended = loop {
             tokio::select! {
@@ -47,6 +52,7 @@ pub async fn run(sources: Sources, routes: Arc<[Route]>, stop: CancellationToken
                 () = happened.notified() => {}
             }
             in_vain = 0;
+            let (sources, routes) = in_force();
             match sources.broker.take_fills().await {
                 Ok(()) => {}
                 Err(LinkError::Broker(error)) => tracing::warn!(%error, "fills.unread"),
@@ -62,13 +68,13 @@ pub async fn run(sources: Sources, routes: Arc<[Route]>, stop: CancellationToken
         let is_refused = matches!(ended, Err(BrokerError::Rejected { .. }));
         let why = ended.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
         tracing::warn!(error = %why, in_vain, "stream.closed");
+        let (sources, routes) = in_force();
         let now = sources.clock.wall();
         if is_refused && in_vain == 1 {
             refused(&sources, &routes, why).await?;
         } else if in_vain == SILENCE_TOLD_AT {
             let subject = "the broker's hints are lost: fills are seen at the next look, which is within a minute";
             let alert = Alert::new(AlertEvent::BrokerHintsLost, subject).with_body(why);
-            let routes = routes.clone();
             sources.ledger.write(move |tx| alert::raise(tx, None, &alert, &routes, now).map(drop)).await?;
         }
         let wait = WAIT_FIRST.saturating_mul(1 << in_vain.saturating_sub(1).min(6)).min(WAIT_MAX);

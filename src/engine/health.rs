@@ -21,8 +21,6 @@ const SETTLING: Duration = Duration::from_secs(3);
 
 /// The state of the regular checks.
 pub struct Health {
-    every: Duration,
-    heartbeat_every: Duration,
     checked_at: Option<Timestamp>,
     beat_at: Option<Timestamp>,
     settle_at: Option<Timestamp>,
@@ -52,8 +50,6 @@ struct ProcessFigures {
 impl Health {
     pub fn new(parts: &Parts) -> Self {
         Self {
-            every: parts.settings.scheduler.health_check.as_duration(),
-            heartbeat_every: parts.settings.scheduler.heartbeat.as_duration(),
             checked_at: None,
             beat_at: None,
             settle_at: None,
@@ -68,7 +64,9 @@ impl Health {
 
     /// Checks and beats if it is time to.
     pub async fn check(&mut self, parts: &Parts, now: Timestamp, live_runs: usize) -> Result<(), LedgerError> {
-        if self.checked_at.is_none_or(|at| now.since(at) >= self.every) {
+        let every = parts.settings.scheduler.health_check.as_duration();
+        let heartbeat_every = parts.settings.scheduler.heartbeat.as_duration();
+        if self.checked_at.is_none_or(|at| now.since(at) >= every) {
             self.checked_at = Some(now);
             if !parts.simulated {
                 check_disk(parts);
@@ -80,10 +78,10 @@ impl Health {
             return Ok(());
         };
         if self.settle_at.is_some_and(|at| now >= at) {
-            self.settle_at = Some(now.after(self.heartbeat_every));
+            self.settle_at = Some(now.after(heartbeat_every));
             process::settle();
         }
-        if now.since(last) < self.heartbeat_every {
+        if now.since(last) < heartbeat_every {
             return Ok(());
         }
         self.beat_at = Some(now);

@@ -18,6 +18,7 @@ pub mod driver;
 pub mod follower;
 pub mod health;
 pub mod job;
+pub mod reload;
 mod runner;
 pub mod supervisor;
 pub mod verify;

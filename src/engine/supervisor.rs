@@ -8,23 +8,36 @@ use std::time::Duration;
 use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::report::words;
 use daybook_core::time::Timestamp;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
+use crate::config::RestartSettings;
 use crate::ledger::alert;
 use crate::ledger::event::{self, Event, EventLevel};
 
 /// How a part that failed is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RestartPolicy {
+struct RestartPolicy {
     /// Restarts in a row before the part counts as failed.
-    pub restarts_max: u32,
+    restarts_max: u32,
     /// The wait before the first restart; it doubles.
-    pub backoff: Duration,
+    backoff: Duration,
     /// The longest wait before a restart.
-    pub backoff_max: Duration,
+    backoff_max: Duration,
     /// How long a failed part is left alone before it is tried again.
-    pub cool_down: Duration,
+    cool_down: Duration,
+}
+
+impl RestartPolicy {
+    fn of(settings: &RestartSettings) -> Self {
+        Self {
+            restarts_max: settings.max,
+            backoff: settings.backoff_first.as_duration(),
+            backoff_max: settings.backoff_max.as_duration(),
+            cool_down: settings.cool_down.as_duration(),
+        }
+    }
 }
 
 /// Whether some part has failed for good, and until when.
@@ -48,9 +61,7 @@ impl Failures {
 /// out for a cool-down counts its failures anew.
 pub async fn supervise<F, T>(
     name: &'static str,
-    parts: Arc<Parts>,
-    policy: RestartPolicy,
-    failures: Failures,
+    in_force: watch::Receiver<Arc<Parts>>,
     stop: CancellationToken,
     mut start: F,
 ) where
@@ -59,13 +70,15 @@ pub async fn supervise<F, T>(
 {
     let mut in_a_row = 0_u32;
     while !stop.is_cancelled() {
-        let started = parts.sources.clock.monotonic();
+        let started = in_force.borrow().sources.clock.monotonic();
         let why = match tokio::spawn(start()).await {
             Ok(Ok(())) if stop.is_cancelled() => return,
             Ok(Ok(())) => "ended without being asked to".to_owned(),
             Ok(Err(error)) => format!("{error:#}"),
             Err(failure) => failure.to_string(),
         };
+        let parts = in_force.borrow().clone();
+        let policy = RestartPolicy::of(&parts.settings.scheduler.restarts);
         if parts.sources.clock.monotonic().saturating_sub(started) > policy.cool_down {
             in_a_row = 0;
         }
@@ -80,7 +93,7 @@ pub async fn supervise<F, T>(
         tracing::warn!(part = name, failures = in_a_row, error = %why, wait_ms = wait.as_millis(), "part.failed");
         let until = parts.sources.clock.wall().after(wait);
         if given_up {
-            failures.hold_until(until);
+            parts.failures.hold_until(until);
         }
         record(&parts, name, &why, given_up, until).await;
         tokio::select! {

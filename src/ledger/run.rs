@@ -188,7 +188,7 @@ const SQL_JOB_STATES: &str = "SELECT horizon_at_ms, pace, paused, name FROM job"
 const SQL_JOB_UPSERT: &str = "
     INSERT INTO job (name, kind, definition, horizon_at_ms, updated_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, definition = excluded.definition,
-        updated_at_ms = excluded.updated_at_ms
+        defined_at_ms = excluded.updated_at_ms, updated_at_ms = excluded.updated_at_ms
     WHERE definition <> excluded.definition";
 const SQL_HORIZON: &str =
     "UPDATE job SET horizon_at_ms = ?2, updated_at_ms = ?3 WHERE name = ?1 AND horizon_at_ms < ?2";
@@ -283,19 +283,7 @@ pub fn set_paused(tx: &Transaction<'_>, job: &str, paused: bool, now: Timestamp)
 /// # Errors
 /// If the ledger cannot be read or written.
 pub fn look(tx: &Transaction<'_>, input: &LookInput<'_>) -> Result<Look, LedgerError> {
-    let mut found = Look::default();
-    let states = job_states(tx)?;
-    for job in input.jobs.iter().filter(|job| job.enabled) {
-        if let Some(state) = states.get(&job.name)
-            && !state.paused
-        {
-            let (next_at, missed) = plan_job(tx, input, job, state)?;
-            soonest(&mut found.next_at, next_at);
-            if let Some(missed) = missed.filter(|_| job.catch_up == CatchUp::MustRun) {
-                found.lost.push((job.name.clone(), missed));
-            }
-        }
-    }
+    let mut found = plan_jobs(tx, input)?;
     crash_point!("plan");
     let waiting = without_overtaken_boots(tx, waiting_runs(tx)?, input.now)?;
     let reconciling = waiting.iter().any(|run| run.trigger == Trigger::Boot);
@@ -334,6 +322,47 @@ pub fn look(tx: &Transaction<'_>, input: &LookInput<'_>) -> Result<Look, LedgerE
         crash_point!("claim");
     }
     Ok(found)
+}
+
+/// Writes the slots that came due, of every job that is planned.
+fn plan_jobs(tx: &Transaction<'_>, input: &LookInput<'_>) -> Result<Look, LedgerError> {
+    let mut found = Look::default();
+    let states = job_states(tx)?;
+    for job in input.jobs.iter().filter(|job| job.enabled) {
+        if let Some(state) = states.get(&job.name)
+            && !state.paused
+        {
+            let (next_at, missed) = plan_job(tx, input, job, state)?;
+            soonest(&mut found.next_at, next_at);
+            if let Some(missed) = missed.filter(|_| job.catch_up == CatchUp::MustRun) {
+                found.lost.push((job.name.clone(), missed));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Puts other jobs in the place of those of `input`: slots up to now are those of the old schedules, slots after it
+/// those of the new ones. What waits for a job that is gone is canceled. The answer is what of the old jobs has to be
+/// told and the names of jobs that are gone and still have a run at work.
+///
+/// # Errors
+/// If the ledger cannot be read or written.
+pub fn change_jobs(
+    tx: &Transaction<'_>,
+    input: &LookInput<'_>,
+    jobs: &[JobDefinition],
+) -> Result<(Look, Vec<String>), LedgerError> {
+    let found = plan_jobs(tx, input)?;
+    let mut horizon = tx.prepare_cached(SQL_HORIZON)?;
+    for job in jobs.iter().filter(|job| !input.jobs.contains(job)) {
+        horizon.execute(params![job.name, input.now.0, input.now.0])?;
+    }
+    sync_jobs(tx, jobs, input.now)?;
+    cancel_undefined(tx, jobs, input.now)?;
+    let is_gone = |run: &WaitingRun| jobs.iter().all(|job| job.name != run.job);
+    let gone = waiting_runs(tx)?.into_iter().filter(is_gone).map(|run| run.job).collect();
+    Ok((found, gone))
 }
 
 /// Ends a boot's run that keeps failing once a later run of its job is done: what it was for has been achieved, and what

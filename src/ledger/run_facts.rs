@@ -37,7 +37,7 @@ const SQL_NEXT_ATTEMPT: &str = "
     SELECT min(CASE state WHEN 'claimed' THEN slot_at_ms ELSE not_before_ms END) FROM run
     INDEXED BY run_open WHERE job = ?1 AND finished_at_ms IS NULL";
 const SQL_ACCOUNTED: &str = "
-    SELECT name, definition, paused, first_at_ms, horizon_at_ms FROM job JOIN (
+    SELECT name, definition, paused, max(first_at_ms, coalesce(defined_at_ms + 1, first_at_ms)), horizon_at_ms FROM job JOIN (
         SELECT job, min(at_ms) AS first_at_ms FROM (
             SELECT job, slot_at_ms AS at_ms FROM run WHERE trigger = 'schedule'
             UNION ALL SELECT job, from_at_ms FROM missed_range) GROUP BY job) ON job = name";

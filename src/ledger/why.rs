@@ -17,8 +17,9 @@ use super::signal::signal_at;
 use super::{LedgerError, fill, order, position};
 
 const SQL_RUNS: &str = "
-    SELECT run_id, job, slot_at_ms, session, state, summary FROM run
-    WHERE slot_at_ms >= ?2 AND slot_at_ms < ?3 AND (
+    SELECT run_id, job, slot_at_ms, session, state, summary,
+        (SELECT max(config_version_id) FROM config_version WHERE hash = config_hash AND recorded_at_ms <= decided_at_ms)
+    FROM run WHERE slot_at_ms >= ?2 AND slot_at_ms < ?3 AND (
         EXISTS (SELECT 1 FROM run_bar WHERE run_bar.run_id = run.run_id AND symbol = ?1)
         OR EXISTS (SELECT 1 FROM signal WHERE signal.run_id = run.run_id AND symbol = ?1)
         OR EXISTS (SELECT 1 FROM intent WHERE intent.run_id = run.run_id AND symbol = ?1)
@@ -47,6 +48,8 @@ pub struct Consideration {
     pub state: String,
     /// What the run decided, in one line.
     pub summary: Option<String>,
+    /// The version of the configuration that it decided under, where it is known.
+    pub config_version: Option<i64>,
     /// The symbol's place in the scan, with its factors.
     pub candidate: Option<Candidate>,
     /// What was proposed, and what risk said.
@@ -131,6 +134,7 @@ pub fn story(
                 session: row.get::<_, Option<Text<_>>>(3)?.map(|text| text.0),
                 state: row.get(4)?,
                 summary: row.get(5)?,
+                config_version: row.get(6)?,
                 candidate: None,
                 signals: Vec::new(),
                 intents: Vec::new(),

@@ -148,7 +148,7 @@ impl Followed {
             clock,
         };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(follower::run(sources, Arc::default(), stop.clone()));
+        let task = tokio::spawn(follower::run(move || (sources.clone(), Arc::default()), stop.clone()));
         Self { ledger, teller, stop, task, _folder: folder }
     }
 

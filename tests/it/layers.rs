@@ -14,8 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("crash", &[]),
     ("ports", &[]),
     ("adapters", &["ports"]),
-    // Each adapter brings the type of its own settings.
-    ("config", &["adapters"]),
+    // Each adapter brings the type of its own settings; who watches files needs a clock.
+    ("config", &["adapters", "ports"]),
     ("logging", &["config"]),
     ("process", &[]),
     ("ledger", &[]),

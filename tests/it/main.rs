@@ -19,6 +19,7 @@ mod paper_broker;
 mod paper_exchange;
 mod paper_week;
 mod power_loss;
+mod reload;
 mod repository;
 mod restart;
 mod simulation;

@@ -160,6 +160,15 @@ catalogue! {
     ClockStepped = "clock.stepped", Critical,
         "The clock was set back: entries wait until it has caught up.",
         "Look at the machine's time synchronisation.";
+    ConfigurationChanged = "configuration.changed", Info,
+        "Another version of the configuration is in force.",
+        "Nothing; `trade config history` lists the versions.";
+    ConfigurationWaits = "configuration.waits", Warning,
+        "A change loosens a limit while the market is open: that part of it waits.",
+        "Nothing, or `trade config apply --confirm` to have it at once.";
+    ConfigurationRefused = "configuration.refused", Warning,
+        "What was read cannot come into force; the configuration stays as it was.",
+        "Mend what each line names; `trade config check` tells whether all is right.";
     PartFailed = "part.failed", Critical,
         "A part of the process has failed too often and rests for a while.",
         "Read the log around it.";

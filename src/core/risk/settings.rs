@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::loosening::Loosening;
 use crate::money::{Bps, Factor, Money, Quantity};
 use crate::time::Span;
 
@@ -63,6 +64,9 @@ pub struct RiskSettings {
 
     /// The softer latch.
     pub safe_mode: SafeModeSettings,
+
+    /// When a change that loosens one of these limits comes into force, if it is made while the market is open.
+    pub loosening: Loosening,
 }
 
 /// How many shares an entry is for.
@@ -136,6 +140,7 @@ impl Default for RiskSettings {
             max_adjustments: 3,
             trailing: TrailingSettings::default(),
             safe_mode: SafeModeSettings::default(),
+            loosening: Loosening::default(),
         }
     }
 }
