@@ -30,6 +30,10 @@ const SETTLING: Duration = Duration::from_secs(5);
 /// How long one-second slots run where nothing else is asked for.
 const LATENESS: Duration = Duration::from_secs(120);
 
+/// Changes of the configuration, and the time between them: those that follow closely are read together.
+const RELOADS: u32 = 200;
+const BETWEEN_RELOADS: Duration = Duration::from_millis(250);
+
 /// A job that is due each second and does what every reconcile does.
 const EVERY_SECOND: &str = "kind: reconcile\nschedule: {every: 1s, during: always}\n";
 
@@ -99,6 +103,7 @@ fn measure() -> anyhow::Result<Vec<Figure>> {
     }
     figures.extend(idle(folder)?);
     figures.push(after_a_kill(folder)?);
+    figures.push(reload(folder)?);
     figures.extend(lateness(folder, lateness_for)?);
     Ok(figures)
 }
@@ -217,6 +222,36 @@ fn after_a_kill(folder: &Path) -> anyhow::Result<Figure> {
     drop(scheduler);
     let what = "restart, 50 positions and a 1 GB ledger, to the first risk decision";
     Ok(Figure { what, promised: 1_000.0, measured: taken.as_secs_f64() * 1e3, unit: "ms" })
+}
+
+/// How long it takes from the write of a configuration until it is the version in force.
+fn reload(folder: &Path) -> anyhow::Result<Figure> {
+    let file = folder.join("reload.yaml");
+    let write = |top: u32| fs::write(&file, format!("scan: {{top: {top}}}\n"));
+    write(1)?;
+    let mut scheduler = Command::new(SCHEDULER);
+    scheduler.current_dir(folder).args(["--ledger", "reload.db", "--config", "reload.yaml"]);
+    let mut scheduler = Scheduler(scheduler.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    sleep(SETTLING);
+    let reader = Connection::open_with_flags(folder.join("reload.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut version = reader.prepare("SELECT max(config_version_id) FROM config_version")?;
+    let clock = SystemClock::new();
+    let mut taken = Vec::new();
+    for change in 0..RELOADS {
+        sleep(BETWEEN_RELOADS);
+        let before: i64 = version.query_row([], |row| row.get(0))?;
+        let begun = clock.monotonic();
+        write(2 + change % 2)?;
+        while version.query_row([], |row| row.get::<_, i64>(0))? == before {
+            ensure!(clock.monotonic() - begun < IDLE, "no version within {IDLE:?}");
+            sleep(Duration::from_micros(200));
+        }
+        taken.push((clock.monotonic() - begun).as_secs_f64() * 1e3);
+    }
+    scheduler.stop()?;
+    taken.sort_by(f64::total_cmp);
+    let measured = taken.get((taken.len() - 1) * 99 / 100).copied().unwrap_or(f64::NAN);
+    Ok(Figure { what: "a changed configuration in force, 99 of 100", promised: 20.0, measured, unit: "ms" })
 }
 
 /// Gives an account 50 positions, and its ledger a gigabyte of old records.

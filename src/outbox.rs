@@ -132,9 +132,7 @@ impl Outbox {
     #[must_use]
     pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, channels: Vec<Arc<dyn Channel>>, policy: Policy) -> Self {
         let setup = RwLock::new(Setup::new(channels, policy));
-        Self {
-            shared: Arc::new(Shared { ledger, clock, setup, pacing: StdMutex::default(), wake: Notify::new() }),
-        }
+        Self { shared: Arc::new(Shared { ledger, clock, setup, pacing: StdMutex::default(), wake: Notify::new() }) }
     }
 
     /// Puts other channels in the place of those there are. What is being delivered goes its way; what waits goes the

@@ -17,9 +17,9 @@ use daybook_core::calendar::Calendar;
 use daybook_core::schedule::{JobDefinition, JobKind, Pace, next_slot_after};
 use daybook_core::time::{SessionDate, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Notify, watch};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::brokers::alpaca::{AlpacaBroker, SteppedBroker};
@@ -43,9 +43,7 @@ use crate::ledger::command::{self, CommandState};
 use crate::ledger::run::CRASH_ATTEMPTS_MAX;
 use crate::ledger::run_facts::{self, RunOutcome};
 use crate::ledger::settings as versions;
-use crate::ledger::{
-    Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, Transaction, meta,
-};
+use crate::ledger::{Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, Transaction, meta};
 use crate::outbox::Outbox;
 use crate::ports::{Broker, Channel, Clock, MarketFeed};
 

@@ -157,7 +157,8 @@ async fn live(arguments: Arguments, configuration: Configuration, stop: Cancella
     let (read, readings) = mpsc::channel(READINGS_MAX);
     let deliver = move |reading| read.blocking_send(reading).is_ok();
     let clock = wired.parts.sources.clock.clone();
-    let watch = Watch::start(sources(&arguments), &configuration, clock, deliver).context("watching the configuration")?;
+    let watch =
+        Watch::start(sources(&arguments), &configuration, clock, deliver).context("watching the configuration")?;
     let live = Live { readings, on_change: Box::new(|settings| logging::set_level(&settings.logging)) };
     let run = wiring::run_live(&wired, stop, Arc::new(tell_watchdog), live);
     tokio::pin!(run);

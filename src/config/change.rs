@@ -36,7 +36,8 @@ impl Change {
     /// Why it cannot come into force while the program runs; `None` if it can.
     #[must_use]
     pub fn fixed_because(&self) -> Option<&'static str> {
-        let is_of = |section: &str| self.key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let is_of =
+            |section: &str| self.key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         FIXED.iter().find(|(section, _)| is_of(section)).map(|(_, reason)| *reason)
     }
 }
@@ -73,7 +74,8 @@ pub(super) fn changed_keys(before: &str, after: &str) -> Result<Vec<String>, ser
 pub fn job_changes(before: &[JobDefinition], after: &[JobDefinition]) -> Vec<Change> {
     let read = |jobs: &[JobDefinition]| -> BTreeMap<String, String> {
         // A job that was read from text can be written as text.
-        let of_job = |job: &JobDefinition| leaves(&serde_json::to_value(job).unwrap_or_default(), &format!("jobs/{}", job.name));
+        let of_job =
+            |job: &JobDefinition| leaves(&serde_json::to_value(job).unwrap_or_default(), &format!("jobs/{}", job.name));
         jobs.iter().flat_map(of_job).collect()
     };
     let told = between(&read(before), &read(after));
@@ -93,7 +95,11 @@ pub fn job_changes(before: &[JobDefinition], after: &[JobDefinition]) -> Vec<Cha
 fn between(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<Change> {
     let gone_or_changed = before.iter().filter_map(|(key, from)| {
         let to = after.get(key).cloned();
-        (to.as_ref() != Some(from)).then(|| Change { key: key.clone(), from: Some(shown(from)), to: to.as_deref().map(shown) })
+        (to.as_ref() != Some(from)).then(|| Change {
+            key: key.clone(),
+            from: Some(shown(from)),
+            to: to.as_deref().map(shown),
+        })
     });
     let new = after.iter().filter(|(key, _)| !before.contains_key(*key));
     let new = new.map(|(key, to)| Change { key: key.clone(), from: None, to: Some(shown(to)) });
@@ -148,7 +154,10 @@ mod tests {
         let body = |settings: &Settings| settings.version().unwrap().body;
         let told = changes(&body(&before), &body(&after)).unwrap();
         assert_eq!(told.len(), 3);
-        assert!(told[0].to_string().starts_with("alpaca.symbols [] -> [\"SYMA\",\"SYMB\"") && told[0].to_string().ends_with("..."));
+        assert!(
+            told[0].to_string().starts_with("alpaca.symbols [] -> [\"SYMA\",\"SYMB\"")
+                && told[0].to_string().ends_with("...")
+        );
         assert_eq!(words(&told[1..]), ["notifications.fallback null -> email", "risk.max_positions 5 -> 8"]);
         assert_eq!(changes(&body(&before), &body(&before)).unwrap(), []);
     }

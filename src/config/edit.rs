@@ -59,7 +59,8 @@ fn set(lines: &mut Vec<String>, settings: &Value, path: &[&str]) -> Option<()> {
             return None;
         }
         let value = inline(settings_at(settings, there)?);
-        lines.splice(nearest.at..end_of_value(lines, nearest), [format!("{} {value}{}", nearest.head, nearest.comment)]);
+        lines
+            .splice(nearest.at..end_of_value(lines, nearest), [format!("{} {value}{}", nearest.head, nearest.comment)]);
         return Some(());
     }
     let child = keys.iter().find(|line| line.path.len() == there.len() + 1 && line.path.starts_with(&nearest.path));
@@ -114,7 +115,11 @@ fn key_lines(lines: &[String]) -> Vec<KeyLine> {
         let indent = line.len() - text.len();
         let Some((key, rest)) = text.split_once(':') else { continue };
         let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        if key.is_empty() || !key.chars().all(is_word) || key.starts_with('-') || !(rest.is_empty() || rest.starts_with(' ')) {
+        if key.is_empty()
+            || !key.chars().all(is_word)
+            || key.starts_with('-')
+            || !(rest.is_empty() || rest.starts_with(' '))
+        {
             continue;
         }
         while sections.last().is_some_and(|(outer, _)| *outer >= indent) {
@@ -192,8 +197,12 @@ mod tests {
         let text = edited(DOCUMENTED, &body(|_| {}), &after).unwrap().unwrap();
         let changed: Vec<&str> = text.lines().filter(|line| !DOCUMENTED.lines().any(|known| known == *line)).collect();
         assert_eq!(changed.len(), 3, "{changed:#?}");
-        assert_eq!(changed[0], "    to: [\"me@example.com\"]                     # who is told, such as [me@example.com]");
-        assert_eq!(changed[1], "  max_positions: 8             # positions at once; orders that wait to enter count".replace("  max", "  max"));
+        assert_eq!(changed[0], "  max_positions: 8             # positions at once; orders that wait to enter count");
+        assert_eq!(changed[1], "    step: 0.25                  # least that it is moved by");
+        assert!(
+            changed[2].starts_with("    to: [\"me@example.com\"] ") && changed[2].contains("# who is told"),
+            "{changed:?}"
+        );
         assert_eq!(text.lines().count(), DOCUMENTED.lines().count());
     }
 

@@ -16,10 +16,10 @@
 
 mod change;
 mod checks;
+mod edit;
 mod files;
 #[cfg(test)]
 mod fuzz;
-mod edit;
 mod init;
 mod jobs;
 mod load;
@@ -32,9 +32,9 @@ mod schema;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod yaml;
 mod watch;
 mod watched;
+mod yaml;
 
 pub use change::{Change, changes, job_changes};
 pub use edit::edited;

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, Event, EventKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::load::{Configuration, Sources, load};
@@ -261,12 +261,10 @@ fn signal_of(kind: EventKind, path: PathBuf) -> Option<Signal> {
         EventKind::Access(_) => None,
         // The end of the write is told; a link is there at once.
         EventKind::Modify(ModifyKind::Data(_)) if TELLS_ENDS => Some(Signal::BeingWritten(path)),
-        EventKind::Create(_) if TELLS_ENDS && !path.is_symlink() => Some(Signal::BeingWritten(path)),
-        EventKind::Any
-        | EventKind::Other
-        | EventKind::Create(_)
-        | EventKind::Modify(_)
-        | EventKind::Remove(_) => Some(Signal::Changed(path)),
+        EventKind::Create(CreateKind::File) if TELLS_ENDS && !path.is_symlink() => Some(Signal::BeingWritten(path)),
+        EventKind::Any | EventKind::Other | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) => {
+            Some(Signal::Changed(path))
+        }
     }
 }
 

@@ -75,8 +75,10 @@ impl Watched {
             return Err(ConfigError::Missing { path: self.file.clone() });
         }
         if self.has_jobs && !next.has_jobs && self.jobs == next.jobs {
-            let message =
-                format!("the folder {} is gone; bring it back, or restart with the built-in jobs alone", self.jobs.display());
+            let message = format!(
+                "the folder {} is gone; bring it back, or restart with the built-in jobs alone",
+                self.jobs.display()
+            );
             let problem = Problem { origin: Origin::Default, key: "jobs_dir".to_owned(), message };
             return Err(ConfigError::Invalid { problems: vec![problem] });
         }
@@ -118,7 +120,8 @@ impl Watched {
             let Some(way) = ways.pop() else { break };
             for link in way.ancestors().filter(|part| part.is_symlink()) {
                 names.insert(link.to_owned());
-                if let (Ok(target), Some(folder), Ok(rest)) = (link.read_link(), link.parent(), way.strip_prefix(link)) {
+                if let (Ok(target), Some(folder), Ok(rest)) = (link.read_link(), link.parent(), way.strip_prefix(link))
+                {
                     let target = folder.join(target);
                     // An empty rest would leave a slash behind, and a link with one is its target.
                     let next = if rest.as_os_str().is_empty() { target } else { target.join(rest) };

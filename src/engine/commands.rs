@@ -184,7 +184,8 @@ fn apply_config(tx: &Transaction<'_>, hash: &str, confirm: bool, by: &str) -> Re
             waiting.limits.join(", ")
         ))),
         None => Ok(Outcome::Refused(
-            "the scheduler did not take this configuration: `trade alerts` tells why, or it reads other files".to_owned(),
+            "the scheduler did not take this configuration: `trade alerts` tells why, or it reads other files"
+                .to_owned(),
         )),
     }
 }

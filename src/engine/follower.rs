@@ -34,10 +34,7 @@ const SILENCE_TOLD_AT: u32 = 7;
 ///
 /// # Errors
 /// What the ledger could not take. A broker that cannot be reached is tried again.
-pub async fn run(
-    in_force: impl Fn() -> (Sources, Arc<[Route]>),
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+pub async fn run(in_force: impl Fn() -> (Sources, Arc<[Route]>), stop: CancellationToken) -> anyhow::Result<()> {
     let (first, _) = in_force();
     let happened = Notify::new();
     let mut in_vain = 0_u32;

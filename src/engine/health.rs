@@ -49,12 +49,7 @@ struct ProcessFigures {
 
 impl Health {
     pub fn new(parts: &Parts) -> Self {
-        Self {
-            checked_at: None,
-            beat_at: None,
-            settle_at: None,
-            failures: parts.failures.clone(),
-        }
+        Self { checked_at: None, beat_at: None, settle_at: None, failures: parts.failures.clone() }
     }
 
     /// Whether a part of the process has failed for good.

@@ -245,12 +245,7 @@ fn tell_waits(
 ///
 /// # Errors
 /// If the ledger cannot be written.
-pub fn record_refusal(
-    tx: &Transaction<'_>,
-    reason: &str,
-    routes: &[Route],
-    now: Timestamp,
-) -> Result<(), LedgerError> {
+pub fn record_refusal(tx: &Transaction<'_>, reason: &str, routes: &[Route], now: Timestamp) -> Result<(), LedgerError> {
     let problems = reason.lines().count();
     let first = reason.lines().next().unwrap_or_default();
     let subject = match problems {
@@ -278,7 +273,9 @@ pub fn differences(before: &Configuration, after: &Configuration) -> Result<Vec<
 pub fn fixed(told: &[Change]) -> Option<String> {
     let fixed: Vec<String> = told
         .iter()
-        .filter_map(|change| Some(format!("{change} cannot change while the scheduler runs: {}", change.fixed_because()?)))
+        .filter_map(|change| {
+            Some(format!("{change} cannot change while the scheduler runs: {}", change.fixed_because()?))
+        })
         .collect();
     (!fixed.is_empty()).then(|| format!("{}; restart it, or take the change back", fixed.join("\n")))
 }

@@ -37,7 +37,8 @@ fn the_columns_are_as_promised() {
             "v_order",
             "session account broker_order_id client_order_id parent_client_order_id role symbol side order_type quantity \
              limit_price stop_price trail trail_pct class take_profit stop_loss time_in_force status filled average_price reason \
-             submitted_at_utc submitted_at_ny updated_at_utc updated_at_ny intent_id purpose decided_by run_id",
+             submitted_at_utc submitted_at_ny updated_at_utc updated_at_ny intent_id purpose decided_by run_id \
+             config_version",
         ),
         (
             "v_fill",

@@ -188,10 +188,12 @@ impl Driver {
         let Prepared { mut parts, channels } = prepared;
         if !still_at_work.is_empty() {
             let gone = self.parts.definitions.iter().filter(|job| still_at_work.contains(&job.name)).cloned();
-            let gone: Vec<_> = gone.map(|mut job| {
-                job.enabled = false;
-                job
-            }).collect();
+            let gone: Vec<_> = gone
+                .map(|mut job| {
+                    job.enabled = false;
+                    job
+                })
+                .collect();
             parts.definitions = parts.definitions.iter().chain(&gone).cloned().collect();
             parts.claimed = parts.claimed.iter().chain(&gone).cloned().collect();
         }
