@@ -26,6 +26,7 @@ pub enum ReportCommand {
     #[command(after_help = "Examples:
   trade report stats returns.csv
   trade report stats equity.csv --trades trades.csv --json | jq .sharpe
+  trade report stats equity.csv --trades trades.csv --bars bars.csv --html sheet.html
 
 FILE has the columns date and return (0.01 is one percent), or date and equity; others are left alone.")]
     Stats(StatsCommand),

@@ -15,6 +15,8 @@ use resvg::{tiny_skia, usvg};
 
 use daybook_core::report::words::{clock, minute_of_day, signed_dollars, whole_dollars};
 
+use crate::page::drawing::{Range, draw};
+
 /// The picture's size in CSS pixels; the PNG has twice as many each way, for sharp screens.
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 280.0;
@@ -25,9 +27,7 @@ const RIGHT: f64 = 622.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 248.0;
 
-/// Steps of the dollar axis that read well, as multiples of a power of ten.
-const STEPS: [f64; 4] = [1.0, 2.0, 2.5, 5.0];
-/// The axis has at most about as many lines.
+/// The dollar axis has at most about as many lines.
 const LINES: f64 = 5.0;
 /// The least height of the plot in dollars: a day that moved by cents is a flat line, not a storm.
 const SPAN_MIN: f64 = 20.0;
@@ -130,11 +130,7 @@ impl Plane {
 
     /// Round amounts between the lowest and the highest.
     fn dollar_lines(&self) -> Vec<f64> {
-        let wanted = (self.high - self.low) / LINES;
-        let power = 10_f64.powf(wanted.log10().floor());
-        let step = STEPS.iter().map(|step| step * power).find(|step| *step >= wanted).unwrap_or(10.0 * power).max(1.0);
-        let first = (self.low / step).ceil();
-        (0..).map(|index| (first + f64::from(index)) * step).take_while(|line| *line <= self.high).collect()
+        Range { low: self.low, high: self.high }.round_values(LINES, 1.0)
     }
 
     /// Whole hours of New York that keep their distance from the session's ends.
@@ -188,11 +184,6 @@ fn svg(day: &DayReport) -> Option<String> {
     trades(&mut svg, day, &plane, &points);
     svg.push_str("</svg>");
     Some(svg)
-}
-
-/// Appends to the drawing. Writing to a `String` cannot fail.
-macro_rules! draw {
-    ($svg:expr, $($format:tt)*) => {{ let _ = write!($svg, $($format)*); }};
 }
 
 fn text(svg: &mut String, x: f64, y: f64, anchor: &str, fill: &str, words: &str) {

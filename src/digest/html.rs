@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 use daybook_core::report::DayReport;
-use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior, context};
+use minijinja::{Environment, context};
 
 use super::view::View;
+use crate::page;
 
 /// Escaped because of its name's ending.
 const TEMPLATE: &str = "digest.html";
@@ -53,26 +53,9 @@ pub fn page(day: &DayReport, picture: Option<&str>) -> Result<String, DigestErro
 }
 
 fn environment() -> Result<Environment<'static>, minijinja::Error> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    environment.add_filter("minus", minus);
+    let mut environment = page::environment()?;
     environment.add_template(TEMPLATE, include_str!("templates/digest.html"))?;
     Ok(environment)
-}
-
-/// Sets a true minus sign before numbers: a hyphen is hard to see in a proportional font.
-fn minus(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    let mut before = ' ';
-    while let Some(character) = rest.next() {
-        let leads_number = rest.peek().is_some_and(|next| *next == '$' || next.is_ascii_digit());
-        let shown = if character == '-' && leads_number && !before.is_alphanumeric() { '\u{2212}' } else { character };
-        result.push(shown);
-        before = character;
-    }
-    result
 }
 
 #[cfg(test)]
@@ -108,10 +91,5 @@ mod tests {
             assert!(!html.contains("http:") && !html.contains("https:") && !html.contains("<script"));
             assert!(html.len() < 100_000, "Gmail cuts a page off at 102 kB; this one has {} bytes", html.len());
         }
-    }
-
-    #[test]
-    fn a_hyphen_becomes_a_minus_before_numbers_only() {
-        assert_eq!(minus("-$3.10 (-0.51 %), 2026-11-16, self-made"), "−$3.10 (−0.51 %), 2026-11-16, self-made");
     }
 }

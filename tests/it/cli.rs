@@ -356,6 +356,14 @@ AAPL,2026-01-06T14:50:00Z,200,2026-01-06T15:00:00Z,199,10,-10,stop
         text.out
     );
 
+    desk.write("bars.csv", &BARS.replace("AIG", "AAPL").replace("48.80,48.90,48.85,900", "48.90,48.80,48.85,900"));
+    let files =
+        ["report", "stats", "equity.csv", "--trades", "trades.csv", "--bars", "bars.csv", "--html", "sheet.html"];
+    let written = desk.trade(&[&files[..], &["--title", "<i>mine</i>", "--json"]].concat());
+    assert_eq!((written.code, written.err.as_str()), (0, "tear sheet: sheet.html\n"));
+    let html = std::fs::read_to_string(desk.path().join("sheet.html")).unwrap();
+    assert!(html.contains("&lt;i&gt;mine") && !html.contains("<i>") && html.contains("<svg"));
+
     desk.write("bad.csv", "date,return\n2026-01-02,one\n");
     let bad = desk.trade(&["report", "stats", "bad.csv", "--json"]);
     assert_eq!((bad.code, bad.out.as_str()), (2, ""));

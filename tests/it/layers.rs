@@ -19,7 +19,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("logging", &["config"]),
     ("process", &[]),
     ("ledger", &[]),
-    ("digest", &["ports"]),
+    ("page", &[]),
+    ("tear_sheet", &["page"]),
+    ("digest", &["ports", "page"]),
     ("outbox", &["ports", "ledger", "digest"]),
     ("engine", &["crash", "ports", "config", "ledger", "outbox", "process"]),
     // A job's parameters are part of its file.
@@ -39,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "ledger",
             "digest",
+            "tear_sheet",
             "outbox",
             "engine",
             "jobs",

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use csv::StringRecord;
-use daybook_core::market::{Symbol, SymbolError};
-use daybook_core::money::{Money, MoneyError, Price};
-use daybook_core::statistics::{ClosedTrade, DateOrder, DatedReturns, Returns, ReturnsError};
+use daybook_core::market::SymbolError;
+use daybook_core::money::{Money, MoneyError};
+use daybook_core::statistics::{DateOrder, DatedReturns, Returns, ReturnsError};
 use daybook_core::time::{SessionDate, TimeError, Timestamp};
+
+use crate::tear_sheet::Trade;
 
 /// What a byte-order mark is read as.
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -158,33 +160,7 @@ fn number(column: &'static str, text: &str) -> Result<Option<f64>, Fault> {
     text.parse().map(Some).map_err(|_| Fault::Number { column, text: text.to_owned(), example: EXAMPLE })
 }
 
-/// A trade of a file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Trade {
-    /// The symbol.
-    pub symbol: Symbol,
-    /// When it was entered.
-    pub entered_at: Timestamp,
-    /// At which price.
-    pub entry_price: Price,
-    /// When it was left.
-    pub exited_at: Timestamp,
-    /// At which price.
-    pub exit_price: Price,
-    /// What it earned.
-    pub pnl: Money,
-    /// Why it was left.
-    pub exit_reason: String,
-}
-
-impl Trade {
-    /// What is counted of it.
-    pub fn closed(&self) -> ClosedTrade {
-        ClosedTrade { pnl: self.pnl, held: self.exited_at.since(self.entered_at) }
-    }
-}
-
-/// Reads trades, in the order of the file.
+/// Reads trades, and puts them in the order of their exits.
 ///
 /// # Errors
 /// [`FileError`] with the line, if the file is not as `trade backtest --trades` writes it.
@@ -216,7 +192,9 @@ pub fn read_trades(path: &Path) -> Result<Vec<Trade>, FileError> {
         }
         Ok(trade)
     })?;
-    Ok(trades.into_iter().map(|(trade, _)| trade).collect())
+    let mut trades: Vec<Trade> = trades.into_iter().map(|(trade, _)| trade).collect();
+    trades.sort_by_key(|trade| trade.exited_at);
+    Ok(trades)
 }
 
 /// An amount; one with more digits than money has, as other programs write it, is rounded.

@@ -13,6 +13,7 @@
 mod dated;
 mod drawdown;
 mod figures;
+mod luck;
 mod moments;
 pub mod normal;
 mod returns;
@@ -26,6 +27,7 @@ mod golden_tests;
 pub use dated::{DateOrder, DatedReturns, MonthReturn};
 pub use drawdown::Drawdown;
 pub use figures::{CONVENTIONS, Figures};
+pub use luck::Trials;
 pub use moments::Moments;
 pub use returns::{DAYS_PER_YEAR, Returns, ReturnsError};
 pub use trades::{ClosedTrade, TradeFigures};
