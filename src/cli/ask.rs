@@ -11,6 +11,7 @@ use super::exit::CommandError;
 use super::output::{Paint, say};
 use crate::config::Configuration;
 use crate::engine::commands::Command;
+use crate::ledger::approval::Answer;
 use crate::ledger::command::{self, CommandState};
 use crate::ledger::intent::{self, StoredIntent};
 use crate::ledger::run::RunState;
@@ -188,6 +189,12 @@ fn done_words(asked: &Command) -> String {
         }
         Command::Resume { .. } => "resumed: the latches are cleared, and entries are open again".to_owned(),
         Command::ApplyConfig { .. } => "the configuration is in force, for every run from the next on".to_owned(),
+        Command::Answer { answer: Answer::Approved, .. } => {
+            "approved: the scheduler sends it at once; `trade orders` shows it".to_owned()
+        }
+        Command::Answer { answer: Answer::Rejected, .. } => {
+            "rejected: it is not sent, and its symbol is not entered in this session".to_owned()
+        }
         Command::Trade(_) => "asked the broker".to_owned(),
     }
 }

@@ -209,6 +209,15 @@ candlestick patterns; the score is the sum of the factors that are shown.")]
     Halt(operate::ReasonArg),
     /// Clears every latch: entries are open again
     Resume(operate::ReasonArg),
+    /// Sends an entry that waits for a person: all do in a supervised session, large ones by `execution.approval_above`
+    #[command(after_help = "Examples:
+  trade approve AAPL
+  trade approve --all --reason \"looked at each\"")]
+    Approve(operate::AnswerCommand),
+    /// Refuses an entry that waits for a person; its symbol is not entered in this session any more
+    #[command(after_help = "Examples:
+  trade reject AAPL --reason \"earnings tonight\"")]
+    Reject(operate::AnswerCommand),
     /// The emergency stop: halts, cancels every order, closes every position; asks first
     StopEverything(operate::StopCommand),
     /// Closes a position at the market, or all of them
@@ -274,6 +283,8 @@ impl Trade {
             Command::Scan(command) => command.run(&context),
             Command::Halt(reason) => reason.halt(&context),
             Command::Resume(reason) => reason.resume(&context),
+            Command::Approve(command) => command.approve(&context),
+            Command::Reject(command) => command.reject(&context),
             Command::StopEverything(command) => command.run(&context),
             Command::Close(command) => command.run(&context),
             Command::Cancel(command) => command.run(&context),

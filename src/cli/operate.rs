@@ -1,4 +1,4 @@
-//! `trade halt`, `resume`, `stop-everything`, `close` and `cancel`: a person steps in.
+//! `trade halt`, `resume`, `approve`, `reject`, `stop-everything`, `close` and `cancel`: a person steps in.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -10,6 +10,7 @@ use super::ask::ask;
 use super::exit::CommandError;
 use crate::engine::commands::{Command, Trade};
 use crate::ledger::LedgerError;
+use crate::ledger::approval::Answer;
 
 /// What a person types to confirm the emergency stop.
 const CONFIRMATION: &str = "stop";
@@ -30,6 +31,20 @@ pub struct StopCommand {
     /// Do not ask first
     #[arg(long)]
     yes: bool,
+}
+
+/// `trade approve` and `trade reject`.
+#[derive(Debug, Args)]
+#[group(id = "entries", required = true, multiple = false, args = ["entry", "all"])]
+pub struct AnswerCommand {
+    /// The entry: its symbol, the name of its order, or its number, as `trade status` shows them
+    entry: Option<String>,
+    /// Every entry that waits
+    #[arg(long)]
+    all: bool,
+    /// Why; it stands in the ledger
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 /// `trade close`.
@@ -76,6 +91,22 @@ impl StopCommand {
             confirm()?;
         }
         operate(context, &Command::Trade(Trade::StopEverything { reason: self.why.reason }))
+    }
+}
+
+impl AnswerCommand {
+    /// Says yes: the entry is sent.
+    pub fn approve(self, context: &Context) -> anyhow::Result<()> {
+        self.answer(Answer::Approved, context)
+    }
+
+    /// Says no: the entry is not sent.
+    pub fn reject(self, context: &Context) -> anyhow::Result<()> {
+        self.answer(Answer::Rejected, context)
+    }
+
+    fn answer(self, answer: Answer, context: &Context) -> anyhow::Result<()> {
+        operate(context, &Command::Answer { answer, entry: self.entry, reason: self.reason })
     }
 }
 

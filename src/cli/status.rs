@@ -18,6 +18,8 @@ use super::Context;
 use super::output::{Cell, Column, Paint, Table, pairs};
 use super::plan::Planned;
 use crate::config::Configuration;
+use crate::ledger::approval::{self, Waiting};
+use crate::ledger::intent::StoredIntent;
 use crate::ledger::phase::PhaseChange;
 use crate::ledger::position::StoredPosition;
 use crate::ledger::{Ledger, LedgerError, LedgerKind, LedgerLock, alert, equity, event, halt, meta, phase, position};
@@ -43,6 +45,8 @@ struct Status {
     session: Option<SessionStatus>,
     halts: Vec<Halt>,
     day: Option<DayStatus>,
+    /// Entries that wait for a person.
+    approvals: Vec<Waiting>,
     positions: Vec<StoredPosition>,
     next_slots: Vec<NextSlot>,
     faults: Vec<FaultLine>,
@@ -133,6 +137,7 @@ fn gather(
             session: session_at(&calendar, as_of),
             halts: halt::in_force(conn, as_of)?,
             day: equity::last(conn)?.map(|point| DayStatus::of(&point, configuration.settings.risk.max_daily_loss)),
+            approvals: approval::waiting(conn, as_of)?,
             positions: position::open(conn, &account)?,
             next_slots: next_slots(planned, as_of),
             faults: faults(conn)?,
@@ -235,6 +240,12 @@ impl Status {
             None => lines.push(("day P&L", "nothing measured yet".to_owned())),
         }
         text.push_str(&pairs(&lines));
+        if !self.approvals.is_empty() {
+            let _ = writeln!(text, "\n{}", paint.yellow("Wait for you (trade approve, trade reject)"));
+        }
+        for waiting in &self.approvals {
+            let _ = writeln!(text, "  {}", waiting_words(waiting));
+        }
         let _ = writeln!(text, "\n{}", paint.bold("Positions")); // writing to a `String` cannot fail; so below
         text.push_str(&position_table(&self.positions).to_text(paint, None));
         let _ = writeln!(text, "\n{}", paint.bold("Next"));
@@ -290,6 +301,14 @@ fn halt_words(halt: &Halt) -> String {
         halt.until.map_or_else(|| "until a person resumes".to_owned(), |until| format!("until {}", instant(until)));
     let numbers = if halt.numbers.is_empty() { String::new() } else { format!(" ({})", words::reasons(&halt.numbers)) };
     format!("{}: {}{numbers}; since {}, {until}", words::halt(halt.kind), halt.reason, instant(halt.since))
+}
+
+/// An entry that waits: what, until when, and why.
+fn waiting_words(waiting: &Waiting) -> String {
+    let Waiting { approval, intent: StoredIntent { intent_id, intent, .. } } = waiting;
+    let until = intent.valid_until.map_or_else(String::new, |until| format!(", until {}", instant(until)));
+    let (symbol, what) = (intent.action.symbol(), super::why::action_words(&intent.action));
+    format!("{symbol} (number {intent_id}): {what}{until}: {}", approval.reason)
 }
 
 fn position_table(positions: &[StoredPosition]) -> Table {
@@ -368,6 +387,7 @@ mod tests {
                 },
                 Money::whole(2_000),
             )),
+            approvals: Vec::new(),
             positions: Vec::new(),
             next_slots: vec![NextSlot { job: "risk-monitor".to_owned(), slot: at("2026-11-27T15:01:00Z") }],
             faults: vec![FaultLine {

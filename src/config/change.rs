@@ -8,13 +8,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// What a process took at its start and cannot take anew, and why: a key or a section.
-const FIXED: [(&str, &str); 7] = [
+const FIXED: [(&str, &str); 8] = [
     ("account", "the ledger is this account's"),
     ("alpaca", "the connection to the account and its data is made at the start"),
     ("exchange_calendar", "every session that is recorded follows from it"),
     ("execution", "the connection to the account is made at the start"),
     ("ledger.path", "this process holds the lock of the ledger it began with"),
     ("logging.format", "the log has one form from its first line on"),
+    ("session_mode", "whether a person approves entries is settled before a session begins"),
     ("market", "the feed is connected at the start, and the paper broker fills from it"),
 ];
 

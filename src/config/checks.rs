@@ -9,8 +9,8 @@ use daybook_core::strategy::Direction;
 use daybook_core::time::{SessionDate, Span};
 
 use super::settings::{
-    AccountSettings, AnalysisSettings, BrokerKind, FeedKind, LedgerSettings, LoggingSettings, MarketSettings,
-    NotificationSettings, RestartSettings, SchedulerSettings, Settings,
+    AccountSettings, AnalysisSettings, BrokerKind, ExecutionSettings, FeedKind, LedgerSettings, LoggingSettings,
+    MarketSettings, NotificationSettings, RestartSettings, SchedulerSettings, Settings,
 };
 
 /// The longest name of an account, in characters: it stands in mail subjects and order ids.
@@ -39,6 +39,7 @@ impl Settings {
             .chain(self.strategies.problems().into_iter().map(|(key, message)| (format!("strategies.{key}"), message)))
             .chain(of("risk", self.risk.problems()))
             .chain(of("backtest", self.backtest.problems()))
+            .chain(of("execution", self.execution.problems()))
             .chain(of("execution.paper", self.execution.paper.problems()))
             .chain(of("alpaca", self.problems_of_alpaca()))
             .chain(of("notifications", self.notifications.problems()))
@@ -144,6 +145,18 @@ impl MarketSettings {
             problems.push(("files.bars", message.to_owned()));
         }
         problems
+    }
+}
+
+impl ExecutionSettings {
+    fn problems(&self) -> Problems {
+        match self.approval_above.filter(|above| above.is_negative()) {
+            Some(above) => {
+                let expected = "expected 0 (every entry waits) or more dollars, or null (none waits for its size)";
+                vec![("approval_above", format!("is {above}; {expected}"))]
+            }
+            None => Vec::new(),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::schema::SCHEMA_FILE;
 /// The documented file of settings; it says what the built-in defaults say.
 pub const DOCUMENTED: &str = include_str!("../../config/daybook.yaml");
 
-/// The documented profile: half the risk.
+/// The documented profile: half the risk, and a person approves each entry.
 const CAUTIOUS: &str = include_str!("../../config/profiles/cautious.yaml");
 
 /// The schema, by which editors complete and check the file of settings.

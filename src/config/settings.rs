@@ -7,8 +7,9 @@ use daybook_core::analysis::{RegimeSettings, ScanSettings};
 use daybook_core::backtest::BacktestSettings;
 use daybook_core::calendar::Calendar;
 use daybook_core::exchange::ExchangeSettings;
+use daybook_core::money::Money;
 use daybook_core::reconcile::ReconcileSettings;
-use daybook_core::risk::RiskSettings;
+use daybook_core::risk::{RiskSettings, SessionMode};
 use daybook_core::strategy::StrategySettings;
 use daybook_core::time::Span;
 use secrecy::SecretString;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub account: AccountSettings,
     /// The calendar of the exchange: `XNYS` or `24/7`.
     pub exchange_calendar: String,
+    /// Whether entries are sent by themselves, or each waits for a person.
+    pub session_mode: SessionMode,
     /// Where bars and quotes come from.
     pub market: MarketSettings,
     /// Which symbols the scan lets through, and what it ranks them by.
@@ -150,6 +153,8 @@ pub struct AnalysisSettings {
 pub struct ExecutionSettings {
     /// Which of the brokers holds the account; a simulation always has the paper broker.
     pub broker: BrokerKind,
+    /// An entry that is worth more waits for a person; `None`: none does for its size.
+    pub approval_above: Option<Money>,
     /// The paper broker.
     pub paper: ExchangeSettings,
 }
@@ -287,6 +292,7 @@ impl Default for Settings {
         Self {
             account: AccountSettings::default(),
             exchange_calendar: "XNYS".to_owned(),
+            session_mode: SessionMode::default(),
             market: MarketSettings::default(),
             scan: ScanSettings::default(),
             analysis: AnalysisSettings::default(),

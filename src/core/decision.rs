@@ -8,7 +8,7 @@ use crate::money::{Money, Price};
 use crate::order::Intent;
 use crate::portfolio::PositionChange;
 use crate::reconcile::{Difference, Repair};
-use crate::risk::{Halt, HaltKind, Look, Verdict};
+use crate::risk::{ApprovalRequest, Halt, HaltKind, Look, Verdict};
 use crate::schedule::Pace;
 use crate::strategy::{Reason, Signal};
 use crate::time::{SessionDate, Timestamp};
@@ -25,6 +25,9 @@ pub struct Decision {
     pub reviews: Vec<Review>,
     /// What to do at the broker.
     pub intents: Vec<Intent>,
+    /// The entries among them that wait for a person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalRequest>,
     /// Latches to set.
     pub halts: Vec<Halt>,
     /// Latches to clear, because their condition is over.

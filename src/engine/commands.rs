@@ -3,6 +3,7 @@
 //! Where no scheduler runs, `trade` takes the lease itself and applies the command on the same path.
 
 use daybook_core::alert::{Alert, AlertEvent};
+use daybook_core::order::Action;
 use daybook_core::risk::{Halt, HaltKind};
 use daybook_core::schedule::{JobDefinition, slots};
 use daybook_core::time::{SessionDate, Timestamp};
@@ -11,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Parts;
+use crate::ledger::approval::{self, Answer, Waiting};
 use crate::ledger::command::{self, CommandEnd, NewCommand};
+use crate::ledger::intent::StoredIntent;
 use crate::ledger::run::{self, Trigger};
 use crate::ledger::{LedgerError, alert, halt, settings};
 
@@ -41,6 +44,13 @@ pub enum Command {
     /// Has a configuration in force, named by its hash; one that loosens a limit while the market is open, only if the
     /// person confirms it.
     ApplyConfig { hash: String, confirm: bool },
+    /// Says yes or no to entries that wait for a person: one, by its symbol or the name of its order, or all.
+    Answer {
+        answer: Answer,
+        entry: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// Trades, through a run of the operator's job.
     Trade(Trade),
 }
@@ -56,6 +66,7 @@ impl Command {
             Self::Halt { .. } => "halt",
             Self::Resume { .. } => "resume",
             Self::ApplyConfig { .. } => "apply_config",
+            Self::Answer { .. } => "answer",
             Self::Trade(_) => "trade",
         }
     }
@@ -65,7 +76,11 @@ impl Command {
     pub fn job(&self) -> &str {
         match self {
             Self::Run { job, .. } | Self::Pause { job } | Self::Unpause { job } => job,
-            Self::Halt { .. } | Self::Resume { .. } | Self::ApplyConfig { .. } | Self::Trade(_) => OPERATOR,
+            Self::Halt { .. }
+            | Self::Resume { .. }
+            | Self::ApplyConfig { .. }
+            | Self::Answer { .. }
+            | Self::Trade(_) => OPERATOR,
         }
     }
 
@@ -156,6 +171,9 @@ fn apply(
             Ok(Outcome::Done(json!({ "message": format!("{cleared} latches cleared: entries are open again") })))
         }
         Command::ApplyConfig { hash, confirm } => apply_config(tx, hash, *confirm, by),
+        Command::Answer { answer, entry, reason } => {
+            answer_entries(tx, parts, *answer, entry.as_deref(), reason.as_deref(), by, now)
+        }
         Command::Trade(trade) => match parts.definition(OPERATOR) {
             Some(definition) => {
                 let session = parts.sources.calendar.session_date_at(now);
@@ -188,6 +206,50 @@ fn apply_config(tx: &Transaction<'_>, hash: &str, confirm: bool, by: &str) -> Re
                 .to_owned(),
         )),
     }
+}
+
+/// Says yes or no to the entries that are meant.
+fn answer_entries(
+    tx: &Transaction<'_>,
+    parts: &Parts,
+    answer: Answer,
+    entry: Option<&str>,
+    reason: Option<&str>,
+    by: &str,
+    now: Timestamp,
+) -> Result<Outcome, LedgerError> {
+    let waiting = approval::waiting(tx, now)?;
+    let meant: Vec<&Waiting> =
+        waiting.iter().filter(|waiting| entry.is_none_or(|name| is_named(waiting, name))).collect();
+    if meant.is_empty() {
+        let what = entry.map_or_else(|| "no entry".to_owned(), |name| format!("no entry {name}"));
+        let others: Vec<String> =
+            waiting.iter().map(|waiting| waiting.intent.intent.action.symbol().to_string()).collect();
+        let others =
+            if others.is_empty() { "nothing waits".to_owned() } else { format!("these wait: {}", others.join(", ")) };
+        return Ok(Outcome::Refused(format!("{what} waits for a person ({others})")));
+    }
+    let word = match answer {
+        Answer::Approved => "approved",
+        Answer::Rejected => "rejected",
+    };
+    let mut symbols = Vec::with_capacity(meant.len());
+    for waiting in meant {
+        let symbol = waiting.intent.intent.action.symbol();
+        approval::answer(tx, waiting, answer, by, reason, now)?;
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        let told = Alert::new(AlertEvent::ApprovalAnswered, format!("{symbol}: {by} has {word} the entry{reason}"));
+        alert::raise(tx, Some(waiting.intent.run_id), &told.about(symbol), &parts.routes, now)?;
+        symbols.push(symbol.to_string());
+    }
+    Ok(Outcome::Done(json!({ "message": format!("{word}: {}", symbols.join(", ")) })))
+}
+
+/// Whether a person's word means this entry: its symbol, its order's name, or its number.
+fn is_named(waiting: &Waiting, name: &str) -> bool {
+    let Waiting { intent: StoredIntent { intent_id, intent, .. }, .. } = waiting;
+    let is_order = matches!(&intent.action, Action::Submit(ticket) if ticket.client_order_id.as_str() == name);
+    is_order || intent.action.symbol().as_str().eq_ignore_ascii_case(name) || intent_id.to_string() == name
 }
 
 fn pausing(job: &str, changed: bool, what: &str) -> Outcome {

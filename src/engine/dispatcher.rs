@@ -26,7 +26,7 @@ use super::job::Sources;
 use crate::crash::is_sabotaged;
 use crate::ledger::alert::{self, Route};
 use crate::ledger::intent::{self, StoredIntent};
-use crate::ledger::{LedgerError, halt, order, run_facts};
+use crate::ledger::{LedgerError, approval, halt, order, run_facts};
 use crate::ports::{Broker, BrokerError};
 
 /// Times an order is tried in one go while the broker says that nothing happened; the run is looked
@@ -139,19 +139,28 @@ impl Dispatcher {
         Ok(self.broker())
     }
 
-    /// Commits that the intent is about to be sent, or that it is too late for it.
+    /// Commits that the intent is about to be sent, or that it is too late for it. One that waits for a person stays as it
+    /// is.
     async fn begin(&self, stored: &StoredIntent) -> Result<IntentState, LedgerError> {
-        let intent_id = stored.intent_id;
+        let (intent_id, routes) = (stored.intent_id, self.routes.clone());
         let now = self.sources.clock.wall();
         crash_point!("submitting.before");
         self.sources
             .ledger
             .write(move |tx| {
                 let stored = intent::get(tx, intent_id)?;
+                if stored.state == IntentState::Abandoned {
+                    return Ok(IntentState::Abandoned); // a person has said no meanwhile
+                }
+                let awaited = stored.state == IntentState::Pending && approval::is_awaited(tx, intent_id)?;
                 match too_late(tx, &stored, now)? {
                     Some(why) if stored.state == IntentState::Pending => {
+                        if awaited {
+                            alert::raise(tx, Some(stored.run_id), &alert_of_silence(&stored, &why), &routes, now)?;
+                        }
                         intent::apply(tx, intent_id, IntentEvent::Expired, Some(&why), now)
                     }
+                    _ if awaited => Ok(IntentState::Pending),
                     _ => intent::apply(tx, intent_id, IntentEvent::Sending, None, now),
                 }
             })
@@ -266,10 +275,15 @@ impl Dispatcher {
             Ok(approved) => approved,
             Err(error) => return self.settle_unapproved(stored, &error.to_string()).await,
         };
-        if self.begin(stored).await? == IntentState::Abandoned {
-            return Ok(Progress::Settled);
+        match self.begin(stored).await? {
+            IntentState::Abandoned => Ok(Progress::Settled),
+            IntentState::Pending => Ok(Progress::Waits),
+            IntentState::Submitting
+            | IntentState::Unknown
+            | IntentState::Acked
+            | IntentState::Terminal
+            | IntentState::Conflict => self.send(stored, &approved).await,
         }
-        self.send(stored, &approved).await
     }
 
     /// Has risk review the order again: an entry against its stored verdict, everything else against
@@ -534,6 +548,13 @@ impl Dispatcher {
         }
         Ok(false)
     }
+}
+
+/// What a person is told of an entry to which they said nothing while it waited.
+fn alert_of_silence(stored: &StoredIntent, why: &str) -> Alert {
+    let symbol = stored.intent.action.symbol();
+    let subject = format!("{symbol}: nobody approved the entry ({}): it was not sent", stored.intent.reason);
+    Alert::new(AlertEvent::ApprovalExpired, subject).about(symbol).with_body(why)
 }
 
 /// What a look-up of an order's name came to.

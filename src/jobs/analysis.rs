@@ -19,8 +19,9 @@ use daybook_core::decision::{Decision, EquityPoint, Mark};
 use daybook_core::indicators::Period;
 use daybook_core::market::{Bar, BarSet, Quote, Symbol, Timeframe, aggregate};
 use daybook_core::money::{Bps, Money, Price};
-use daybook_core::order::{OrderRole, Purpose};
-use daybook_core::risk::{Commitment, RiskFacts, SymbolFacts, enter};
+use daybook_core::order::{Action, Intent, OrderRole, Purpose};
+use daybook_core::report::words::{instant, shares};
+use daybook_core::risk::{ApprovalRequest, Commitment, RiskFacts, SymbolFacts, approvals, enter};
 use daybook_core::schedule::{JobKind, Pace};
 use daybook_core::strategy::{Evaluation, Strategy, SymbolView, strategies};
 use daybook_core::time::Timestamp;
@@ -131,6 +132,9 @@ impl Job for Analysis {
         let entries = enter(signals, &facts.risk, &settings.risk, &terms.origin(), 0).context("sizing an entry")?;
         let pace = choose_pace(facts.pace, &volatilities, &settings.analysis.regime);
         let refused = entries.reviews.iter().filter(|review| review.verdict.refused_by.is_some()).count();
+        let approvals = approvals(&entries.reviews, settings.session_mode, settings.execution.approval_above);
+        let mut alerts: Vec<Alert> = facts.failures.iter().map(alert_of_failure).collect();
+        alerts.extend(approvals.iter().filter_map(|asked| alert_of_approval(asked, &entries.intents)));
         Ok(Decision {
             summary: format!(
                 "{} symbols, {count} signals, {} entries, {refused} refused, pace {}",
@@ -140,8 +144,9 @@ impl Job for Analysis {
             ),
             reviews: entries.reviews,
             intents: entries.intents,
+            approvals,
             pace: Some(pace),
-            alerts: facts.failures.iter().map(alert_of_failure).collect(),
+            alerts,
             ..Decision::default()
         })
     }
@@ -203,6 +208,23 @@ fn volatility(view: &SymbolView<'_>, settings: &RegimeSettings) -> anyhow::Resul
 fn alert_of_failure(failure: &Failure) -> Alert {
     let Failure { symbol, reason } = failure;
     Alert::new(AlertEvent::SymbolFailed, format!("{symbol} could not be analysed: {reason}")).about(*symbol)
+}
+
+/// What a person is told of an entry that waits for them.
+fn alert_of_approval(asked: &ApprovalRequest, intents: &[Intent]) -> Option<Alert> {
+    let Intent { action: Action::Submit(ticket), valid_until, .. } =
+        intents.iter().find(|intent| intent.leg == asked.leg)?
+    else {
+        return None;
+    };
+    let (symbol, side, quantity) = (ticket.symbol, ticket.side.as_str(), shares(ticket.quantity));
+    let until = valid_until.map_or_else(String::new, |until| format!(" until {}", instant(until)));
+    let subject = format!("{symbol}: to {side} {quantity} waits for you{until}");
+    let body = format!(
+        "It waits because {}. `trade approve {symbol}` sends it, `trade reject {symbol}` does not.",
+        asked.reason
+    );
+    Some(Alert::new(AlertEvent::ApprovalAsked, subject).about(symbol).with_body(body))
 }
 
 /// Gathers symbols beside one another, at most `limit` at once; the answer is in the order of `symbols`.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::alert::Route;
 use super::codec::{Json, Word};
 use super::intent::StoredIntent;
-use super::{LedgerError, alert, equity, fill, halt, intent, order, position, signal};
+use super::{LedgerError, alert, approval, equity, fill, halt, intent, order, position, signal};
 
 const SQL_SET_PACE: &str = "
     UPDATE job SET pace = ?1, pace_since_ms = ?2, updated_at_ms = ?2 WHERE pace <> ?1";
@@ -65,6 +65,9 @@ pub fn write_decision(
     for wanted in &decision.intents {
         let signal_id = signal_of_leg.iter().find(|(leg, _)| *leg == wanted.leg).map(|(_, signal_id)| *signal_id);
         intent::insert(tx, run, wanted, signal_id, now)?;
+    }
+    for request in &decision.approvals {
+        approval::ask(tx, run.run_id, request, now)?;
     }
     for kind in &decision.cleared_halts {
         halt::clear(tx, *kind, &run.job, None, now)?;

@@ -54,7 +54,8 @@ const SQL_ID_BY_CLIENT_ID: &str = "SELECT intent_id FROM intent WHERE client_ord
 const SQL_PLANNED_IDS: &str = "SELECT client_order_id FROM intent WHERE client_order_id IS NOT NULL";
 const SQL_SYMBOLS_ENTERED: &str = "
     SELECT intent.symbol FROM intent JOIN run USING (run_id)
-        WHERE run.session = ?1 AND purpose = 'enter' AND intent.state <> 'abandoned'
+        WHERE run.session = ?1 AND purpose = 'enter' AND (intent.state <> 'abandoned' OR EXISTS (
+            SELECT 1 FROM approval WHERE approval.intent_id = intent.intent_id AND answer = 'rejected'))
     UNION SELECT symbol FROM position WHERE session = ?1
     ORDER BY 1";
 
@@ -269,7 +270,7 @@ pub fn open_or_abandoned_since(conn: &Connection, since: Timestamp) -> Result<Ve
     Ok(intents)
 }
 
-/// The symbols that were entered in a session, or are about to be: one entry a symbol and day.
+/// The symbols that were entered in a session, are about to be, or that a person has refused: one entry a symbol and day.
 ///
 /// # Errors
 /// If the ledger cannot be read.

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::LedgerError;
 
 /// Every migration, in order: its name and its SQL.
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: [(&str, &str); 10] = [
     ("V1__ledger", include_str!("../../migrations/V1__ledger.sql")),
     ("V2__job", include_str!("../../migrations/V2__job.sql")),
     ("V3__market", include_str!("../../migrations/V3__market.sql")),
@@ -21,6 +21,7 @@ const MIGRATIONS: [(&str, &str); 9] = [
     ("V7__refold", include_str!("../../migrations/V7__refold.sql")),
     ("V8__run_indexes", include_str!("../../migrations/V8__run_indexes.sql")),
     ("V9__config", include_str!("../../migrations/V9__config.sql")),
+    ("V10__approval", include_str!("../../migrations/V10__approval.sql")),
 ];
 
 /// The newest schema version that this program knows.
@@ -78,6 +79,7 @@ mod tests {
         ("V7__refold", "e54b245b8fd4b297ca56841ee60b82ddc75407d93012efd67ea3507a5d45554d"),
         ("V8__run_indexes", "0e9fc15f0604ddda16e5f245680f66a7bc58e47327d26192d8c0690374004e8e"),
         ("V9__config", "520e478812fc5628354ef4f3d63852526817b035687778bef1847e6e0528eb93"),
+        ("V10__approval", "7b8823890b0d2e73742e00876ec2d71d8e9bfd2ee16ee4722e18ea49ef83de8d"),
     ];
 
     #[test]

@@ -10,6 +10,7 @@
 //! made again, syncs at checkpoints only.
 
 pub mod alert;
+pub mod approval;
 pub mod backup;
 pub mod bar;
 pub mod check;

@@ -205,7 +205,8 @@ const SQL_INSERT_MISSED: &str = "
     INSERT INTO missed_range (job, from_at_ms, to_at_ms, slots, reason, recorded_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const SQL_WAITING: &str = "
     SELECT run_id, job, kind, slot_at_ms, session, trigger, state, attempt, crash_attempts, not_before_ms, expires_at_ms, arguments,
-        reason
+        reason, state = 'decided' AND EXISTS (SELECT 1 FROM intent JOIN approval USING (intent_id)
+            WHERE intent.run_id = run.run_id AND intent.state = 'pending' AND answer IS NULL)
     FROM run WHERE finished_at_ms IS NULL ORDER BY slot_at_ms, run_id";
 const SQL_CLAIM: &str = "
     UPDATE run SET state = 'claimed', attempt = attempt + 1, crash_attempts = crash_attempts + 1, epoch = :epoch,
@@ -450,7 +451,8 @@ fn overlapping(run: &WaitingRun, waiting: &[WaitingRun], jobs: &[JobDefinition])
     }
     let job = jobs.iter().find(|job| job.name == run.job)?;
     let others = || waiting.iter().filter(|other| other.job == run.job && other.run_id != run.run_id);
-    let started = others().any(|other| !other.state.may_start());
+    // A run whose entry waits for a person is at no work: the next ones look at the market meanwhile.
+    let started = others().any(|other| !other.state.may_start() && !other.awaits_person);
     let asked_for = run.trigger != Trigger::Schedule;
     match job.overlap {
         Overlap::Skip if started && !asked_for => {
@@ -479,6 +481,8 @@ struct WaitingRun {
     expires_at: Option<Timestamp>,
     arguments: Option<serde_json::Value>,
     reason: Option<String>,
+    /// Whether it has decided, and an entry of it waits for a person.
+    awaits_person: bool,
 }
 
 impl WaitingRun {
@@ -497,6 +501,7 @@ impl WaitingRun {
             expires_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
             arguments: row.get::<_, Option<Json<serde_json::Value>>>(11)?.map(|json| json.0),
             reason: row.get(12)?,
+            awaits_person: row.get(13)?,
         })
     }
 
@@ -759,7 +764,12 @@ mod tests {
     fn a_look_reads_no_run_that_is_over() {
         let day = TestLedger::new();
         let planned = |sql: &str| day.plan(sql).join(", ");
-        assert_eq!(planned(SQL_WAITING), "SCAN run USING INDEX run_open");
+        assert_eq!(
+            planned(SQL_WAITING),
+            "SCAN run USING INDEX run_open, CORRELATED SCALAR SUBQUERY 1, \
+             SEARCH intent USING INDEX sqlite_autoindex_intent_3 (run_id=?), \
+             SEARCH approval USING INTEGER PRIMARY KEY (rowid=?)"
+        );
         assert_eq!(
             planned(SQL_ANY_OPEN_POSITION),
             "SCAN CONSTANT ROW, SCALAR SUBQUERY 1, SCAN position USING INDEX position_one_open"

@@ -1,5 +1,6 @@
 //! Tests of the whole: one binary, so that it is linked once.
 
+mod approval;
 mod broker_contract;
 mod cli;
 mod corruption;

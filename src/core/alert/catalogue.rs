@@ -66,6 +66,15 @@ catalogue! {
     OrderStranger = "order.stranger", Warning,
         "The broker shows an order that Daybook did not send.",
         "Find out who sent it; nobody else should trade the account.";
+    ApprovalAsked = "approval.asked", Warning,
+        "An entry waits for a person before it is sent.",
+        "`trade approve SYMBOL` or `trade reject SYMBOL`, before its time is over.";
+    ApprovalAnswered = "approval.answered", Info,
+        "A person has said yes or no to an entry that waited.",
+        "Nothing.";
+    ApprovalExpired = "approval.expired", Info,
+        "An entry waited for a person until its time was over, and was not sent.",
+        "Nothing; `execution.approval_above` and `session_mode` say what waits.";
     FillChanged = "fill.changed", Critical,
         "The broker shows a recorded execution with other numbers; the recorded ones were kept.",
         "Compare with the broker's statement.";

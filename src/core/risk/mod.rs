@@ -12,6 +12,7 @@
 //!
 //! Nothing reaches a broker but as [`Approved`], and only the `approve_*` functions make one.
 
+mod approval;
 mod approved;
 mod day;
 mod entry;
@@ -30,6 +31,7 @@ mod settings;
 pub(crate) mod testing;
 mod verdict;
 
+pub use approval::{ApprovalRequest, SessionMode, approvals};
 pub use approved::{ApprovalError, Approved, approve_entry, approve_exit, approve_protection};
 pub use day::{DayAssessment, assess_day};
 pub use entry::{Entries, enter, entry_ticket, exit_ticket, exit_ticket_at, protection_ticket, protective_stop};

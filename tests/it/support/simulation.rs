@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use daybook::adapters::clocks::Speed;
-use daybook::config::{self, Configuration, Environment, Sources};
+use daybook::config::{self, Configuration, Environment, Setting, Sources};
 use daybook::engine::driver::Ended;
 use daybook::ledger::query::Cell;
 use daybook::ledger::{Ledger, OpenOptions};
@@ -47,15 +47,22 @@ impl Days {
 
 /// Wires the sessions, without running them.
 pub async fn wire(path: &Path, from: &str, to: &str) -> Wired {
-    let simulation = Simulation { from: from.parse().unwrap(), to: to.parse().unwrap(), speed: Speed::Max, bars: None };
-    wiring::simulated(&configuration(), path, &simulation).await.unwrap()
+    wire_with(path, from, to, &[]).await
 }
 
-/// The documented configuration, with a small market.
-fn configuration() -> Configuration {
+/// The same with keys of the configuration set: `session_mode=supervised`.
+pub async fn wire_with(path: &Path, from: &str, to: &str, settings: &[&str]) -> Wired {
+    let simulation = Simulation { from: from.parse().unwrap(), to: to.parse().unwrap(), speed: Speed::Max, bars: None };
+    wiring::simulated(&configuration(settings), path, &simulation).await.unwrap()
+}
+
+/// The documented configuration, with a small market and keys set.
+fn configuration(settings: &[&str]) -> Configuration {
     let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config/daybook.yaml"));
-    let sources =
-        Sources::new(Some(file), Environment::default()).with_option("--symbols", "market.simulated.symbols", SYMBOLS);
+    let settings: Vec<Setting> = settings.iter().map(|text| text.parse().unwrap()).collect();
+    let sources = Sources::new(Some(file), Environment::default())
+        .with_option("--symbols", "market.simulated.symbols", SYMBOLS)
+        .with_settings(&settings);
     config::load(&sources).unwrap()
 }
 
