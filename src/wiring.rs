@@ -23,6 +23,8 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::brokers::alpaca::{AlpacaBroker, SteppedBroker};
+#[cfg(feature = "ibkr")]
+use crate::adapters::brokers::ibkr::IbkrBroker;
 use crate::adapters::brokers::paper::{Durability, PaperBroker};
 use crate::adapters::clocks::{SimulatedClock, Speed, SystemClock};
 use crate::adapters::dead_man::DeadManSwitch;
@@ -596,7 +598,8 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
             let broker = SteppedBroker::new(&settings.alpaca, clock.clone());
             Arc::new(broker.context("execution.broker is alpaca")?)
         }
-        (None, BrokerKind::Paper | BrokerKind::Alpaca) => {
+        (None, BrokerKind::Ibkr) if !simulated => ibkr(&settings, &clock)?,
+        (None, BrokerKind::Paper | BrokerKind::Alpaca | BrokerKind::Ibkr) => {
             let durability = if simulated { Durability::Kill } else { Durability::PowerCut };
             let (file, exchange) = (path.with_extension("paper.db"), settings.execution.paper.clone());
             let (feed, clock) = (feed.clone(), clock.clone());
@@ -625,6 +628,18 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         simulated,
     };
     Ok(Wired { parts: Arc::new(parts), until, mails, standing, _lock: lock })
+}
+
+/// The account at Interactive Brokers.
+#[cfg(feature = "ibkr")]
+fn ibkr(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Broker>> {
+    Ok(Arc::new(IbkrBroker::new(&settings.ibkr, clock.clone()).context("execution.broker is ibkr")?))
+}
+
+/// The settings say so, too; [`crate::adapters::brokers::ibkr::IbkrSettings::problems`].
+#[cfg(not(feature = "ibkr"))]
+fn ibkr(_: &Settings, _: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Broker>> {
+    anyhow::bail!("execution.broker is ibkr, and this program was built without the feature ibkr")
 }
 
 /// Bad rows that are named one by one.

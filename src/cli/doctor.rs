@@ -16,6 +16,7 @@ use super::exit::CommandError;
 use super::output::Paint;
 use crate::adapters::alpaca::AlpacaSettings;
 use crate::adapters::brokers::alpaca::{AlpacaBroker, Inspection};
+use crate::adapters::brokers::ibkr::IbkrSettings;
 use crate::adapters::channels::EmailSettings;
 use crate::adapters::clocks::SystemClock;
 use crate::adapters::feeds::files::read_bars;
@@ -208,6 +209,7 @@ fn broker(configuration: &Configuration) -> Finding {
     match settings.execution.broker {
         BrokerKind::Paper => Finding::well("broker", format!("paper, account {}", settings.account.name)),
         BrokerKind::Alpaca => alpaca(&settings.alpaca, &settings.calendar()),
+        BrokerKind::Ibkr => ibkr(&settings.ibkr),
     }
 }
 
@@ -234,6 +236,44 @@ fn alpaca(settings: &AlpacaSettings, calendar: &Calendar) -> Finding {
             Finding::wrong(what, told, "see docs/alpaca.md: set-up from nothing")
         }
     }
+}
+
+/// Asks the gateway of Interactive Brokers who it is logged in for. It does so under the number beside the scheduler's,
+/// which may hold its own.
+#[cfg(feature = "ibkr")]
+fn ibkr(settings: &IbkrSettings) -> Finding {
+    use crate::adapters::brokers::ibkr::{IbkrBroker, Inspection};
+    let what = "broker";
+    let (set, address) = (settings.environment.as_str(), settings.address());
+    let looked = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from);
+    let inspected = looked.and_then(|runtime| {
+        runtime.block_on(async {
+            let broker = IbkrBroker::new(&settings.beside(), Arc::new(SystemClock::new()))?;
+            Ok(broker.inspect().await?)
+        })
+    });
+    match inspected {
+        Ok(Inspection { account, environment, server_version, remarks }) => {
+            let environment = environment.as_str();
+            let told = format!(
+                "Interactive Brokers, {environment} account {account} at {address}, interface version {server_version}"
+            );
+            if remarks.is_empty() {
+                return Finding::well(what, format!("{told}; clocks agree"));
+            }
+            Finding::wrong(what, format!("{told}\n{}", remarks.join("\n")), "docs/ibkr.md says what to do about each")
+        }
+        Err(error) => {
+            let told = format!("Interactive Brokers, {set} at {address}: {error:#}");
+            Finding::wrong(what, told, "see docs/ibkr.md: set-up from nothing")
+        }
+    }
+}
+
+#[cfg(not(feature = "ibkr"))]
+fn ibkr(settings: &IbkrSettings) -> Finding {
+    let told = format!("Interactive Brokers, {}: this program was built without it", settings.environment.as_str());
+    Finding::wrong("broker", told, "build it with the feature ibkr")
 }
 
 fn feed(configuration: &Configuration) -> Finding {

@@ -42,6 +42,7 @@ impl Settings {
             .chain(of("execution", self.execution.problems()))
             .chain(of("execution.paper", self.execution.paper.problems()))
             .chain(of("alpaca", self.problems_of_alpaca()))
+            .chain(of("ibkr", self.problems_of_ibkr()))
             .chain(of("notifications", self.notifications.problems()))
             .chain(of("notifications.email", self.notifications.email.problems()))
             .chain(of("notifications.slack", self.notifications.slack.problems()))
@@ -109,6 +110,11 @@ fn span_of(duration: Duration) -> Span {
 }
 
 impl Settings {
+    /// What is wrong with the settings of Interactive Brokers, where it holds the account.
+    fn problems_of_ibkr(&self) -> Problems {
+        if self.execution.broker == BrokerKind::Ibkr { self.ibkr.problems() } else { Problems::new() }
+    }
+
     /// What is wrong with the part of Alpaca's settings that is used.
     fn problems_of_alpaca(&self) -> Problems {
         let mut problems = Problems::new();

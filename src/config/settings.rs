@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::adapters::alpaca::AlpacaSettings;
+use crate::adapters::brokers::ibkr::IbkrSettings;
 use crate::adapters::channels::{
     CommandSettings, DiscordSettings, EmailSettings, LogSettings, NtfySettings, PagerDutySettings, SlackSettings,
     TelegramSettings, WebhookSettings,
@@ -71,6 +72,8 @@ pub struct Settings {
     pub execution: ExecutionSettings,
     /// An account at Alpaca, and its market data.
     pub alpaca: AlpacaSettings,
+    /// An account at Interactive Brokers.
+    pub ibkr: IbkrSettings,
     /// Who is told, and how.
     pub notifications: NotificationSettings,
     /// The file that holds everything.
@@ -168,6 +171,8 @@ pub enum BrokerKind {
     Paper,
     /// Alpaca, on paper or live.
     Alpaca,
+    /// Interactive Brokers, on paper or live.
+    Ibkr,
 }
 
 /// Who is told, and how.
@@ -302,6 +307,7 @@ impl Default for Settings {
             reconcile: ReconcileSettings::default(),
             execution: ExecutionSettings::default(),
             alpaca: AlpacaSettings::default(),
+            ibkr: IbkrSettings::default(),
             notifications: NotificationSettings::default(),
             ledger: LedgerSettings::default(),
             scheduler: SchedulerSettings::default(),

@@ -14,6 +14,8 @@ mod engine;
 mod errand;
 mod faulty_broker;
 mod follower;
+mod ibkr;
+mod ibkr_gateway;
 mod job_core;
 mod layers;
 mod paper_broker;

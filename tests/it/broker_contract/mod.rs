@@ -8,6 +8,7 @@ mod commissions;
 mod entries;
 mod exits;
 mod lookups;
+pub mod over_gateway;
 mod over_http;
 mod refusals;
 mod restarts;
@@ -162,8 +163,14 @@ mod exchange {
     whole_contract! { ExchangeVenue }
 }
 
+mod gateway {
+    use super::over_gateway::GatewayVenue;
+
+    whole_contract! { GatewayVenue }
+}
+
 /// No slippage: the prices in the tests are those of the script.
-fn exact() -> ExchangeSettings {
+pub fn exact() -> ExchangeSettings {
     ExchangeSettings { slippage: Bps::ZERO, ..ExchangeSettings::default() }
 }
 
@@ -171,22 +178,22 @@ fn exact() -> ExchangeSettings {
 const MONDAY: &str = "2026-11-16";
 
 /// An instant of that Monday in New York.
-fn at(wall: &str) -> Timestamp {
+pub fn at(wall: &str) -> Timestamp {
     new_york(MONDAY, wall)
 }
 
 /// A venue on that Monday, with AAPL at 100.00 before it.
-async fn monday<V: Venue>(settings: ExchangeSettings, wall: &str) -> V {
+pub async fn monday<V: Venue>(settings: ExchangeSettings, wall: &str) -> V {
     let venue = V::open(settings, at(wall)).await;
     venue.market().minute("AAPL", at("09:00"), [10_000; 4]);
     venue
 }
 
-fn id(text: &str) -> ClientOrderId {
+pub fn id(text: &str) -> ClientOrderId {
     text.parse().unwrap()
 }
 
-const fn limit(price: i64) -> OrderType {
+pub const fn limit(price: i64) -> OrderType {
     OrderType::Limit { limit: cents(price) }
 }
 
@@ -207,22 +214,22 @@ fn ticket(name: &str, side: Side, shares: i64, order_type: OrderType) -> OrderTi
 }
 
 /// A bracket that buys, with its stop and its target in cents.
-fn bracket(name: &str, shares: i64, order_type: OrderType, stop_loss: i64, take_profit: i64) -> OrderTicket {
+pub fn bracket(name: &str, shares: i64, order_type: OrderType, stop_loss: i64, take_profit: i64) -> OrderTicket {
     let class = OrderClass::Bracket { take_profit: cents(take_profit), stop_loss: cents(stop_loss) };
     OrderTicket { class, ..ticket(name, Side::Buy, shares, order_type) }
 }
 
-fn sell(name: &str, shares: i64, order_type: OrderType) -> OrderTicket {
+pub fn sell(name: &str, shares: i64, order_type: OrderType) -> OrderTicket {
     ticket(name, Side::Sell, shares, order_type)
 }
 
 /// A pair that sells: its target is the order's own limit.
-fn pair(name: &str, shares: i64, stop_loss: i64, take_profit: i64) -> OrderTicket {
+pub fn pair(name: &str, shares: i64, stop_loss: i64, take_profit: i64) -> OrderTicket {
     OrderTicket { class: OrderClass::Oco { stop_loss: cents(stop_loss) }, ..sell(name, shares, limit(take_profit)) }
 }
 
 /// Risk's approval of whatever the test wants to send: the broker is what is tested here.
-fn approved(ticket: &OrderTicket) -> Approved<OrderTicket> {
+pub fn approved(ticket: &OrderTicket) -> Approved<OrderTicket> {
     let verdict = Verdict { quantity: Some(ticket.quantity), refused_by: None, checks: Vec::new() };
     let held = ticket.side.opposite().signed(ticket.quantity);
     let entry = approve_entry(ticket.clone(), &verdict);
@@ -230,12 +237,12 @@ fn approved(ticket: &OrderTicket) -> Approved<OrderTicket> {
     entry.or_else(protection).or_else(|_| approve_exit(ticket.clone(), held)).unwrap()
 }
 
-async fn send<V: Venue>(venue: &V, ticket: &OrderTicket) -> Result<Vec<Order>, BrokerError> {
+pub async fn send<V: Venue>(venue: &V, ticket: &OrderTicket) -> Result<Vec<Order>, BrokerError> {
     venue.broker().submit(&approved(ticket)).await
 }
 
 /// Buys shares at 100.00 in the minute before `wall`, without legs in the way.
-async fn holds<V: Venue>(venue: &V, shares: i64, wall: &str) {
+pub async fn holds<V: Venue>(venue: &V, shares: i64, wall: &str) {
     let start = at(wall).before(MINUTE);
     venue.wait_until(start).await;
     let orders = send(venue, &bracket("opening", shares, limit(10_000), 100, 100_000)).await.unwrap();
@@ -246,12 +253,12 @@ async fn holds<V: Venue>(venue: &V, shares: i64, wall: &str) {
 }
 
 /// AAPL shares held.
-async fn held<V: Venue>(venue: &V) -> i64 {
+pub async fn held<V: Venue>(venue: &V) -> i64 {
     let positions = venue.broker().positions().await.unwrap();
     positions.iter().map(|position| position.quantity.0 / Quantity::UNIT).sum()
 }
 
-async fn fills<V: Venue>(venue: &V) -> Vec<Fill> {
+pub async fn fills<V: Venue>(venue: &V) -> Vec<Fill> {
     let mut fills = Vec::new();
     let mut cursor = None;
     loop {
