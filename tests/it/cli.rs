@@ -406,8 +406,9 @@ fn a_back_test_writes_its_trades_and_tells_what_they_came_to() {
     let set = |setting: &str| desk.json(&[backtest.as_slice(), &["--set", setting]].concat());
     assert_eq!(set("backtest.fills=last_close")["pnl"], 70.0);
     assert_eq!(set("strategies.opening_range_breakout.target={range: 1}")["pnl"], 29.0);
-    let strategy = ["--strategy", "opening_range_breakout", "--set", "direction=short"];
-    assert_eq!(desk.json(&[backtest.as_slice(), &strategy].concat())["trades"], 0);
+    let twice = "confirmation={closes: 2, timeframe: 1m}";
+    let strategy = ["--strategy", "opening_range_breakout", "--set", twice];
+    assert_eq!(desk.json(&[backtest.as_slice(), &strategy].concat())["pnl"], 60.0);
 
     let text = desk.trade(&backtest[..5]).out;
     assert!(text.contains("18 of 1 symbol in 1 session") && text.contains("$69.00 after $0.00 of fees"), "{text}");

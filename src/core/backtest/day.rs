@@ -123,8 +123,10 @@ impl<'r, 'm> Day<'r, 'm> {
             self.trade(signals, now)?;
         }
         for place in due.iter().copied() {
-            let last = self.desks.get(place).and_then(|desk| desk.place_ending(now));
-            self.plan_next(place, last.map_or(0, |last| last + 1), now)?;
+            // Not the bar behind the one that ended now: in this minute there may have been none.
+            let later = Timestamp(now.0.saturating_add(1));
+            let next = self.desks.get(place).map_or(0, |desk| desk.first_ending(later, desk.day.regular.clone()));
+            self.plan_next(place, next, now)?;
         }
         Ok(())
     }

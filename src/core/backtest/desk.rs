@@ -454,9 +454,12 @@ impl<'m> Desk<'m> {
         let Some(position) = self.position.as_ref().filter(|position| position.state != PositionState::Closing) else {
             return Ok(Reach::NOTHING);
         };
-        let better = |price: Price| match position.direction {
-            Direction::Long => Reach { high: price, ..Reach::NOTHING },
-            Direction::Short => Reach { low: price, ..Reach::NOTHING },
+        // What a position is valued at may be the middle of a quote, which is less than a tick from the close.
+        let nearly = |price: Price| -> Result<Reach, MoneyError> {
+            Ok(match position.direction {
+                Direction::Long => Reach { high: price.minus(price.tick())?, ..Reach::NOTHING },
+                Direction::Short => Reach { low: price.plus(price.tick())?, ..Reach::NOTHING },
+            })
         };
         let mut awaited = match (exits_on_close(position, terms), position.direction) {
             (Some((stop, target)), Direction::Long) => Reach { low: stop, high: target },
@@ -467,7 +470,10 @@ impl<'m> Desk<'m> {
         let follows = trailing.break_even_after.is_positive() && position.adjustments < terms.risk.max_adjustments;
         if let Some(initial) = position.initial_stop.filter(|_| follows) {
             let gain = position.entry_price.minus(initial)?.multiplied(trailing.break_even_after)?;
-            awaited = awaited.or(better(position.entry_price.plus(gain)?));
+            let level = position.entry_price.plus(gain)?;
+            // Beyond it the stop may have to follow at any bar: as long as an entry fills there is none to move.
+            let is_beyond = !position.direction.favours(level, position.best_price);
+            awaited = awaited.or(if is_beyond { Reach::EVERYTHING } else { nearly(level)? });
         }
         Ok(awaited)
     }
