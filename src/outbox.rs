@@ -7,12 +7,12 @@
 //! delivery alone, so that the same days give the same rows.
 //!
 //! On a channel that people read, notes that are due together go out as one message, and no more in an hour than
-//! is wanted (`pacing`). What is critical never waits. Where a channel gives up, the others tell of it.
+//! is wanted (`claim`, `pacing`). What is critical never waits, and where nobody acknowledges it others are told. Where a channel gives up, the others tell of it.
 //!
 //! Delivery is at least once. A message keeps its key through every attempt, and says from the second
 //! on that it may be a repetition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -23,18 +23,12 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use self::pacing::{GROUP_MIN, Pacing};
-use crate::digest::{alert_message, day_message, group_message};
-use crate::ledger::alert::{self, Delivery, Route};
+use self::claim::Messages;
+use crate::digest::{Templates, alert_message, day_message, group_message};
+use crate::ledger::alert::{self, Delivery, Routes};
 use crate::ledger::{Ledger, LedgerError, equity};
 use crate::ports::{Channel, ChannelError, Clock, Message};
 
-/// Deliveries that are claimed at once.
-const BATCH_MAX: u32 = 16;
-/// Deliveries that are under way before no more are claimed.
-const UNDER_WAY_MAX: usize = 64;
-/// Notes that go out as one message at most.
-const GROUP_MAX: u32 = 200;
 /// Deliveries that an alert of those that were given up names.
 const LISTED_MAX: usize = 20;
 /// Batches of one call of [`Outbox::deliver_due`].
@@ -67,14 +61,25 @@ pub struct DeliverySummary {
 }
 
 /// What is done besides sending.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Policy {
     /// Who is told that a channel has given up.
-    pub routes: Vec<Route>,
+    pub routes: Routes,
+    /// Who is told of what is critical and nobody acknowledges; `None`: nobody.
+    pub escalation: Option<Routes>,
     /// The channel that tells what another could not, and what is critical as soon as another fails.
     pub fallback: Option<String>,
     /// How many messages a channel gets that people read.
     pub pace: Pace,
+    /// The words of alerts.
+    pub templates: Templates,
+}
+
+impl Policy {
+    /// The longest that a note waits for others.
+    fn gather(&self) -> Duration {
+        self.routes.channels.iter().map(|route| route.gather).max().unwrap_or_default()
+    }
 }
 
 /// How an attempt ended.
@@ -96,7 +101,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// Replaced as a whole: an attempt keeps the channel that it began with.
     setup: RwLock<Arc<Setup>>,
-    pacing: StdMutex<Pacing>,
+    busy: StdMutex<BTreeSet<String>>,
     wake: Notify,
 }
 
@@ -132,7 +137,7 @@ impl Outbox {
     #[must_use]
     pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, channels: Vec<Arc<dyn Channel>>, policy: Policy) -> Self {
         let setup = RwLock::new(Setup::new(channels, policy));
-        Self { shared: Arc::new(Shared { ledger, clock, setup, pacing: StdMutex::default(), wake: Notify::new() }) }
+        Self { shared: Arc::new(Shared { ledger, clock, setup, busy: StdMutex::default(), wake: Notify::new() }) }
     }
 
     /// Puts other channels in the place of those there are. What is being delivered goes its way; what waits goes the
@@ -178,7 +183,7 @@ impl Outbox {
                 break;
             }
         }
-        summary.next_at = self.shared.ledger.read(alert::next_due_at)?;
+        summary.next_at = self.shared.ledger.read(|conn| alert::next_due_at(conn, &[]))?;
         Ok(summary)
     }
 
@@ -190,17 +195,15 @@ impl Outbox {
         let mut tasks = JoinSet::new();
         loop {
             let now = self.shared.clock.wall();
-            let crowded = tasks.len() >= UNDER_WAY_MAX;
-            let mut look_at = now.after(LOOK_EVERY);
-            if !crowded {
-                self.start_due(&mut tasks, now).await?;
-                look_at = self.shared.ledger.read(alert::next_due_at)?.map_or(look_at, |due| due.min(look_at));
-            }
+            self.start_due(&mut tasks, now).await?;
+            let busy = self.shared.busy();
+            let next_at = self.shared.ledger.read(|conn| alert::next_due_at(conn, &busy))?;
+            let look_by = now.after(LOOK_EVERY);
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = tasks.join_next(), if !tasks.is_empty() => drop(settled(ended)?),
-                () = self.shared.wake.notified(), if !crowded => {}
-                () = self.shared.clock.sleep_until(look_at), if !crowded => {}
+                () = self.shared.wake.notified() => {}
+                () = self.shared.clock.sleep_until(next_at.map_or(look_by, |due| due.min(look_by))) => {}
             }
         }
         let drain = async {
@@ -213,23 +216,21 @@ impl Outbox {
         tokio::time::timeout(DRAIN, drain).await.unwrap_or(Ok(()))
     }
 
-    /// Claims a batch of what is due, and starts a task for each of its channels.
+    /// Claims a batch of what is due, and starts a task for each of its channels. One that is still busy is left alone:
+    /// it may hang as long as it likes, and keeps nothing from the others.
     async fn start_due(&self, tasks: &mut Tasks, now: Timestamp) -> Result<(), LedgerError> {
-        if self.shared.ledger.read(alert::next_due_at)?.is_none_or(|due| due > now) {
+        let busy = self.shared.busy();
+        if self.shared.ledger.read(|conn| alert::next_due_at(conn, &busy))?.is_none_or(|due| due > now) {
             return Ok(()); // a look costs no write
         }
-        let shared = &self.shared;
-        let due = shared.claim(now).await?;
+        let due = self.shared.claim(busy, now).await?;
         crash_point!("outbox.sending");
-        let mut by_channel: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
-        for delivery in due {
-            by_channel.entry(delivery.channel.clone()).or_default().push(delivery);
-        }
-        for (channel, deliveries) in by_channel {
-            let messages = shared.messages(&channel, deliveries, now).await?;
-            let shared = Arc::clone(shared);
+        for (channel, messages) in due {
+            let shared = Arc::clone(&self.shared);
+            let until_ended = Busy::begin(&shared, channel);
             tasks.spawn(async move {
                 let mut outcomes = Vec::new();
+                let _until_ended = until_ended;
                 for deliveries in messages {
                     let outcome = shared.attempt(&deliveries).await?;
                     outcomes.extend(std::iter::repeat_n(outcome, deliveries.len()));
@@ -251,61 +252,38 @@ fn settled(ended: Result<Result<Vec<Outcome>, LedgerError>, JoinError>) -> Resul
     })
 }
 
+/// A channel that delivers something, as long as this lives.
+struct Busy {
+    shared: Arc<Shared>,
+    channel: String,
+}
+
+impl Busy {
+    fn begin(shared: &Arc<Shared>, channel: String) -> Self {
+        shared.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(channel.clone());
+        Self { shared: Arc::clone(shared), channel }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.channel);
+    }
+}
+
 impl Shared {
     fn setup(&self) -> Arc<Setup> {
         self.setup.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Claims what is due, and for each chat that has a note in it the others that wait.
-    async fn claim(&self, now: Timestamp) -> Result<Vec<Delivery>, LedgerError> {
+    async fn claim(&self, busy: Vec<String>, now: Timestamp) -> Result<Messages, LedgerError> {
         let setup = self.setup();
-        let gather = setup.policy.routes.iter().map(|route| route.gather).max().unwrap_or_default();
-        let (chats, until) = (setup.chats.clone(), now.after(gather));
-        self.ledger
-            .write(move |tx| {
-                let mut due = alert::claim_due(tx, BATCH_MAX, now)?;
-                for chat in &chats {
-                    if due.iter().any(|delivery| delivery.channel == *chat && delivery.is_note()) {
-                        due.extend(alert::claim_notes(tx, chat, GROUP_MAX, until)?);
-                    }
-                }
-                Ok(due)
-            })
-            .await
+        self.ledger.write(move |tx| claim::claim(tx, &setup.chats, &setup.policy, &busy, now)).await
     }
 
-    /// The messages that a channel's deliveries become; what has to wait is put back.
-    async fn messages(
-        &self,
-        channel: &str,
-        deliveries: Vec<Delivery>,
-        now: Timestamp,
-    ) -> Result<Vec<Vec<Delivery>>, LedgerError> {
-        let setup = self.setup();
-        if !setup.chats.iter().any(|chat| chat == channel) {
-            return Ok(deliveries.into_iter().map(|delivery| vec![delivery]).collect());
-        }
-        let (notes, others): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(Delivery::is_note);
-        let mut messages: Vec<Vec<Delivery>> = others.into_iter().map(|delivery| vec![delivery]).collect();
-        if notes.is_empty() {
-            return Ok(messages);
-        }
-        let admitted =
-            self.pacing.lock().unwrap_or_else(PoisonError::into_inner).admit(setup.policy.pace, channel, notes, now);
-        if !admitted.later.is_empty() {
-            tracing::info!(channel, notes = admitted.later.len(), "delivery.held_back");
-            let later: Vec<(i64, Timestamp)> =
-                admitted.later.iter().map(|(note, until)| (note.delivery_id, *until)).collect();
-            self.ledger
-                .write(move |tx| later.iter().try_for_each(|(id, until)| alert::postpone(tx, *id, *until)))
-                .await?;
-        }
-        if admitted.now.len() >= GROUP_MIN {
-            messages.push(admitted.now);
-        } else {
-            messages.extend(admitted.now.into_iter().map(|note| vec![note]));
-        }
-        Ok(messages)
+    /// The channels that deliver something right now.
+    fn busy(&self) -> Vec<String> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Makes one attempt at a message, which may be several deliveries, and records its end.
@@ -389,8 +367,7 @@ impl Shared {
             "delivery.dead: `trade notify retry` tries it again"
         );
         let setup = self.setup();
-        let routes: Vec<Route> =
-            setup.policy.routes.iter().filter(|route| route.channel != first.channel).cloned().collect();
+        let routes = setup.policy.routes.without(&first.channel);
         let (told, now) = (alert_of_dead(deliveries, &error), self.clock.wall());
         let fallback = setup.fallback_of(&first.channel);
         let dead: Vec<(i64, i64)> =
@@ -416,8 +393,15 @@ impl Shared {
     /// Writes the message: a day's alert becomes the whole digest, drawn from the report as it is stored.
     async fn message(&self, delivery: &Delivery) -> Result<Message, LedgerError> {
         let stored = &delivery.alert;
-        let short =
-            || alert_message(stored.alert_id, &stored.alert, stored.at, &delivery.message_id, delivery.attempts);
+        let short = || {
+            let (id, key, attempt) = (stored.alert_id, &delivery.message_id, delivery.attempts);
+            let message = alert_message(id, &stored.alert, stored.at, key, attempt);
+            self.setup().policy.templates.worded(message, &stored.alert, &delivery.channel)
+        };
+        if stored.alert.event == AlertEvent::AlertAcknowledged.as_str() {
+            let settled = self.ledger.read(|conn| alert::settled_by(conn, stored.alert_id, &delivery.channel))?;
+            return Ok(Message { settled, ..short() });
+        }
         let Some(run_id) = stored.run_id.filter(|_| stored.alert.event == DAY_ENDED) else { return Ok(short()) };
         let Some(day) = self.ledger.read(|conn| equity::day_of_run(conn, run_id))? else { return Ok(short()) };
         let (key, attempt) = (delivery.message_id.clone(), delivery.attempts);
@@ -442,7 +426,8 @@ fn group(deliveries: &[Delivery]) -> Message {
         deliveries.iter().map(|delivery| (&delivery.alert.alert, delivery.alert.at)).collect();
     let first = deliveries.first().map_or("", |delivery| delivery.message_id.as_str());
     let attempt = deliveries.iter().map(|delivery| delivery.attempts).max().unwrap_or(1);
-    group_message(&alerts, &format!("{first}-and-{}", deliveries.len() - 1), attempt)
+    let held_back = deliveries.iter().filter(|delivery| delivery.was_held_back()).count();
+    group_message(&alerts, held_back, &format!("{first}-and-{}", deliveries.len() - 1), attempt)
 }
 
 /// What the other channels tell of deliveries that were given up. That such an alert is itself given up is told no
@@ -481,6 +466,7 @@ const fn mixed(number: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
+mod claim;
 mod pacing;
 
 pub use pacing::Pace;

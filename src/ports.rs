@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use daybook_core::alert::AlertLevel;
+use daybook_core::alert::{AlertLevel, Settled};
 use daybook_core::calendar::Calendar;
 use daybook_core::market::{Bar, Quote, Symbol};
 use daybook_core::money::Price;
@@ -190,6 +190,8 @@ pub struct Message {
     pub html: Option<String>,
     /// Pictures that the page refers to as `cid:NAME`: name and PNG bytes.
     pub pictures: Vec<(String, Vec<u8>)>,
+    /// What it settles: a pager closes these.
+    pub settled: Vec<Settled>,
     /// When it was written.
     pub at: Timestamp,
 }

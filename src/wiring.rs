@@ -40,7 +40,7 @@ use crate::engine::job::Sources;
 use crate::engine::reload::{self as configurations, Standing};
 use crate::engine::supervisor::{Failures, supervise};
 use crate::engine::{Execution, JobTable, Parts, follower, waker};
-use crate::ledger::alert::Route;
+use crate::ledger::alert::{Route, Routes};
 use crate::ledger::command::{self, CommandState};
 use crate::ledger::run::CRASH_ATTEMPTS_MAX;
 use crate::ledger::run_facts::{self, RunOutcome};
@@ -572,10 +572,10 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     let epoch = ledger.epoch().unwrap_or_default();
     let now = clock.wall();
     let (channels, routes) = match &instead.channel {
-        Some(channel) => (vec![channel.clone()], vec![Route::every(channel.name())]),
-        None => channels::configured(&configuration.settings, &mails, simulated, &clock)?,
+        Some(channel) => (vec![channel.clone()], Routes::from([Route::every(channel.name())])),
+        None => channels::configured(&configuration.settings, &calendar, &mails, simulated, &clock)?,
     };
-    let routes: Arc<[Route]> = routes.into();
+    let routes = Arc::new(routes);
     let (read, sessions, told) = (configuration.clone(), calendar.clone(), routes.clone());
     // In a made-up world the settings are those that it was made with: nobody changes them between two lives.
     let standing = match simulated {

@@ -88,7 +88,7 @@ fn held_by(error: &anyhow::Error) -> Option<String> {
 }
 
 /// The person's name on this machine, as the ledger keeps it.
-fn requested_by() -> String {
+pub(super) fn requested_by() -> String {
     let name =
         ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
     name.unwrap_or_else(|| "operator".to_owned())

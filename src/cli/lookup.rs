@@ -97,12 +97,14 @@ fn shown(view: View) -> &'static [(&'static str, &'static str, Show)] {
             ("reason", "REASON", Show::Plain),
         ],
         View::Alert => &[
+            ("alert_id", "ID", Show::Number),
             ("at_ny", "RAISED", Show::Plain),
             ("level", "LEVEL", Show::Plain),
             ("subject", "SUBJECT", Show::Plain),
             ("sent_on", "SENT ON", Show::Plain),
             ("waiting_on", "WAITS ON", Show::Plain),
             ("dead_on", "GIVEN UP ON", Show::Plain),
+            ("acknowledged_by", "NOTED BY", Show::Plain),
         ],
         View::Trade | View::Day | View::Equity => &[],
     }

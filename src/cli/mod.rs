@@ -5,6 +5,7 @@
 //! every error its exit code. A command reads the ledger beside a running scheduler; what it changes it
 //! asks the scheduler for, through the ledger.
 
+mod alerts;
 mod analyse;
 mod ask;
 mod backtest;
@@ -130,8 +131,12 @@ enum Command {
     Signals(lookup::Lookup),
     /// Slots of jobs and what came of each
     Runs(lookup::Lookup),
-    /// What people were told
-    Alerts(lookup::Lookup),
+    /// What people were told, and that they have taken note of it
+    #[command(after_help = "Examples:
+  trade alerts
+  trade alerts ack 17 --note \"on it\"
+  trade alerts ack --all")]
+    Alerts(alerts::AlertsCommand),
     /// Why it was bought, and why not: each time a symbol was considered, with the facts and numbers
     #[command(after_help = "Examples:
   trade why AAPL
@@ -266,7 +271,7 @@ impl Trade {
             Command::Fills(lookup) => lookup.run(View::Fill, &context),
             Command::Signals(lookup) => lookup.run(View::Signal, &context),
             Command::Runs(lookup) => lookup.run(View::Run, &context),
-            Command::Alerts(lookup) => lookup.run(View::Alert, &context),
+            Command::Alerts(command) => command.run(&context),
             Command::Why(command) => command.run(&context),
             Command::Report(command) => command.run(&context),
             Command::Notify(command) => command.run(&context),

@@ -1,16 +1,30 @@
 //! `trade notify`: what people were sent, and trying it again.
 
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use daybook_core::alert::{Alert, AlertEvent};
+use daybook_core::market::Symbol;
 use daybook_core::report::words::{counted, instant};
+use daybook_core::schedule::JobKind;
+use serde::Serialize;
 
 use super::Context;
 use super::exit::CommandError;
 use super::output::{Cell, Column, FormatArg, Table};
+use crate::adapters::channels::{EmailChannel, self_contained_page};
 use crate::config::{Configuration, suggestion};
-use crate::ledger::alert::{self, Delivery, DeliveryState, Route};
-use crate::ledger::{Ledger, LedgerError};
+use crate::digest::{Templates, alert_message, day_message};
+use crate::ledger::alert::{self, Delivery, DeliveryState, Route, Routes};
+use crate::ledger::{Ledger, LedgerError, equity, history};
+use crate::ports::Message;
 use crate::wiring;
+
+/// Every channel there is.
+const CHANNELS: [&str; 10] =
+    ["file", "email", "slack", "discord", "telegram", "ntfy", "pagerduty", "webhook", "command", "log"];
 
 /// Deliveries looked through for those of one alert.
 const LOOKED_THROUGH: u32 = 100;
@@ -27,6 +41,11 @@ pub enum NotifyCommand {
   trade notify test
   trade notify test email")]
     Test(Test),
+    /// Writes into a file how an alert of an event would look on a channel; nothing is sent
+    #[command(after_help = "Examples:
+  trade notify preview order.rejected --channel email
+  trade notify preview risk.breached --channel slack --output breached.txt")]
+    Preview(Preview),
     /// Every event that a person can be told of: how much it matters, what it means, what to do
     Catalogue(Catalogue),
 }
@@ -56,6 +75,27 @@ pub struct Retry {
     delivery_id: i64,
 }
 
+/// What to preview, and where it is written.
+#[derive(Debug, Args)]
+pub struct Preview {
+    /// The event, as `trade notify catalogue` names it
+    event: String,
+    /// The channel whose words are used; mail is a page
+    #[arg(long, default_value = "email", value_name = "CHANNEL", value_parser = CHANNELS)]
+    channel: String,
+    /// The file [default: EVENT.CHANNEL.html, or .txt]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// A preview that was written.
+#[derive(Debug, Serialize)]
+struct Previewed {
+    event: String,
+    channel: String,
+    file: PathBuf,
+}
+
 /// Which channel.
 #[derive(Debug, Args)]
 pub struct Test {
@@ -70,6 +110,7 @@ impl NotifyCommand {
     /// If the ledger is unusable, or a message did not arrive.
     pub fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
+            Self::Preview(preview) => preview.run(context),
             Self::Catalogue(Catalogue { format }) => context.output.table(&catalogue(), format),
             Self::List(List { number, format }) => {
                 let ledger = context.ledger()?;
@@ -83,7 +124,7 @@ impl NotifyCommand {
             }
             Self::Test(Test { channel }) => {
                 let (configuration, ledger) = (context.configuration()?, context.ledger()?);
-                let routes = test_routes(wiring::outbox(&configuration, &ledger)?.1, channel.as_deref())?;
+                let routes = test_routes(&wiring::outbox(&configuration, &ledger)?.1, channel.as_deref())?;
                 let subject = format!("Daybook can reach you: a test of {}", instant(context.now()));
                 send(context, &configuration, &ledger, None, Alert::new(AlertEvent::ChannelTested, subject), routes)
             }
@@ -91,13 +132,67 @@ impl NotifyCommand {
     }
 }
 
+impl Preview {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let Self { event: name, channel, output } = self;
+        let configuration = context.configuration()?;
+        let Some(event) = AlertEvent::named(&name) else {
+            let meant = suggestion(&name, AlertEvent::ALL.iter().map(|event| event.as_str()))
+                .map_or(String::new(), |meant| format!(": did you mean \"{meant}\"?"));
+            let told = format!("there is no event \"{name}\"{meant} (`trade notify catalogue` lists them)");
+            return Err(CommandError::Usage(told).into());
+        };
+        let now = context.now();
+        let message = match event {
+            AlertEvent::DayEnded => last_day(context)?,
+            event => {
+                let alert = sample(event);
+                let message = alert_message(0, &alert, now, "preview", 1);
+                Templates::of(configuration.settings.notifications.templates).worded(message, &alert, &channel)
+            }
+        };
+        let page = self_contained_page(&message).filter(|_| channel == EmailChannel::NAME);
+        let ending = if page.is_some() { "html" } else { "txt" };
+        let file = output.unwrap_or_else(|| format!("{name}.{channel}.{ending}").into());
+        let text = page.unwrap_or_else(|| format!("{}\n\n{}\n", message.subject, message.summary));
+        std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        let previewed = Previewed { event: name, channel, file };
+        context.output.document(&previewed, |previewed, _| format!("{}\n", previewed.file.display()))
+    }
+}
+
+/// The digest of the last session that has a report.
+fn last_day(context: &Context) -> anyhow::Result<Message> {
+    let ledger = context.ledger()?;
+    let report = match ledger.read(|conn| history::last_session(conn, JobKind::DailySummary))? {
+        Some(session) => ledger.read(|conn| equity::day(conn, session))?,
+        None => None,
+    };
+    let Some(report) = report else {
+        let told = "there is no report yet to show: the daily summary writes one after each close";
+        return Err(CommandError::Usage(told.to_owned()).into());
+    };
+    Ok(day_message(&report, "preview", 1)?)
+}
+
+/// An alert with everything in it that a template may name, and what a service might take for markup.
+fn sample(event: AlertEvent) -> Alert {
+    let subject = format!("an example of {}", event.as_str());
+    let alert = Alert::new(event, subject).with_body("What happened, line by line:\n<b>a headline</b> & @everyone");
+    match Symbol::from_str("AAPL") {
+        Ok(symbol) => alert.about(symbol),
+        Err(_) => alert,
+    }
+}
+
 /// The routes of a test: every channel, or the one that is named, whatever level it is told otherwise.
-fn test_routes(routes: Vec<Route>, channel: Option<&str>) -> Result<Vec<Route>, CommandError> {
-    let all: Vec<Route> = routes.iter().map(|route| Route::every(&route.channel)).collect();
-    let Some(wanted) = channel else { return Ok(all) };
-    let names: Vec<&str> = routes.iter().map(|route| route.channel.as_str()).collect();
+fn test_routes(routes: &Routes, channel: Option<&str>) -> Result<Routes, CommandError> {
+    let names: Vec<&str> = routes.channels.iter().map(|route| route.channel.as_str()).collect();
+    let Some(wanted) = channel else {
+        return Ok(names.into_iter().map(Route::every).collect::<Vec<_>>().into());
+    };
     if names.contains(&wanted) {
-        return Ok(vec![Route::every(wanted)]);
+        return Ok([Route::every(wanted)].into());
     }
     let meant =
         suggestion(wanted, names.iter().copied()).map_or(String::new(), |meant| format!("did you mean \"{meant}\"? "));
@@ -115,7 +210,7 @@ pub fn send(
     ledger: &Ledger,
     run_id: Option<i64>,
     told: Alert,
-    routes: Vec<Route>,
+    routes: Routes,
 ) -> anyhow::Result<()> {
     let now = context.now();
     let alert_id = ledger.write_blocking(move |tx| alert::raise(tx, run_id, &told, &routes, now))?;
@@ -158,16 +253,18 @@ fn catalogue() -> Table {
         Column::text("meaning", "MEANING"),
         Column::text("advice", "WHAT TO DO"),
         Column::unseen("resolves"),
+        Column::unseen("routine"),
     ];
     let mut table = Table::new(columns, "");
     for event in AlertEvent::ALL {
         let resolves: Vec<&str> = event.resolves().iter().map(|ended| ended.as_str()).collect();
         table.push(vec![
             Cell::text(event.as_str()),
-            Cell::text(event.level().as_str()),
+            Cell::text(if event.is_routine() { "routine" } else { event.level().as_str() }),
             Cell::text(event.meaning()),
             Cell::text(event.advice()),
             Cell::text(resolves.join(" ")),
+            Cell::text(if event.is_routine() { "yes" } else { "no" }),
         ]);
     }
     table
@@ -217,13 +314,12 @@ mod tests {
 
     #[test]
     fn a_test_goes_to_every_channel_or_to_the_one_that_is_named() {
-        let routes = || {
-            let email = Route { min_level: AlertLevel::Critical, ..Route::every("email") };
-            vec![Route::every("file"), email]
-        };
-        assert_eq!(test_routes(routes(), None).unwrap(), [Route::every("file"), Route::every("email")]);
-        assert_eq!(test_routes(routes(), Some("email")).unwrap(), [Route::every("email")]);
-        let unknown = test_routes(routes(), Some("e-mail")).unwrap_err();
+        let email = Route { min_level: AlertLevel::Critical, ..Route::every("email") };
+        let routes = Routes::from([Route::every("file"), email]);
+        let tested = |channel| test_routes(&routes, channel).map(|tested| tested.channels);
+        assert_eq!(tested(None).unwrap(), [Route::every("file"), Route::every("email")]);
+        assert_eq!(tested(Some("email")).unwrap(), [Route::every("email")]);
+        let unknown = tested(Some("e-mail")).unwrap_err();
         let expected = "there is no channel \"e-mail\": did you mean \"email\"? configured are file, email";
         assert_eq!(unknown, CommandError::Usage(expected.to_owned()));
     }

@@ -10,7 +10,7 @@ use daybook_core::time::{SessionDate, Span};
 
 use super::settings::{
     AccountSettings, AnalysisSettings, BrokerKind, ExecutionSettings, FeedKind, LedgerSettings, LoggingSettings,
-    MarketSettings, NotificationSettings, RestartSettings, SchedulerSettings, Settings,
+    MarketSettings, RestartSettings, SchedulerSettings, Settings,
 };
 
 /// The longest name of an account, in characters: it stands in mail subjects and order ids.
@@ -131,7 +131,7 @@ impl Settings {
 }
 
 /// Keys within a section, and what is wrong with their values.
-type Problems = Vec<(&'static str, String)>;
+pub(super) type Problems = Vec<(&'static str, String)>;
 
 impl AccountSettings {
     fn problems(&self) -> Problems {
@@ -172,39 +172,6 @@ impl AnalysisSettings {
             return Vec::new();
         }
         vec![("concurrency", format!("is {}; expected 1 to {CONCURRENCY_MAX}", self.concurrency))]
-    }
-}
-
-/// The longest wait for others: longer, a note is old news.
-const GATHER_MAX: Span = Span::minutes(1);
-
-impl NotificationSettings {
-    fn problems(&self) -> Problems {
-        let mut problems = Vec::new();
-        let on = self.channels_on();
-        if let Some(fallback) = self.fallback.as_ref().filter(|fallback| !on.contains(&fallback.as_str())) {
-            problems.push(("fallback", format!("is \"{fallback}\"; expected a channel that is on: {}", on.join(", "))));
-        }
-        if self.pace.gather > GATHER_MAX {
-            problems.push(("pace.gather", format!("is {}; expected {GATHER_MAX} or less", self.pace.gather)));
-        }
-        problems
-    }
-
-    fn channels_on(&self) -> Vec<&'static str> {
-        let channels = [
-            ("file", true),
-            ("email", self.email.is_on()),
-            ("slack", self.slack.is_on()),
-            ("discord", self.discord.is_on()),
-            ("telegram", self.telegram.is_on()),
-            ("ntfy", self.ntfy.is_on()),
-            ("pagerduty", self.pagerduty.is_on()),
-            ("webhook", self.webhook.is_on()),
-            ("command", self.command.is_on()),
-            ("log", self.log.enabled),
-        ];
-        channels.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect()
     }
 }
 

@@ -24,6 +24,7 @@ mod init;
 mod jobs;
 mod load;
 mod node;
+mod notifications;
 mod parameters;
 mod problem;
 mod read;
@@ -40,6 +41,7 @@ pub use change::{Change, changes, job_changes};
 pub use edit::edited;
 pub use init::{DOCUMENTED, Written, init};
 pub use load::{Configuration, DEFAULT_FILE, PROFILE_VARIABLE, Setting, Sources, load};
+pub use notifications::{EscalationSettings, NotificationSettings, PaceSettings, QuietHoursSettings};
 pub use parameters::{AnalysisParameters, HousekeepingParameters, ScanParameters};
 pub(crate) use problem::suggestion;
 pub use problem::{ConfigError, Origin, Problem};
@@ -47,7 +49,7 @@ pub use reference::Environment;
 pub use schema::{SCHEMA_FILE, schema};
 pub use settings::{
     AccountSettings, AnalysisSettings, BackupSettings, BrokerKind, ExecutionSettings, FeedKind, FileMarketSettings,
-    LedgerSettings, LogFormat, LoggingSettings, MarketSettings, NotificationSettings, PaceSettings, RestartSettings,
-    SchedulerSettings, Settings, SettingsVersion,
+    LedgerSettings, LogFormat, LoggingSettings, MarketSettings, RestartSettings, SchedulerSettings, Settings,
+    SettingsVersion,
 };
 pub use watch::{Cause, Reading, Watch};

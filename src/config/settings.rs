@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use daybook_core::alert::AlertLevel;
 use daybook_core::analysis::{RegimeSettings, ScanSettings};
 use daybook_core::backtest::BacktestSettings;
 use daybook_core::calendar::Calendar;
@@ -17,12 +16,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::notifications::NotificationSettings;
 use crate::adapters::alpaca::AlpacaSettings;
 use crate::adapters::brokers::ibkr::IbkrSettings;
-use crate::adapters::channels::{
-    CommandSettings, DiscordSettings, EmailSettings, LogSettings, NtfySettings, PagerDutySettings, SlackSettings,
-    TelegramSettings, WebhookSettings,
-};
 use crate::adapters::feeds::files::BarsFeedSettings;
 use crate::adapters::feeds::simulated::SimulatedMarketSettings;
 
@@ -175,50 +171,6 @@ pub enum BrokerKind {
     Ibkr,
 }
 
-/// Who is told, and how.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NotificationSettings {
-    /// Where every mail is also written as a file.
-    pub folder: PathBuf,
-    /// The least level of alert that is sent to a person; all alerts are in the ledger.
-    pub min_level: AlertLevel,
-    /// The mail server, and who is told through it.
-    pub email: EmailSettings,
-    /// The channel that tells what another could not.
-    pub fallback: Option<String>,
-    /// How many messages a channel gets that people read.
-    pub pace: PaceSettings,
-    /// A channel of Slack.
-    pub slack: SlackSettings,
-    /// A channel of Discord.
-    pub discord: DiscordSettings,
-    /// A chat of Telegram.
-    pub telegram: TelegramSettings,
-    /// A topic of ntfy.
-    pub ntfy: NtfySettings,
-    /// A pager.
-    pub pagerduty: PagerDutySettings,
-    /// A receiver of one's own.
-    pub webhook: WebhookSettings,
-    /// A program on this machine.
-    pub command: CommandSettings,
-    /// The process's log.
-    pub log: LogSettings,
-}
-
-/// How many messages a channel gets that people read. What is critical never waits.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PaceSettings {
-    /// How long a note waits for others, which come with it as one message.
-    pub gather: Span,
-    /// How long the same event of the same symbol waits after it was told.
-    pub cool_down: Span,
-    /// Messages in an hour, after which notes wait and come as one; 0: any number.
-    pub hourly_max: u32,
-}
-
 /// The ledger.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -320,32 +272,6 @@ impl Default for Settings {
 impl Default for AccountSettings {
     fn default() -> Self {
         Self { name: "paper".to_owned() }
-    }
-}
-
-impl Default for NotificationSettings {
-    fn default() -> Self {
-        Self {
-            folder: "data/mail".into(),
-            min_level: AlertLevel::Info,
-            email: EmailSettings::default(),
-            fallback: None,
-            pace: PaceSettings::default(),
-            slack: SlackSettings::default(),
-            discord: DiscordSettings::default(),
-            telegram: TelegramSettings::default(),
-            ntfy: NtfySettings::default(),
-            pagerduty: PagerDutySettings::default(),
-            webhook: WebhookSettings::default(),
-            command: CommandSettings::default(),
-            log: LogSettings::default(),
-        }
-    }
-}
-
-impl Default for PaceSettings {
-    fn default() -> Self {
-        Self { gather: Span::seconds(3), cool_down: Span::minutes(1), hourly_max: 30 }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a person is told.
 
 mod catalogue;
+mod routing;
 
 pub use catalogue::AlertEvent;
+pub use routing::{AlertRule, QuietHours, ruled};
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +47,15 @@ pub struct Alert {
     pub subject: String,
     /// The rest, in plain text; may be empty.
     pub body: String,
+}
+
+/// What needs nobody any more on a channel on which it was told: somebody has acknowledged it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The alert's event.
+    pub event: String,
+    /// The key under which the channel was told of it.
+    pub key: String,
 }
 
 impl Alert {

@@ -33,6 +33,7 @@ pub fn day_message(day: &DayReport, key: &str, attempt: u32) -> Result<Message, 
         text: plain_text(day),
         html: Some(html),
         pictures: picture.into_iter().map(|png| (PICTURE.to_owned(), png)).collect(),
+        settled: Vec::new(),
         at: day.as_of,
     })
 }
@@ -58,6 +59,7 @@ pub fn alert_message(id: i64, alert: &Alert, at: Timestamp, key: &str, attempt: 
         text: format!("{about}{}\n{body}\n{level}, {}, {}\n", alert.subject, alert.event, words::instant(at)),
         html: None,
         pictures: Vec::new(),
+        settled: Vec::new(),
         at,
     }
 }
@@ -66,9 +68,9 @@ pub fn alert_message(id: i64, alert: &Alert, at: Timestamp, key: &str, attempt: 
 const LINES_MAX: usize = 40;
 
 /// Writes one message about many alerts, in the order in which they were raised; what was said more often than once is
-/// one line. `key` and `attempt` are the group's.
+/// one line, and so is how many were `held_back`. `key` and `attempt` are the group's.
 #[must_use]
-pub fn group_message(alerts: &[(&Alert, Timestamp)], key: &str, attempt: u32) -> Message {
+pub fn group_message(alerts: &[(&Alert, Timestamp)], held_back: usize, key: &str, attempt: u32) -> Message {
     let mut lines: Vec<(Timestamp, &Alert, usize)> = Vec::new();
     for (alert, at) in alerts {
         match lines.iter_mut().find(|(_, said, _)| said == alert) {
@@ -86,6 +88,9 @@ pub fn group_message(alerts: &[(&Alert, Timestamp)], key: &str, attempt: u32) ->
         .collect();
     if let Some(left) = lines.len().checked_sub(LINES_MAX).filter(|left| *left > 0) {
         summary.push(format!("and {left} more: `trade alerts` shows them"));
+    }
+    if held_back > 0 {
+        summary.push(format!("{held_back} of them were held back: quiet hours, or too many messages"));
     }
     let level = alerts.iter().map(|(alert, _)| alert.level).max().unwrap_or(AlertLevel::Info);
     let at = alerts.iter().map(|(_, at)| *at).min().unwrap_or(Timestamp(0));
@@ -108,6 +113,7 @@ pub fn group_message(alerts: &[(&Alert, Timestamp)], key: &str, attempt: u32) ->
         summary,
         html: None,
         pictures: Vec::new(),
+        settled: Vec::new(),
         at: until,
     }
 }
@@ -156,7 +162,7 @@ mod tests {
         let at = |second: i64| Timestamp(1_794_848_400_000 + second * 1_000);
         let mut told: Vec<(&Alert, Timestamp)> = vec![(&failed, at(0)), (&failed, at(1)), (&failed, at(2))];
         told.extend(fills.iter().map(|fill| (fill, at(3))));
-        let message = group_message(&told, "key", 1);
+        let message = group_message(&told, 0, "key", 1);
         assert_eq!(message.subject, "Daybook warning: 53 alerts, 3 warnings");
         let lines: Vec<&str> = message.summary.lines().collect();
         assert_eq!(lines.len(), LINES_MAX + 1);

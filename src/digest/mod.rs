@@ -8,12 +8,14 @@
 mod chart;
 mod html;
 mod message;
+mod template;
 mod text;
 mod view;
 
 pub use chart::{ChartError, equity_curve};
 pub use html::{DigestError, page};
 pub use message::{alert_message, day_message, group_message};
+pub use template::Templates;
 pub use text::plain_text;
 
 #[cfg(test)]

@@ -3,15 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use daybook_core::alert::{Alert, AlertEvent};
-use daybook_core::order::{Account, BrokerPosition, Fill, Order, Side};
-use daybook_core::report::words;
+use daybook_core::order::{Account, BrokerPosition, Order};
 use daybook_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::alert::{self, Route};
-use crate::ledger::fill::{self, FillConflict};
-use crate::ledger::{Ledger, LedgerError, order};
+use super::news;
+use crate::ledger::alert::Routes;
+use crate::ledger::{Ledger, LedgerError, fill, order};
 use crate::ports::{Broker, BrokerError, Clock};
 
 /// Looks are repeated while fills come in between their parts, at most this often: a market that
@@ -51,18 +49,18 @@ pub struct BrokerLink {
     broker: Arc<dyn Broker>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
-    routes: Arc<[Route]>,
+    routes: Arc<Routes>,
 }
 
 impl BrokerLink {
     /// Links a broker to a ledger; `routes` are told of fills and of ended orders.
-    pub fn new(broker: Arc<dyn Broker>, ledger: Ledger, clock: Arc<dyn Clock>, routes: Arc<[Route]>) -> Self {
+    pub fn new(broker: Arc<dyn Broker>, ledger: Ledger, clock: Arc<dyn Clock>, routes: Arc<Routes>) -> Self {
         Self { broker, ledger, clock, routes }
     }
 
     /// The same link, which tells others.
     #[must_use]
-    pub fn with_routes(&self, routes: Arc<[Route]>) -> Self {
+    pub fn with_routes(&self, routes: Arc<Routes>) -> Self {
         Self { routes, ..self.clone() }
     }
 
@@ -127,13 +125,7 @@ impl BrokerLink {
             self.ledger
                 .write(move |tx| {
                     let recorded = fill::record_page(tx, &account, &page.fills, &page.cursor, now)?;
-                    for fill in &recorded.new {
-                        alert::raise(tx, None, &alert_of_fill(fill), &routes, now)?;
-                    }
-                    for conflict in &recorded.conflicts {
-                        alert::raise(tx, None, &alert_of_conflict(conflict), &routes, now)?;
-                    }
-                    Ok(())
+                    news::tell_of_fills(tx, &account, &recorded, &routes, now)
                 })
                 .await?;
             crash_point!("fills.stored");
@@ -162,38 +154,14 @@ impl BrokerLink {
         }
         if !changed.is_empty() {
             let now = self.clock.wall();
-            self.ledger.write(move |tx| order::record(tx, &account, &changed, now)).await?;
+            let routes = self.routes.clone();
+            self.ledger
+                .write(move |tx| {
+                    let recorded = order::record(tx, &account, &changed, now)?;
+                    news::tell_of_orders(tx, &recorded, &routes, now)
+                })
+                .await?;
         }
         Ok(())
     }
-}
-
-fn alert_of_fill(fill: &Fill) -> Alert {
-    let Fill { symbol, quantity, price, .. } = fill;
-    let did = match fill.side {
-        Side::Buy => "bought",
-        Side::Sell => "sold",
-    };
-    Alert::new(
-        AlertEvent::OrderFilled,
-        format!("{symbol}: {did} {} at {}", words::shares(*quantity), words::price(*price)),
-    )
-    .about(*symbol)
-}
-
-/// The broker shows an execution that is recorded already, with other numbers. What was recorded stays;
-/// a person must look.
-fn alert_of_conflict(conflict: &FillConflict) -> Alert {
-    let FillConflict { kept, shown } = conflict;
-    let subject = format!("{}: execution {} is not what it was", kept.symbol, kept.execution_id);
-    let body = format!(
-        "recorded: {} {} at {}\nshown now: {} {} at {}\nThe recorded one was kept.",
-        kept.side.as_str(),
-        kept.quantity,
-        kept.price,
-        shown.side.as_str(),
-        shown.quantity,
-        shown.price
-    );
-    Alert::new(AlertEvent::FillChanged, subject).about(kept.symbol).with_body(body)
 }

@@ -23,8 +23,9 @@ use rusqlite::Connection;
 use super::Execution;
 use super::broker_link::LinkError;
 use super::job::Sources;
+use super::news;
 use crate::crash::is_sabotaged;
-use crate::ledger::alert::{self, Route};
+use crate::ledger::alert::{self, Routes};
 use crate::ledger::intent::{self, StoredIntent};
 use crate::ledger::{LedgerError, approval, halt, order, run_facts};
 use crate::ports::{Broker, BrokerError};
@@ -70,14 +71,14 @@ enum Progress {
 #[derive(Clone)]
 pub struct Dispatcher {
     sources: Sources,
-    routes: Arc<[Route]>,
+    routes: Arc<Routes>,
     /// Intents of one purpose that are on their way at the same time.
     at_once: usize,
 }
 
 impl Dispatcher {
     /// A dispatcher for the broker of `sources`.
-    pub fn new(sources: Sources, routes: Arc<[Route]>, execution: Execution) -> Self {
+    pub fn new(sources: Sources, routes: Arc<Routes>, execution: Execution) -> Self {
         let at_once = match execution {
             Execution::Concurrent => AT_ONCE_MAX,
             Execution::InTurn => 1,
@@ -196,7 +197,8 @@ impl Dispatcher {
             .ledger
             .write(move |tx| {
                 let state = intent::apply(tx, intent_id, event, outcome.as_deref(), now)?;
-                order::record(tx, &account, &orders, now)?;
+                let recorded = order::record(tx, &account, &orders, now)?;
+                news::tell_of_orders(tx, &recorded, &routes, now)?;
                 if let Some(alert) = alert {
                     alert::raise(tx, Some(run_id), &alert, &routes, now)?;
                 }

@@ -24,7 +24,7 @@ use super::bus;
 use super::health::Health;
 use super::reload::Reload;
 use super::runner::{alert_of_ended, alert_of_lost};
-use super::{Execution, Parts, commands, runner};
+use super::{Execution, Parts, commands, news, runner};
 use crate::config::Reading;
 use crate::ledger::event::{self, Event, EventLevel};
 use crate::ledger::run::{self, ClaimedRun, LookInput, Trigger};
@@ -263,7 +263,12 @@ impl Driver {
                 let phase = phase(PhaseInputs { market, halted: !halts.is_empty(), failed, stopping: false });
                 if known_phase != Some(phase) {
                     let reason = halts.first().map_or_else(|| market.to_string(), |halt| halt.reason.clone());
-                    phase_rows::change(tx, phase, &reason, now)?;
+                    if let Some(change) = phase_rows::change(tx, phase, &reason, now)? {
+                        alert::raise_if_wanted(tx, None, &news::alert_of_phase(&change), &parts.routes, now)?;
+                    }
+                }
+                if let Some(run) = &look.claimed {
+                    news::tell_of_start(tx, run, &parts.routes, now)?;
                 }
                 if parts.simulated {
                     meta::set_simulated_now(tx, now)?;

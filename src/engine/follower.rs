@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker_link::LinkError;
 use super::job::Sources;
 use crate::ledger::LedgerError;
-use crate::ledger::alert::{self, Route};
+use crate::ledger::alert::{self, Routes};
 use crate::ports::BrokerError;
 
 /// The first wait after a connection has ended; it doubles.
@@ -34,7 +34,7 @@ const SILENCE_TOLD_AT: u32 = 7;
 ///
 /// # Errors
 /// What the ledger could not take. A broker that cannot be reached is tried again.
-pub async fn run(in_force: impl Fn() -> (Sources, Arc<[Route]>), stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(in_force: impl Fn() -> (Sources, Arc<Routes>), stop: CancellationToken) -> anyhow::Result<()> {
     let (first, _) = in_force();
     let happened = Notify::new();
     let mut in_vain = 0_u32;
@@ -83,7 +83,7 @@ pub async fn run(in_force: impl Fn() -> (Sources, Arc<[Route]>), stop: Cancellat
 }
 
 /// Tells a person that the broker has said no: that does not mend itself.
-async fn refused(sources: &Sources, routes: &Arc<[Route]>, why: String) -> Result<(), LedgerError> {
+async fn refused(sources: &Sources, routes: &Arc<Routes>, why: String) -> Result<(), LedgerError> {
     let subject = format!("{} refuses us: nothing can be seen there or sent", sources.broker.broker().name());
     let alert = Alert::new(AlertEvent::BrokerRefuses, subject).with_body(why);
     let (now, routes) = (sources.clock.wall(), routes.clone());
@@ -91,7 +91,7 @@ async fn refused(sources: &Sources, routes: &Arc<[Route]>, why: String) -> Resul
 }
 
 /// Tells a person what of the broker's ground is not ours.
-async fn compare(sources: &Sources, routes: &Arc<[Route]>) -> Result<(), LedgerError> {
+async fn compare(sources: &Sources, routes: &Arc<Routes>) -> Result<(), LedgerError> {
     let broker = sources.broker.broker();
     let lines = match broker.disagreements(&sources.calendar).await {
         Ok(lines) => lines,

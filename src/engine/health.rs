@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::time::Timestamp;
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use super::Parts;
 use super::bus;
 use super::supervisor::Failures;
 use crate::ledger::event::{self, Event, EventLevel};
-use crate::ledger::{LedgerError, run_facts};
+use crate::ledger::{LedgerError, alert, run_facts};
 use crate::process;
 
 /// Free space below which a person is warned: a busy day writes a few megabytes, a backup doubles the
@@ -24,6 +25,7 @@ pub struct Health {
     checked_at: Option<Timestamp>,
     beat_at: Option<Timestamp>,
     settle_at: Option<Timestamp>,
+    disk_is_low: bool,
     failures: Failures,
 }
 
@@ -49,7 +51,7 @@ struct ProcessFigures {
 
 impl Health {
     pub fn new(parts: &Parts) -> Self {
-        Self { checked_at: None, beat_at: None, settle_at: None, failures: parts.failures.clone() }
+        Self { checked_at: None, beat_at: None, settle_at: None, disk_is_low: false, failures: parts.failures.clone() }
     }
 
     /// Whether a part of the process has failed for good.
@@ -64,7 +66,7 @@ impl Health {
         if self.checked_at.is_none_or(|at| now.since(at) >= every) {
             self.checked_at = Some(now);
             if !parts.simulated {
-                check_disk(parts);
+                self.check_disk(parts, now).await?;
             }
         }
         let Some(last) = self.beat_at else {
@@ -82,6 +84,7 @@ impl Health {
         self.beat_at = Some(now);
         let process = (!parts.simulated).then(|| process_figures(parts));
         let failures = self.failures.holds_at(now);
+        let routes = parts.routes.clone();
         parts
             .sources
             .ledger
@@ -90,6 +93,8 @@ impl Health {
                 let data = serde_json::to_value(&figures)?;
                 let (level, message) =
                     if failures { (EventLevel::Warning, "a part has failed") } else { (EventLevel::Info, "well") };
+                let told = Alert::new(AlertEvent::HeartbeatRecorded, format!("the scheduler lives: {message}"));
+                alert::raise_if_wanted(tx, None, &told.with_body(data.to_string()), &routes, now)?;
                 event::record(tx, &Event::new(now, level, "scheduler.heartbeat", message).with_data(data))?;
                 Ok(())
             })
@@ -97,16 +102,29 @@ impl Health {
         parts.bus.publish(bus::Event::Heartbeat { at: now });
         Ok(())
     }
-}
 
-fn check_disk(parts: &Parts) {
-    let path = parts.sources.ledger.path();
-    match process::free_space(path) {
-        Ok(free) if free < DISK_FREE_MIN => {
-            tracing::error!(free_mib = free >> 20, path = %path.display(), "disk.low");
+    /// Tells once that the disk is nearly full, and again only after there was room in between.
+    async fn check_disk(&mut self, parts: &Parts, now: Timestamp) -> Result<(), LedgerError> {
+        let ledger = &parts.sources.ledger;
+        let path = ledger.path().display();
+        let free = match process::free_space(ledger.path()) {
+            Ok(free) => free,
+            Err(error) => {
+                tracing::warn!(%error, %path, "disk.unknown");
+                return Ok(());
+            }
+        };
+        let was_low = std::mem::replace(&mut self.disk_is_low, free < DISK_FREE_MIN);
+        if !self.disk_is_low {
+            return Ok(());
         }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, path = %path.display(), "disk.unknown"),
+        tracing::error!(free_mib = free >> 20, %path, "disk.low");
+        if was_low {
+            return Ok(());
+        }
+        let subject = format!("{} MiB are left for {path}; {} are needed", free >> 20, DISK_FREE_MIN >> 20);
+        let (told, routes) = (Alert::new(AlertEvent::DiskLow, subject), parts.routes.clone());
+        ledger.write(move |tx| alert::raise(tx, None, &told, &routes, now).map(drop)).await
     }
 }
 

@@ -18,6 +18,7 @@ pub mod driver;
 pub mod follower;
 pub mod health;
 pub mod job;
+mod news;
 pub mod reload;
 mod runner;
 pub mod supervisor;
@@ -35,7 +36,7 @@ use self::dispatcher::Dispatcher;
 use self::job::{AnyJob, Sources};
 use self::supervisor::Failures;
 use crate::config::Settings;
-use crate::ledger::alert::Route;
+use crate::ledger::alert::Routes;
 use crate::outbox::Outbox;
 
 /// The decisions of every kind of job.
@@ -72,7 +73,7 @@ pub struct Parts {
     /// The lease under which this process writes.
     pub epoch: i64,
     /// The channels that are told, and of what.
-    pub routes: Arc<[Route]>,
+    pub routes: Arc<Routes>,
     /// Sends what stands in the outbox.
     pub outbox: Arc<Outbox>,
     /// The folder for copies of the ledger.

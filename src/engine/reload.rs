@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::Parts;
 use crate::config::{Change, Configuration, Reading, Settings, changes, job_changes};
-use crate::ledger::alert::{self, Route};
+use crate::ledger::alert::{self, Routes};
 use crate::ledger::event::{self, Event, EventLevel};
 use crate::ledger::settings::{self as versions, NewConfigVersion, WaitingConfig};
 use crate::ledger::{Connection, LedgerError};
@@ -155,7 +155,7 @@ pub fn start(
     tx: &Transaction<'_>,
     read: Configuration,
     calendar: &Calendar,
-    routes: &[Route],
+    routes: &Routes,
     now: Timestamp,
 ) -> Result<Result<Standing, AdmissionError>, LedgerError> {
     let before = versions::latest(tx)?;
@@ -194,7 +194,7 @@ pub fn record(
     tx: &Transaction<'_>,
     admitted: &Admitted,
     told: &[Change],
-    routes: &[Route],
+    routes: &Routes,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let mut new = version_of(&admitted.now);
@@ -226,7 +226,7 @@ fn tell_waits(
     tx: &Transaction<'_>,
     in_force: &Configuration,
     waits: &Waits,
-    routes: &[Route],
+    routes: &Routes,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let told = changes(&in_force.version.body, &waits.whole.version.body)?;
@@ -245,7 +245,7 @@ fn tell_waits(
 ///
 /// # Errors
 /// If the ledger cannot be written.
-pub fn record_refusal(tx: &Transaction<'_>, reason: &str, routes: &[Route], now: Timestamp) -> Result<(), LedgerError> {
+pub fn record_refusal(tx: &Transaction<'_>, reason: &str, routes: &Routes, now: Timestamp) -> Result<(), LedgerError> {
     let problems = reason.lines().count();
     let first = reason.lines().next().unwrap_or_default();
     let subject = match problems {

@@ -145,6 +145,7 @@ async fn dispatch(parts: &Parts, run: &ClaimedRun, summary: String) -> Result<(R
     ledger
         .write(move |tx| {
             run::end(tx, run_id, state, &reason, now)?;
+            super::news::tell_of_trades(tx, run_id, &job, &routes, now)?;
             if state == RunState::Dead {
                 let subject = format!("{job} failed: {reason}");
                 alert::raise(tx, Some(run_id), &Alert::new(AlertEvent::JobFailed, subject), &routes, now)?;

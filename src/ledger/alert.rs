@@ -3,16 +3,23 @@
 //! A delivery is claimed before it is tried. A process that dies in between leaves it `sending`; the
 //! next one puts it back, its attempts counted, and the message says that it may be a repetition.
 
+mod acknowledgement;
+mod recent;
+mod routes;
+
+pub use acknowledgement::{Acknowledged, acknowledge, end_escalations, escalate, settled_by, unacknowledged};
+pub use recent::{Recent, recent};
+pub use routes::{Besides, Route, Routes};
+
 use std::cmp::Reverse;
-use std::time::Duration;
 
 use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
-use daybook_core::time::Timestamp;
+use daybook_core::time::{Span, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
-use super::codec::{Text, Word};
+use super::codec::{Json, Text, Word};
 
 const SQL_INSERT: &str = "
     INSERT INTO alert (run_id, at_ms, level, event, symbol, subject, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -24,18 +31,23 @@ const SQL_CLAIM: &str = "
     UPDATE delivery SET state = 'sending', attempts = attempts + 1 WHERE delivery_id IN (
         SELECT delivery_id FROM delivery JOIN alert USING (alert_id)
         WHERE state IN ('pending', 'sending', 'failed') AND state <> 'sending' AND not_before_ms <= ?1
+            AND channel NOT IN (SELECT value FROM json_each(?3))
         ORDER BY level = 'critical' DESC, level = 'warning' DESC, not_before_ms, delivery_id LIMIT ?2)
     RETURNING delivery_id";
 const SQL_GET: &str = "
-    SELECT delivery_id, channel, state, attempts, not_before_ms, message_id, last_error, sent_at_ms, receipt,
+    SELECT delivery_id, channel, state, attempts, not_before_ms, message_id, last_error, sent_at_ms, receipt, batch,
         alert_id, run_id, at_ms, level, event, symbol, subject, body
     FROM delivery JOIN alert USING (alert_id) WHERE delivery_id = ?1";
 const SQL_LIST: &str = "
-    SELECT delivery_id, channel, state, attempts, not_before_ms, message_id, last_error, sent_at_ms, receipt,
+    SELECT delivery_id, channel, state, attempts, not_before_ms, message_id, last_error, sent_at_ms, receipt, batch,
         alert_id, run_id, at_ms, level, event, symbol, subject, body
     FROM delivery JOIN alert USING (alert_id) ORDER BY delivery_id DESC LIMIT ?1";
 const SQL_NEXT_AT: &str = "
-    SELECT min(not_before_ms) FROM delivery WHERE state IN ('pending', 'sending', 'failed') AND state <> 'sending'";
+    SELECT min(at_ms) FROM (
+        SELECT min(not_before_ms) AS at_ms FROM delivery
+            WHERE state IN ('pending', 'sending', 'failed') AND state <> 'sending'
+                AND channel NOT IN (SELECT value FROM json_each(?1))
+        UNION ALL SELECT min(due_at_ms) FROM escalation WHERE state = 'waiting')";
 const SQL_SENT: &str = "
     UPDATE delivery SET state = 'sent', sent_at_ms = ?2, receipt = ?3, last_error = NULL
     WHERE delivery_id = ?1 AND state = 'sending'";
@@ -47,14 +59,19 @@ const SQL_DEAD: &str =
 const SQL_RELEASE: &str = "
     UPDATE delivery SET state = 'pending' WHERE state IN ('pending', 'sending', 'failed') AND state = 'sending'";
 const SQL_RETRY: &str = "
-    UPDATE delivery SET state = 'pending', not_before_ms = ?2 WHERE delivery_id = ?1 AND state IN ('failed', 'dead')";
+    UPDATE delivery SET state = 'pending', not_before_ms = ?2, batch = NULL
+    WHERE delivery_id = ?1 AND state IN ('failed', 'dead')";
 const SQL_CLAIM_NOTES: &str = "
     UPDATE delivery SET state = 'sending', attempts = attempts + 1 WHERE delivery_id IN (
         SELECT delivery_id FROM delivery JOIN alert USING (alert_id)
         WHERE state IN ('pending', 'sending', 'failed') AND state <> 'sending' AND not_before_ms <= ?1 AND channel = ?2
-            AND level <> 'critical' AND event <> 'day.ended'
+            AND batch IS NULL AND level <> 'critical' AND event <> 'day.ended'
         ORDER BY delivery_id LIMIT ?3)
     RETURNING delivery_id";
+const SQL_CLAIM_BATCH: &str = "
+    UPDATE delivery SET state = 'sending', attempts = attempts + 1
+    WHERE batch = ?1 AND state IN ('pending', 'failed') RETURNING delivery_id";
+const SQL_SET_BATCH: &str = "UPDATE delivery SET batch = ?2 WHERE delivery_id = ?1 AND state = 'sending'";
 const SQL_POSTPONE: &str = "
     UPDATE delivery SET state = 'pending', attempts = attempts - 1, not_before_ms = ?2
     WHERE delivery_id = ?1 AND state = 'sending'";
@@ -132,6 +149,8 @@ pub struct Delivery {
     pub sent_at: Option<Timestamp>,
     /// The service's own word.
     pub receipt: Option<String>,
+    /// The first delivery of the message that it went out in, once it was tried as one: it stays in it.
+    pub batch: Option<i64>,
 }
 
 impl Delivery {
@@ -140,7 +159,17 @@ impl Delivery {
     pub fn is_note(&self) -> bool {
         is_note(&self.alert.alert)
     }
+
+    /// Whether it waited longer for its first attempt than notes wait for others: through quiet hours, or because there
+    /// were too many.
+    #[must_use]
+    pub fn was_held_back(&self) -> bool {
+        self.attempts <= 1 && self.is_note() && self.not_before.since(self.alert.at) > GATHER_MAX.as_duration()
+    }
 }
+
+/// The longest that a note waits for others; the configuration allows no more.
+pub const GATHER_MAX: Span = Span::minutes(1);
 
 fn is_note(alert: &Alert) -> bool {
     alert.level < AlertLevel::Critical && alert.event != AlertEvent::DayEnded.as_str()
@@ -172,60 +201,9 @@ fn delivery_from_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         last_error: row.get(6)?,
         sent_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
         receipt: row.get(8)?,
-        alert: alert_at(row, 9)?,
+        batch: row.get(9)?,
+        alert: alert_at(row, 10)?,
     })
-}
-
-/// A channel, and what it is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// The channel's name.
-    pub channel: String,
-    /// The least level that it is told of.
-    pub min_level: AlertLevel,
-    /// What it is told besides.
-    pub besides: Besides,
-    /// How long a note waits for others that may come with it; what is critical does not wait.
-    pub gather: Duration,
-}
-
-/// What a channel is told below its least level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Besides {
-    /// The report of an ended session: it is for people to read.
-    Digests,
-    /// The end of a condition whose beginning it was told of: it is a pager.
-    Ends,
-}
-
-impl Route {
-    /// A channel that is told everything.
-    #[must_use]
-    pub fn every(channel: &str) -> Self {
-        Self {
-            channel: channel.to_owned(),
-            min_level: AlertLevel::Info,
-            besides: Besides::Digests,
-            gather: Duration::ZERO,
-        }
-    }
-
-    /// A channel that is told what is at least of this level, and when that is over.
-    #[must_use]
-    pub fn pager(channel: &str, min_level: AlertLevel) -> Self {
-        Self { channel: channel.to_owned(), min_level, besides: Besides::Ends, gather: Duration::ZERO }
-    }
-
-    fn takes(&self, alert: &Alert) -> bool {
-        let event = AlertEvent::named(&alert.event);
-        alert.level >= self.min_level
-            || match self.besides {
-                Besides::Digests => event == Some(AlertEvent::DayEnded),
-                Besides::Ends => {
-                    event.is_some_and(|event| event.resolves().iter().any(|begun| begun.level() >= self.min_level))
-                }
-            }
-    }
 }
 
 /// Commits an alert and its delivery on each channel that takes it; the answer is its number.
@@ -236,7 +214,7 @@ pub fn raise(
     tx: &Transaction<'_>,
     run_id: Option<i64>,
     alert: &Alert,
-    routes: &[Route],
+    routes: &Routes,
     now: Timestamp,
 ) -> Result<i64, LedgerError> {
     let alert_id = tx.prepare_cached(SQL_INSERT)?.insert(params![
@@ -249,27 +227,52 @@ pub fn raise(
         alert.body
     ])?;
     let mut insert = tx.prepare_cached(SQL_INSERT_DELIVERY)?;
-    for Route { channel, gather, .. } in routes.iter().filter(|route| route.takes(alert)) {
-        let not_before = if is_note(alert) { now.after(*gather) } else { now };
-        insert.execute(params![alert_id, channel, not_before.0])?;
+    for route in routes.told(alert, now) {
+        insert.execute(params![alert_id, route.channel, route.not_before(alert, now).0])?;
     }
+    acknowledgement::follow(tx, alert_id, alert, routes.escalate_after, now)?;
     Ok(alert_id)
 }
 
-/// Claims what is due, the critical first, at most `limit` deliveries. Each must be ended by
-/// [`mark_sent`], [`mark_failed`] or [`mark_dead`].
+/// Commits an alert, unless it is routine, stands in the ledger anyway, and no channel takes it.
+///
+/// # Errors
+/// As [`raise`].
+pub fn raise_if_wanted(
+    tx: &Transaction<'_>,
+    run_id: Option<i64>,
+    alert: &Alert,
+    routes: &Routes,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let is_routine = AlertEvent::named(&alert.event).is_some_and(AlertEvent::is_routine);
+    if !is_routine || routes.told(alert, now).next().is_some() {
+        raise(tx, run_id, alert, routes, now)?;
+    }
+    Ok(())
+}
+
+/// Claims what is due on channels that are not busy, the critical first, at most `limit` deliveries. Each must be ended
+/// by [`mark_sent`], [`mark_failed`] or [`mark_dead`].
 ///
 /// # Errors
 /// If the ledger cannot be written.
-pub fn claim_due(tx: &Transaction<'_>, limit: u32, now: Timestamp) -> Result<Vec<Delivery>, LedgerError> {
+pub fn claim_due(
+    tx: &Transaction<'_>,
+    limit: u32,
+    busy: &[String],
+    now: Timestamp,
+) -> Result<Vec<Delivery>, LedgerError> {
+    let mut claim = tx.prepare_cached(SQL_CLAIM)?;
     let claimed: Vec<i64> =
-        tx.prepare_cached(SQL_CLAIM)?.query_map(params![now.0, limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        claim.query_map(params![now.0, limit, Json(busy)], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let mut due = claimed.into_iter().map(|delivery_id| get(tx, delivery_id)).collect::<Result<Vec<_>, _>>()?;
     due.sort_by_key(|delivery| (Reverse(delivery.alert.alert.level), delivery.not_before, delivery.delivery_id));
     Ok(due)
 }
 
-/// Claims a channel's notes that are due by `until`, at most `limit`: they go out with one that is due now.
+/// Claims a channel's notes that are due by `until` and were not tried yet, at most `limit`: they go out with one that
+/// is due now.
 ///
 /// # Errors
 /// If the ledger cannot be written.
@@ -283,6 +286,24 @@ pub fn claim_notes(
     let claimed: Vec<i64> =
         claim.query_map(params![until.0, channel, limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
     claimed.into_iter().map(|delivery_id| get(tx, delivery_id)).collect()
+}
+
+/// Claims the rest of a message that was tried before: it goes out again as it was.
+///
+/// # Errors
+/// If the ledger cannot be written.
+pub fn claim_batch(tx: &Transaction<'_>, batch: i64) -> Result<Vec<Delivery>, LedgerError> {
+    let mut claim = tx.prepare_cached(SQL_CLAIM_BATCH)?;
+    let claimed: Vec<i64> = claim.query_map([batch], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    claimed.into_iter().map(|delivery_id| get(tx, delivery_id)).collect()
+}
+
+/// Notes which message a claimed delivery goes out in, from now on.
+///
+/// # Errors
+/// [`LedgerError::NoSuchRow`] if it is not under way.
+pub fn set_batch(tx: &Transaction<'_>, delivery_id: i64, batch: i64) -> Result<(), LedgerError> {
+    changed(delivery_id, tx.prepare_cached(SQL_SET_BATCH)?.execute(params![delivery_id, batch])?)
 }
 
 /// Puts a claimed delivery back, untried, until `not_before`.
@@ -302,12 +323,13 @@ pub fn fall_back(tx: &Transaction<'_>, alert_id: i64, channel: &str, now: Timest
     Ok(())
 }
 
-/// When the next delivery is due; `None` if nothing waits.
+/// When the next delivery on a channel that is not busy is due, or the next escalation; `None` if nothing waits.
 ///
 /// # Errors
 /// If the ledger cannot be read.
-pub fn next_due_at(conn: &Connection) -> Result<Option<Timestamp>, LedgerError> {
-    Ok(conn.prepare_cached(SQL_NEXT_AT)?.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
+pub fn next_due_at(conn: &Connection, busy: &[String]) -> Result<Option<Timestamp>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_NEXT_AT)?;
+    Ok(select.query_row([Json(busy)], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
 }
 
 /// Ends a delivery that the service took.
@@ -365,19 +387,9 @@ pub fn retry(tx: &Transaction<'_>, delivery_id: i64, now: Timestamp) -> Result<(
         0 => Err(LedgerError::Refused {
             what: "delivery",
             key: delivery_id.to_string(),
-            reason: format!("it is {}: only what failed or is dead is tried again", word(delivery.state)),
+            reason: format!("it is {}: only what failed or is dead is tried again", delivery.state.as_str()),
         }),
         _ => Ok(()),
-    }
-}
-
-const fn word(state: DeliveryState) -> &'static str {
-    match state {
-        DeliveryState::Pending => "pending",
-        DeliveryState::Sending => "sending",
-        DeliveryState::Sent => "sent",
-        DeliveryState::Failed => "failed",
-        DeliveryState::Dead => "dead",
     }
 }
 
@@ -417,41 +429,27 @@ mod tests {
     fn raise_two(day: &TestLedger) {
         day.ledger
             .write_blocking(|tx| {
-                let channels = [Route::every("email"), Route::every("file")];
+                let channels = Routes::from([Route::every("email"), Route::every("file")]);
                 let note = Alert::new(AlertEvent::DayEnded, "A quiet day").with_body("Nothing happened.");
                 raise(tx, None, &note, &channels, Timestamp(10))?;
                 let stop = Alert::new(AlertEvent::RiskBreached, "Stopped").about("AAPL".parse().unwrap());
-                raise(tx, None, &stop, &channels[..1], Timestamp(11))
+                raise(tx, None, &stop, &channels.without("file"), Timestamp(11))
             })
             .unwrap();
     }
 
     fn claim(day: &TestLedger, limit: u32, now: i64) -> Vec<Delivery> {
-        day.ledger.write_blocking(move |tx| claim_due(tx, limit, Timestamp(now))).unwrap()
-    }
-
-    #[test]
-    fn a_route_takes_its_level_and_what_belongs_to_it() {
-        let mail = Route { min_level: AlertLevel::Critical, ..Route::every("email") };
-        let pager = Route::pager("pagerduty", AlertLevel::Critical);
-        let note = |event| Alert::new(event, "told");
-        for (event, by_mail, by_pager) in [
-            (AlertEvent::OrderFilled, false, false),
-            (AlertEvent::RiskBreached, true, true),
-            (AlertEvent::DayEnded, true, false),
-            (AlertEvent::MarksFresh, false, true),
-            (AlertEvent::SafeModeEnded, false, false),
-        ] {
-            assert_eq!((mail.takes(&note(event)), pager.takes(&note(event))), (by_mail, by_pager), "{event:?}");
-        }
+        day.ledger.write_blocking(move |tx| claim_due(tx, limit, &[], Timestamp(now))).unwrap()
     }
 
     #[test]
     fn what_is_due_is_claimed_once_the_critical_first() {
         let day = TestLedger::new();
         raise_two(&day);
-        assert_eq!(day.ledger.read(next_due_at).unwrap(), Some(Timestamp(10)));
+        assert_eq!(day.ledger.read(|conn| next_due_at(conn, &[])).unwrap(), Some(Timestamp(10)));
         assert!(claim(&day, 10, 9).is_empty());
+        let busy = ["email".to_owned()];
+        assert_eq!(day.ledger.write_blocking(move |tx| claim_due(tx, 9, &busy, Timestamp(9))).unwrap(), []);
         let first = claim(&day, 1, 11);
         assert_eq!(first[0].alert.alert.subject, "Stopped");
         assert_eq!(first[0].message_id, format!("dbk-{}-2-email", day.ledger.meta().ledger_id));
@@ -461,7 +459,7 @@ mod tests {
             [("email", 1), ("file", 1)]
         );
         assert!(claim(&day, 10, 11).is_empty());
-        assert_eq!(day.ledger.read(next_due_at).unwrap(), None);
+        assert_eq!(day.ledger.read(|conn| next_due_at(conn, &[])).unwrap(), None);
     }
 
     #[test]
@@ -496,5 +494,27 @@ mod tests {
         assert_eq!(day.ledger.write_blocking(release_sending).unwrap(), 3);
         let again = claim(&day, 10, 11);
         assert_eq!(again.iter().map(|due| due.attempts).collect::<Vec<_>>(), [2, 2, 2]);
+    }
+
+    #[test]
+    fn a_batch_is_claimed_as_a_whole_and_left_by_what_is_revived() {
+        let day = TestLedger::new();
+        raise_two(&day);
+        let ids: Vec<i64> = claim(&day, 10, 11).iter().map(|due| due.delivery_id).collect();
+        let batch = ids[0];
+        let all = ids.clone();
+        day.ledger
+            .write_blocking(move |tx| {
+                all.iter().try_for_each(|id| set_batch(tx, *id, batch))?;
+                all.iter().try_for_each(|id| mark_failed(tx, *id, "busy", Timestamp(20)))
+            })
+            .unwrap();
+        assert_eq!(claim(&day, 1, 20).len(), 1);
+        let rest = day.ledger.write_blocking(move |tx| claim_batch(tx, batch)).unwrap();
+        assert_eq!(rest.len(), ids.len() - 1);
+        let id = rest[0].delivery_id;
+        day.ledger.write_blocking(move |tx| mark_dead(tx, id, "gone")).unwrap();
+        day.ledger.write_blocking(move |tx| retry(tx, id, Timestamp(30))).unwrap();
+        assert_eq!(day.ledger.read(|conn| get(conn, id)).unwrap().batch, None);
     }
 }

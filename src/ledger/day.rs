@@ -260,8 +260,8 @@ mod tests {
                 event::record(tx, &Event::new(OPEN, EventLevel::Warning, "feed.stalled", "no bars for 90 s"))?;
                 event::record(tx, &Event::new(OPEN, EventLevel::Info, "feed.resumed", "bars again"))?;
                 let note = Alert::new(AlertEvent::DayEnded, "The day");
-                alert::raise(tx, None, &note, &[alert::Route::every("email")], OPEN)?;
-                let sending = alert::claim_due(tx, 9, OPEN)?;
+                alert::raise(tx, None, &note, &[alert::Route::every("email")].into(), OPEN)?;
+                let sending = alert::claim_due(tx, 9, &[], OPEN)?;
                 for delivery in sending {
                     alert::mark_failed(tx, delivery.delivery_id, "no route to host", Timestamp(OPEN.0 + 1))?;
                 }

@@ -8,7 +8,7 @@ use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Deserialize;
 
-use super::alert::Route;
+use super::alert::Routes;
 use super::codec::{Json, Word};
 use super::intent::StoredIntent;
 use super::{LedgerError, alert, approval, equity, fill, halt, intent, order, position, signal};
@@ -51,7 +51,7 @@ pub fn write_decision(
     tx: &Transaction<'_>,
     run: &RunRef,
     decision: &Decision,
-    routes: &[Route],
+    routes: &Routes,
     now: Timestamp,
 ) -> Result<Written, LedgerError> {
     if let Some(candidates) = &decision.candidates {
@@ -249,7 +249,8 @@ mod tests {
             intents: vec![ours.intent.clone(), ours.intent],
             ..Decision::default()
         };
-        let answer = day.ledger.write_blocking(move |tx| write_decision(tx, &run, &decision, &[], Timestamp(1)));
+        let answer =
+            day.ledger.write_blocking(move |tx| write_decision(tx, &run, &decision, &Routes::default(), Timestamp(1)));
         assert!(matches!(answer, Err(LedgerError::Sql(_))));
         assert!(day.ledger.read(|conn| signal::reviews(conn, session())).unwrap().is_empty());
     }

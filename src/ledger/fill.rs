@@ -43,6 +43,10 @@ const SQL_ROLE: &str = "
     SELECT role, coalesce(parent_client_order_id, client_order_id) FROM broker_order
     WHERE account = ?1 AND broker_order_id = ?2";
 const SQL_STRATEGY: &str = "SELECT strategy FROM signal WHERE signal_id = ?1";
+const SQL_LEAVES_A_REST: &str = "
+    SELECT quantity_e9 > (SELECT sum(fill.quantity_e9) FROM fill
+        WHERE fill.account = ?1 AND fill.broker_order_id = ?2 AND (fill.at_ms, fill.execution_id) <= (?3, ?4))
+    FROM broker_order WHERE account = ?1 AND broker_order_id = ?2";
 const SQL_CURSOR: &str = "SELECT cursor FROM fill_cursor WHERE account = ?1";
 const SQL_SET_CURSOR: &str = "
     INSERT INTO fill_cursor (account, cursor, updated_at_ms) VALUES (?1, ?2, ?3)
@@ -306,6 +310,17 @@ pub(super) fn note_effects(
         }
     }
     Ok(())
+}
+
+/// Whether an order was not filled in whole by a recorded execution and those before it; false of an order that was
+/// never shown.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn leaves_a_rest(conn: &Connection, account: &str, fill: &Fill) -> Result<bool, LedgerError> {
+    let key = params![account, fill.broker_order_id, fill.at.0, fill.execution_id];
+    let leaves: Option<bool> = conn.prepare_cached(SQL_LEAVES_A_REST)?.query_row(key, |row| row.get(0)).optional()?;
+    Ok(leaves.unwrap_or(false))
 }
 
 /// Where the next page of executions begins; `None` before the first.

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::LedgerError;
 
 /// Every migration, in order: its name and its SQL.
-const MIGRATIONS: [(&str, &str); 10] = [
+const MIGRATIONS: [(&str, &str); 11] = [
     ("V1__ledger", include_str!("../../migrations/V1__ledger.sql")),
     ("V2__job", include_str!("../../migrations/V2__job.sql")),
     ("V3__market", include_str!("../../migrations/V3__market.sql")),
@@ -22,6 +22,7 @@ const MIGRATIONS: [(&str, &str); 10] = [
     ("V8__run_indexes", include_str!("../../migrations/V8__run_indexes.sql")),
     ("V9__config", include_str!("../../migrations/V9__config.sql")),
     ("V10__approval", include_str!("../../migrations/V10__approval.sql")),
+    ("V11__alert_handling", include_str!("../../migrations/V11__alert_handling.sql")),
 ];
 
 /// The newest schema version that this program knows.
@@ -80,6 +81,7 @@ mod tests {
         ("V8__run_indexes", "0e9fc15f0604ddda16e5f245680f66a7bc58e47327d26192d8c0690374004e8e"),
         ("V9__config", "520e478812fc5628354ef4f3d63852526817b035687778bef1847e6e0528eb93"),
         ("V10__approval", "7b8823890b0d2e73742e00876ec2d71d8e9bfd2ee16ee4722e18ea49ef83de8d"),
+        ("V11__alert_handling", "3d834bac818affe687a67bcc073911b7ef31a318c22bba25b16da915bfe208f0"),
     ];
 
     #[test]
@@ -98,7 +100,8 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter_map(|name| name.strip_suffix(".sql").map(str::to_owned))
             .collect();
-        files.sort();
+        let number = |name: &String| name[1..].split("__").next().and_then(|number| number.parse::<u32>().ok());
+        files.sort_by_key(number);
         assert_eq!(files, MIGRATIONS.map(|(name, _)| name));
     }
 

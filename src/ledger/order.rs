@@ -71,7 +71,7 @@ pub struct StoredOrder {
 }
 
 /// What became of orders that were shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OrdersRecorded {
     /// Orders that the ledger did not have.
     pub new: usize,
@@ -79,6 +79,8 @@ pub struct OrdersRecorded {
     pub changed: usize,
     /// Orders that were as they are in the ledger, or older.
     pub unchanged: usize,
+    /// Those that had been working and have ended without being filled.
+    pub unfilled: Vec<Order>,
 }
 
 /// A change of an order that was seen.
@@ -238,11 +240,18 @@ pub fn record(
                     continue;
                 }
                 recorded.changed += 1;
+                if ends && ends_unfilled(order.status) {
+                    recorded.unfilled.push(order.clone());
+                }
             }
         }
         write(tx, account, order, &terms, now)?;
     }
     Ok(recorded)
+}
+
+const fn ends_unfilled(status: OrderStatus) -> bool {
+    matches!(status, OrderStatus::Canceled | OrderStatus::Expired | OrderStatus::Rejected)
 }
 
 fn write(
@@ -413,9 +422,9 @@ mod tests {
         day.ledger.write_blocking(move |tx| record(tx, "paper", &[shown], Timestamp(at))).unwrap()
     }
 
-    const NEW: OrdersRecorded = OrdersRecorded { new: 1, changed: 0, unchanged: 0 };
-    const CHANGED: OrdersRecorded = OrdersRecorded { new: 0, changed: 1, unchanged: 0 };
-    const UNCHANGED: OrdersRecorded = OrdersRecorded { new: 0, changed: 0, unchanged: 1 };
+    const NEW: OrdersRecorded = OrdersRecorded { new: 1, changed: 0, unchanged: 0, unfilled: Vec::new() };
+    const CHANGED: OrdersRecorded = OrdersRecorded { new: 0, changed: 1, unchanged: 0, unfilled: Vec::new() };
+    const UNCHANGED: OrdersRecorded = OrdersRecorded { new: 0, changed: 0, unchanged: 1, unfilled: Vec::new() };
 
     #[test]
     fn an_order_settles_its_intent_when_it_ends() {

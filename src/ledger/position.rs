@@ -62,6 +62,22 @@ const SQL_HISTORY: &str = "
     SELECT at_ms, kind, run_id, fill_id, state, quantity_e9, stop_e8, detail FROM position_event
     WHERE position_id = ?1 ORDER BY at_ms, position_event_id";
 
+const SQL_EFFECTS: &str = "
+    SELECT kind, position_id, quantity_e9 FROM position_event
+    WHERE fill_id = (SELECT fill_id FROM fill WHERE account = ?1 AND execution_id = ?2) ORDER BY position_event_id";
+const SQL_BY_ID: &str = select_position!("WHERE position_id = ?1");
+
+/// What an execution did to a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FillEffect {
+    /// `opened`, `added`, `reduced` or `closed`.
+    pub kind: String,
+    /// The shares held after it.
+    pub quantity: Quantity,
+    /// The position as it is now.
+    pub position: StoredPosition,
+}
+
 /// A position with its row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoredPosition {
@@ -281,6 +297,24 @@ pub(super) fn change(
     };
     let cause = Cause { at: now, kind, run_id: Some(run.run_id), fill_id: None, detail };
     note(tx, stored.position_id, &after, &cause)
+}
+
+/// What a recorded execution did to positions, in order: it closes one and opens another where it turns them.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn effects_of(conn: &Connection, account: &str, execution_id: &str) -> Result<Vec<FillEffect>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_EFFECTS)?;
+    let noted = select.query_map(params![account, execution_id], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?, Quantity(row.get(2)?)))
+    })?;
+    let noted: Vec<(String, i64, Quantity)> = noted.collect::<Result<_, _>>()?;
+    let mut effects = Vec::with_capacity(noted.len());
+    for (kind, position_id, quantity) in noted {
+        let position = conn.prepare_cached(SQL_BY_ID)?.query_row([position_id], from_row)?;
+        effects.push(FillEffect { kind, quantity, position });
+    }
+    Ok(effects)
 }
 
 /// The account's open position in a symbol.

@@ -10,7 +10,7 @@ use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sha2::{Digest, Sha256};
 
-use super::alert::Route;
+use super::alert::Routes;
 use super::codec::{Json, Text, Word};
 use super::decision::{RunRef, write_decision};
 use super::open::hex;
@@ -61,7 +61,7 @@ pub fn commit(
     run: &RunRef,
     decided: &Decided,
     settings_hash: &str,
-    routes: &[Route],
+    routes: &Routes,
     now: Timestamp,
 ) -> Result<bool, LedgerError> {
     let Decided { parameters, facts, feed, bars, decision } = decided;

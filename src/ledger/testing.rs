@@ -15,7 +15,7 @@ use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::params;
 use tempfile::TempDir;
 
-use super::alert::Route;
+use super::alert::{Route, Routes};
 use super::codec::{Json, Text};
 use super::decision::{RunRef, Written, write_decision};
 use super::{Ledger, LedgerKind, NewLedger, OpenOptions};
@@ -89,7 +89,7 @@ impl TestLedger {
     /// Commits a decision at the run's slot, for the channels `email` and `file`.
     pub(crate) fn decide(&self, run: &RunRef, decision: &Decision) -> Written {
         let (run, decision) = (run.clone(), decision.clone());
-        let channels = [Route::every("email"), Route::every("file")];
+        let channels = Routes::from([Route::every("email"), Route::every("file")]);
         self.ledger.write_blocking(move |tx| write_decision(tx, &run, &decision, &channels, run.slot)).unwrap()
     }
 

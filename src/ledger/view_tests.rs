@@ -56,7 +56,10 @@ fn the_columns_are_as_promised() {
             "run_id job kind slot_at_utc slot_at_ny session trigger state attempts crash_attempts lateness_ms started_at_utc \
              started_at_ny decided_at_utc decided_at_ny finished_at_utc finished_at_ny duration_ms summary reason config_hash",
         ),
-        ("v_alert", "alert_id at_utc at_ny level event symbol subject body run_id sent_on waiting_on dead_on"),
+        (
+            "v_alert",
+            "alert_id at_utc at_ny level event symbol subject body run_id sent_on waiting_on dead_on acknowledged_at_utc acknowledged_at_ny acknowledged_by",
+        ),
         ("v_equity", "session at_utc at_ny equity opening_equity exposure realised unrealised fees day_pnl run_id"),
     ];
     for (view, columns) in promised {

@@ -1,7 +1,7 @@
 use std::sync::Mutex as StdMutex;
 
 use async_trait::async_trait;
-use daybook_core::alert::{Alert, AlertEvent};
+use daybook_core::alert::{Alert, AlertEvent, QuietHours};
 use daybook_core::decision::Decision;
 
 use super::*;
@@ -78,17 +78,18 @@ impl Day {
     fn with(channels: Vec<Arc<Scripted>>) -> Self {
         let books = TestLedger::new();
         let clock = Arc::new(SetClock(StdMutex::new(NOON)));
-        let routes = channels.iter().map(|channel| alert::Route::every(channel.name)).collect();
+        let routes: Vec<_> = channels.iter().map(|channel| alert::Route::every(channel.name)).collect();
         let fallback = channels.iter().any(|channel| channel.name == "file").then(|| "file".to_owned());
         let pace = Pace { cool_down: Duration::ZERO, hourly_max: Some(2) };
         let channels = channels.into_iter().map(|channel| channel as Arc<dyn Channel>).collect();
-        let policy = Policy { fallback, routes, pace };
+        let policy = Policy { fallback, routes: routes.into(), pace, ..Policy::default() };
         let outbox = Outbox::new(books.ledger.clone(), clock.clone(), channels, policy);
         Self { books, clock, outbox }
     }
 
     fn raise(&self, alert: Alert) {
         let routes: Vec<_> = self.outbox.channel_names().iter().map(|name| alert::Route::every(name)).collect();
+        let routes = Routes::from(routes);
         self.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &alert, &routes, NOON)).unwrap();
     }
 
@@ -151,7 +152,7 @@ async fn a_permanent_refusal_and_an_unknown_channel_are_given_up_at_once() {
     day.raise(note("AAPL closed"));
     day.books
         .ledger
-        .write_blocking(|tx| alert::raise(tx, None, &note("MSFT closed"), &[alert::Route::every("pager")], NOON))
+        .write_blocking(|tx| alert::raise(tx, None, &note("MSFT closed"), &[alert::Route::every("pager")].into(), NOON))
         .unwrap();
     assert_eq!(day.deliver_at(NOON).await.dead, 2);
     assert_eq!(day.delivery(1).last_error.as_deref(), Some("email: 535 bad credentials"));
@@ -169,7 +170,7 @@ async fn what_one_channel_gives_up_the_others_tell_and_the_fallback_delivers() {
     let note = note("AAPL closed");
     day.books
         .ledger
-        .write_blocking(move |tx| alert::raise(tx, None, &note, &[alert::Route::every("slack")], NOON))
+        .write_blocking(move |tx| alert::raise(tx, None, &note, &[alert::Route::every("slack")].into(), NOON))
         .unwrap();
     let summary = day.deliver_at(NOON).await;
     assert_eq!((summary.dead, summary.sent), (1, 2), "the alert itself, and that it is dead");
@@ -199,7 +200,7 @@ async fn what_is_critical_goes_to_the_fallback_as_soon_as_a_channel_fails() {
     let day = Day::with(vec![Scripted::new("slack", vec![busy(), busy()]), file.clone()]);
     for event in [AlertEvent::RiskBreached, AlertEvent::SymbolFailed] {
         let told = Alert::new(event, event.as_str());
-        let routes = [alert::Route::every("slack")];
+        let routes = Routes::from([alert::Route::every("slack")]);
         day.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &told, &routes, NOON)).unwrap();
     }
     assert_eq!(day.deliver_at(NOON).await.failed, 2);
@@ -223,6 +224,96 @@ async fn a_burst_is_one_message_where_people_read_it_and_what_is_critical_stands
     assert_eq!(file.subjects().len(), 21);
     let states = (1..=42).map(|id| day.delivery(id).state);
     assert!(states.into_iter().all(|state| state == DeliveryState::Sent));
+}
+
+#[tokio::test]
+async fn a_message_that_is_tried_again_is_the_same_message_whatever_came_since() {
+    let slack = Scripted::new("slack", vec![busy(), busy()]);
+    let day = Day::with(vec![slack.clone()]);
+    for number in 0..4 {
+        day.raise(note(&format!("fill {number}")));
+    }
+    let first = day.deliver_at(NOON).await;
+    // A process that dies in the second attempt leaves it to the next.
+    let again_at = first.next_at.unwrap();
+    day.books.ledger.write_blocking(move |tx| alert::claim_due(tx, 2, &[], again_at)).unwrap();
+    day.books.ledger.write_blocking(alert::release_sending).unwrap();
+    for number in 4..9 {
+        day.raise(note(&format!("fill {number}")));
+    }
+    let second = day.deliver_at(again_at).await;
+    assert_eq!((second.failed, second.sent), (4, 5));
+    assert_eq!(day.deliver_at(second.next_at.unwrap()).await.sent, 4);
+    let got = slack.got.lock().unwrap();
+    let of_four: Vec<&str> = got.iter().filter(|got| got.subject.contains("4 alerts")).map(|got| &*got.key).collect();
+    assert_eq!((got.len(), of_four.len()), (4, 3));
+    assert!(of_four.iter().all(|key| *key == of_four[0]), "{of_four:?}");
+}
+
+#[tokio::test]
+async fn what_went_out_before_a_restart_counts() {
+    let slack = Scripted::new("slack", vec![]);
+    let day = Day::with(vec![slack.clone()]);
+    for number in 0..2 {
+        day.raise(note(&format!("note {number}")));
+        day.deliver_at(NOON).await;
+    }
+    let (books, clock) = (&day.books, day.clock.clone());
+    let pace = Pace { cool_down: Duration::ZERO, hourly_max: Some(2) };
+    let policy = Policy { pace, ..Policy::default() };
+    let after = Outbox::new(books.ledger.clone(), clock, vec![slack.clone()], policy);
+    day.raise(note("note 2"));
+    let held = after.deliver_due(NOON).await.unwrap();
+    assert_eq!((held.sent, held.next_at), (0, Some(NOON.after(Duration::from_secs(3_600)))));
+}
+
+#[tokio::test]
+async fn what_quiet_hours_held_back_comes_as_one_message_at_their_end() {
+    let slack = Scripted::new("slack", vec![]);
+    let day = Day::with(vec![slack.clone()]);
+    let quiet = QuietHours {
+        from: "11:00".parse().unwrap(),
+        until: "13:00".parse().unwrap(),
+        zone: chrono_tz::America::New_York,
+    };
+    let end = quiet.end(NOON).unwrap();
+    let route = alert::Route { quiet: Some(quiet), ..alert::Route::every("slack") };
+    for alert in [note("one"), note("two"), Alert::new(AlertEvent::RiskBreached, "stop")] {
+        let routes = Routes::from([route.clone()]);
+        day.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &alert, &routes, NOON)).unwrap();
+    }
+    let in_the_quiet = day.deliver_at(NOON).await;
+    assert_eq!((in_the_quiet.sent, in_the_quiet.next_at), (1, Some(end)));
+    assert_eq!(day.deliver_at(end).await.sent, 2);
+    assert_eq!(slack.subjects(), ["Daybook critical: stop", "Daybook info: 2 alerts"]);
+    assert!(
+        slack.got.lock().unwrap()[1].summary.ends_with("2 of them were held back: quiet hours, or too many messages")
+    );
+}
+
+#[tokio::test]
+async fn what_nobody_acknowledges_is_told_on_other_channels_and_the_pager_settles_what_somebody_does() {
+    let (pager, phone) = (Scripted::new("pager", vec![]), Scripted::new("phone", vec![]));
+    let books = TestLedger::new();
+    let clock = Arc::new(SetClock(StdMutex::new(NOON)));
+    let escalation = Some(Routes::from([alert::Route::every("phone")]));
+    let policy = Policy { escalation, ..Policy::default() };
+    let outbox = Outbox::new(books.ledger.clone(), clock, vec![pager.clone(), phone.clone()], policy);
+    let routes = Routes {
+        escalate_after: Some(Duration::from_secs(600)),
+        ..Routes::from([alert::Route::pager("pager", AlertLevel::Critical)])
+    };
+    let (stop, raised_on) = (Alert::new(AlertEvent::PositionUnprotected, "no stop"), routes.clone());
+    let id = books.ledger.write_blocking(move |tx| alert::raise(tx, None, &stop, &raised_on, NOON)).unwrap();
+    let at_once = outbox.deliver_due(NOON).await.unwrap();
+    let due_at = NOON.after(Duration::from_secs(600));
+    assert_eq!((at_once.sent, at_once.next_at), (1, Some(due_at)));
+    assert_eq!(outbox.deliver_due(due_at).await.unwrap(), DeliverySummary { sent: 1, ..DeliverySummary::default() });
+    assert!(phone.subjects()[0].ends_with("no stop"), "{:?}", phone.subjects());
+    books.ledger.write_blocking(move |tx| alert::acknowledge(tx, &[id], "ada", None, &routes, due_at)).unwrap();
+    outbox.deliver_due(due_at).await.unwrap();
+    let got = pager.got.lock().unwrap();
+    assert_eq!(got[1].settled.iter().map(|settled| &settled.key).collect::<Vec<_>>(), [&got[0].key]);
 }
 
 #[tokio::test]
@@ -307,6 +398,65 @@ async fn the_worker_delivers_when_it_is_nudged_and_ends_when_it_is_told_to() {
     stop.cancel();
     worker.await.unwrap().unwrap();
     assert_eq!(email.subjects().len(), 1);
+}
+
+/// A channel that takes nothing until it is let.
+struct Hanging {
+    let_go: Notify,
+    got: StdMutex<usize>,
+}
+
+#[async_trait]
+impl Channel for Hanging {
+    fn name(&self) -> &str {
+        "webhook"
+    }
+    async fn deliver(&self, _: &Message) -> Result<String, ChannelError> {
+        if *self.got.lock().unwrap() == 0 {
+            self.let_go.notified().await;
+        }
+        *self.got.lock().unwrap() += 1;
+        Ok("taken".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_hangs_delays_no_other_and_loses_nothing() {
+    const ALERTS: i64 = 200;
+    let books = TestLedger::new();
+    let hanging = Arc::new(Hanging { let_go: Notify::new(), got: StdMutex::default() });
+    let file = Scripted::new("file", vec![]);
+    let clock = Arc::new(SetClock(StdMutex::new(NOON)));
+    let channels: Vec<Arc<dyn Channel>> = vec![hanging.clone(), file.clone()];
+    let outbox = Outbox::new(books.ledger.clone(), clock, channels, Policy::default());
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn({
+        let (outbox, stop) = (outbox.clone(), stop.clone());
+        async move { outbox.run(stop).await }
+    });
+    let sent = |channel: &'static str| {
+        let deliveries = books.ledger.read(|conn| alert::deliveries(conn, 1_000)).unwrap();
+        let sent = |delivery: &&Delivery| delivery.channel == channel && delivery.state == DeliveryState::Sent;
+        i64::try_from(deliveries.iter().filter(sent).count()).unwrap()
+    };
+    // Each is committed, and told by the other channel, while the first hangs.
+    for number in 1..=ALERTS {
+        let routes = Routes::from([alert::Route::every("webhook"), alert::Route::every("file")]);
+        let told = note(&format!("note {number}"));
+        books.ledger.write(move |tx| alert::raise(tx, None, &told, &routes, NOON)).await.unwrap();
+        outbox.nudge();
+        while sent("file") < number {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(sent("webhook"), 0);
+    hanging.let_go.notify_one();
+    while sent("webhook") < ALERTS {
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    worker.await.unwrap().unwrap();
+    assert_eq!(*hanging.got.lock().unwrap(), usize::try_from(ALERTS).unwrap());
 }
 
 #[test]

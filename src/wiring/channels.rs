@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook_core::alert::AlertLevel;
+use daybook_core::calendar::Calendar;
 
 use crate::adapters::channels::{
     CommandChannel, DiscordChannel, EmailChannel, FileChannel, LogChannel, NtfyChannel, PagerDutyChannel, SlackChannel,
@@ -12,18 +13,20 @@ use crate::adapters::channels::{
 };
 use crate::adapters::clocks::SystemClock;
 use crate::config::{Configuration, Settings};
-use crate::ledger::alert::Route;
+use crate::digest::Templates;
+use crate::ledger::alert::{Route, Routes};
 use crate::ledger::{Ledger, LedgerKind};
 use crate::outbox::{Outbox, Pace, Policy};
 use crate::ports::{Channel, Clock};
 
 /// Channels, and what each is told.
-pub(super) type Channels = (Vec<Arc<dyn Channel>>, Vec<Route>);
+pub(super) type Channels = (Vec<Arc<dyn Channel>>, Routes);
 
-/// The channels that are told: files of everything, and those that are configured. Nobody's telephone rings for a day
-/// that is made up: there it is files and mail.
+/// The channels that are told: files of everything, and those that are configured. Nobody is told of a day that is
+/// made up: there it is files, and mail where it is asked for.
 pub(super) fn configured(
     settings: &Settings,
+    calendar: &Calendar,
     mails: &Path,
     simulated: bool,
     clock: &Arc<dyn Clock>,
@@ -34,11 +37,13 @@ pub(super) fn configured(
     let mut channels: Vec<Arc<dyn Channel>> = vec![Arc::new(files)];
     let mut add = |channel: Arc<dyn Channel>, min_level: Option<AlertLevel>| {
         let min_level = min_level.unwrap_or(told.min_level);
-        let gather = if channel.is_chat() && !simulated { told.pace.gather.as_duration() } else { Duration::ZERO };
-        routes.push(Route { min_level, gather, ..Route::every(channel.name()) });
+        let waits = channel.is_chat() && !simulated;
+        let gather = if waits { told.pace.gather.as_duration() } else { Duration::ZERO };
+        let quiet = told.quiet_hours.hours().filter(|_| waits);
+        routes.push(Route { min_level, gather, quiet, ..Route::every(channel.name()) });
         channels.push(channel);
     };
-    if told.email.is_on() {
+    if told.email.is_on() && (told.email.simulated || !simulated) {
         add(Arc::new(EmailChannel::new(&told.email)?), None);
     }
     if !simulated {
@@ -69,15 +74,27 @@ pub(super) fn configured(
             channels.push(Arc::new(pager));
         }
     }
+    let escalates = !simulated && !told.escalation.channels.is_empty();
+    let routes = Routes {
+        channels: routes,
+        rules: told.rules.clone(),
+        calendar: Some(calendar.clone()),
+        escalate_after: escalates.then(|| told.escalation.after.as_duration()),
+    };
     Ok((channels, routes))
 }
 
 /// What the outbox does besides sending.
-pub(super) fn policy(settings: &Settings, routes: &[Route]) -> Policy {
+pub(super) fn policy(settings: &Settings, routes: &Routes) -> Policy {
     let told = &settings.notifications;
+    let is_told = |channel: &String| routes.channels.iter().any(|route| route.channel == *channel);
+    let others = told.escalation.channels.iter().filter(|channel| is_told(channel));
+    let others: Vec<Route> = others.map(|channel| Route::every(channel)).collect();
     Policy {
-        routes: routes.to_vec(),
-        fallback: told.fallback.clone().filter(|fallback| routes.iter().any(|route| route.channel == *fallback)),
+        routes: routes.clone(),
+        escalation: routes.escalate_after.map(|_| Routes::from(others)),
+        fallback: told.fallback.clone().filter(is_told),
+        templates: Templates::of(told.templates.clone()),
         pace: Pace {
             cool_down: told.pace.cool_down.as_duration(),
             hourly_max: usize::try_from(told.pace.hourly_max).ok().filter(|max| *max > 0),
@@ -90,12 +107,12 @@ pub(super) fn policy(settings: &Settings, routes: &[Route]) -> Policy {
 ///
 /// # Errors
 /// If a channel's settings cannot be used.
-pub fn outbox(configuration: &Configuration, ledger: &Ledger) -> anyhow::Result<(Outbox, Vec<Route>)> {
+pub fn outbox(configuration: &Configuration, ledger: &Ledger) -> anyhow::Result<(Outbox, Routes)> {
     let settings = &configuration.settings;
     let simulated = ledger.meta().kind != LedgerKind::Live;
     let mails = if simulated { ledger.path().with_extension("mail") } else { settings.notifications.folder.clone() };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (channels, routes) = configured(settings, &mails, simulated, &clock)?;
+    let (channels, routes) = configured(settings, &settings.calendar(), &mails, simulated, &clock)?;
     let policy = policy(settings, &routes);
     Ok((Outbox::new(ledger.clone(), clock, channels, policy), routes))
 }

@@ -9,7 +9,6 @@ use super::{all_jobs, channels};
 use crate::config::{Configuration, Reading, Settings};
 use crate::engine::Parts;
 use crate::engine::reload::{Prepared, Refresh, Reload, Standing};
-use crate::ledger::alert::Route;
 
 /// Where a process that stays gets other configurations from, and who hears of those that come into force.
 pub struct Live {
@@ -48,8 +47,9 @@ fn prepare(parts: &Parts, configuration: &Configuration, refresh: Refresh) -> an
     if refresh == Refresh::Secrets || tell_otherwise(&parts.settings, &settings)? {
         let folder = &settings.notifications.folder;
         let (channels, routes) =
-            channels::configured(&settings, folder, parts.simulated, &parts.sources.clock).context("notifications")?;
-        let routes: Arc<[Route]> = routes.into();
+            channels::configured(&settings, &parts.sources.calendar, folder, parts.simulated, &parts.sources.clock)
+                .context("notifications")?;
+        let routes = Arc::new(routes);
         next.sources.broker = parts.sources.broker.with_routes(routes.clone());
         told = Some((channels, channels::policy(&settings, &routes)));
         next.routes = routes;

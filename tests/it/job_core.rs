@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use daybook::ledger::alert::Routes;
 use daybook::ledger::decision::RunRef;
 use daybook::ledger::record::{self, Decided};
 use daybook::ledger::run::{self, ClaimedRun, EndedRun, Look, LookInput, RunState, Trigger};
@@ -97,7 +98,8 @@ impl Desk {
             bars: BarSet::new(),
             decision: Decision { summary: "nothing to do".to_owned(), ..Decision::default() },
         };
-        let outcome = self.ledger.write_blocking(move |tx| record::commit(tx, &reference, &decided, "", &[], now));
+        let outcome =
+            self.ledger.write_blocking(move |tx| record::commit(tx, &reference, &decided, "", &Routes::default(), now));
         self.live.retain(|live| *live != run.run_id);
         outcome
     }

@@ -29,7 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // A service of its own beside the program: it takes a feed and a clock, and knows no ledger.
     ("paper_exchange", &["ports", "adapters"]),
     // Wiring: the places that name concrete adapters.
-    ("wiring", &["ports", "adapters", "config", "ledger", "outbox", "engine", "jobs"]),
+    ("wiring", &["ports", "adapters", "config", "digest", "ledger", "outbox", "engine", "jobs"]),
     ("terminal", &["engine", "ledger", "wiring"]),
     // It makes a whole world around the program.
     ("simulation", &["ports", "adapters", "config", "ledger", "engine", "jobs", "wiring"]),

@@ -22,6 +22,7 @@ mod paper_broker;
 mod paper_exchange;
 mod paper_week;
 mod power_loss;
+mod real_smtp;
 mod reload;
 mod repository;
 mod restart;

@@ -13,6 +13,7 @@ use secrecy::ExposeSecret;
 
 use super::letter::{LetterError, Letterhead};
 use super::settings::{EmailSettings, Security, mailbox};
+use super::tls::wrong_certificate;
 use crate::ports::{Channel, ChannelError, Message};
 
 /// Deliveries to one receiver that are remembered, so that another receiver's failure does not repeat
@@ -180,6 +181,9 @@ fn tls_parameters(settings: &EmailSettings) -> Result<TlsParameters, EmailError>
 }
 
 fn classed(error: &lettre::transport::smtp::Error) -> Failure {
+    if let Some(wrong) = wrong_certificate(error) {
+        return Failure::Permanent(wrong);
+    }
     let reason = error.to_string();
     match error.status().map(u16::from) {
         Some(code) if RECEIVER_REFUSED.contains(&code) => Failure::ReceiverRefused(reason),

@@ -33,6 +33,8 @@ pub enum AfterData {
 pub struct Script {
     /// How the connection is protected.
     pub security: Security,
+    /// Whether its certificate is of yesterday.
+    pub is_expired: bool,
     /// Whether it offers STARTTLS where it should.
     pub offers_starttls: bool,
     /// Who may sign in, with which password; with a name the server insists on it.
@@ -47,6 +49,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             security: Security::None,
+            is_expired: false,
             offers_starttls: true,
             account: None,
             receivers: vec![],
@@ -79,7 +82,7 @@ impl FakeSmtp {
     pub async fn start(script: Script) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root_ca = folder.path().join("ca.pem");
-        let (pem, acceptor) = certificates();
+        let (pem, acceptor) = certificates(script.is_expired);
         std::fs::write(&root_ca, pem).unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -110,14 +113,18 @@ impl FakeSmtp {
     }
 }
 
-fn certificates() -> (String, TlsAcceptor) {
+fn certificates(is_expired: bool) -> (String, TlsAcceptor) {
     let mut authority = CertificateParams::new(vec![]).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_key = KeyPair::generate().unwrap();
     let pem = authority.self_signed(&authority_key).unwrap().pem();
     let issuer = Issuer::new(authority, authority_key);
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let mut server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    if is_expired {
+        server.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    }
+    let certificate = server.signed_by(&key, &issuer).unwrap();
     let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -133,6 +133,7 @@ mod tests {
             text: "A day.\n".to_owned(),
             html: Some("<img src=\"cid:equity\">".to_owned()),
             pictures: vec![("equity".to_owned(), vec![1, 2, 3])],
+            settled: vec![],
             at: "2026-11-16T21:15:00Z".parse().unwrap(),
         }
     }

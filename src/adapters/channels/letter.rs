@@ -143,6 +143,7 @@ mod tests {
             text: "Everything is being closed.\n.\nA dot alone must survive.\n".to_owned(),
             html: None,
             pictures: vec![],
+            settled: vec![],
             at: "2026-11-16T16:42:05Z".parse::<Timestamp>().unwrap(),
         }
     }

@@ -20,6 +20,7 @@ mod settings;
 mod slack;
 mod telegram;
 mod text;
+mod tls;
 mod webhook;
 
 #[cfg(test)]

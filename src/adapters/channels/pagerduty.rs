@@ -109,7 +109,8 @@ impl PagerDutyChannel {
         shortened(&format!("daybook/{}/{}", self.account, event.as_str()), KEY_MAX)
     }
 
-    /// What is posted, in order: the ends of conditions, and then the event itself, unless its end is all it says.
+    /// What is posted, in order: the ends of conditions, what was acknowledged, and then the event itself, unless that is
+    /// all it says. A condition that another event ends is acknowledged there, too; anything else is resolved.
     fn events(&self, message: &Message) -> Vec<Value> {
         let event = AlertEvent::named(&message.event);
         let ended = event.map_or(&[][..], AlertEvent::resolves);
@@ -123,7 +124,20 @@ impl PagerDutyChannel {
                 })
             })
             .collect();
-        if events.is_empty() || message.level > AlertLevel::Info {
+        events.extend(message.settled.iter().map(|settled| {
+            let condition = AlertEvent::named(&settled.event).filter(|event| event.is_resolved());
+            let (action, dedup_key) = match condition {
+                Some(condition) => ("acknowledge", self.condition(condition)),
+                None => ("resolve", shortened(&settled.key, KEY_MAX)),
+            };
+            json!({
+                "routing_key": self.routing_key.expose_secret(),
+                "event_action": action,
+                "dedup_key": dedup_key,
+            })
+        }));
+        let says_more = events.is_empty() && event != Some(AlertEvent::AlertAcknowledged);
+        if says_more || message.level > AlertLevel::Info {
             let condition = event.filter(|event| event.is_resolved());
             let dedup_key =
                 condition.map_or_else(|| shortened(&message.key, KEY_MAX), |condition| self.condition(condition));
@@ -185,6 +199,8 @@ impl Channel for PagerDutyChannel {
 
 #[cfg(test)]
 mod tests {
+    use daybook_core::alert::Settled;
+
     use super::super::fake_http::{FakeHttp, Reply, is_permanent, wait_of};
     use super::super::text::samples::hostile_note;
     use super::*;
@@ -231,6 +247,23 @@ mod tests {
             [pair("trigger", "dbk-1f3a9c2e-7-test")],
             "an event that nothing ends is an alert for itself, and its repetition is not"
         );
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_settled_and_a_condition_stays_until_it_is_over() {
+        let settled = |event: AlertEvent, key: &str| Settled { event: event.as_str().to_owned(), key: key.to_owned() };
+        let message = Message {
+            event: AlertEvent::AlertAcknowledged.as_str().to_owned(),
+            level: AlertLevel::Info,
+            settled: vec![settled(AlertEvent::MarksStale, "dbk-1"), settled(AlertEvent::PositionUnprotected, "dbk-2")],
+            ..hostile_note()
+        };
+        let events = channel("https://events.example.com").events(&message);
+        let said: Vec<_> =
+            events.iter().map(|event| (event["event_action"].clone(), event["dedup_key"].clone())).collect();
+        let pair = |action: &str, key: &str| (json!(action), json!(key));
+        assert_eq!(said, [pair("acknowledge", "daybook/paper/marks.stale"), pair("resolve", "dbk-2")]);
+        assert!(channel("https://events.example.com").events(&Message { settled: vec![], ..message }).is_empty());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::text::{one_line, shortened};
+use super::tls::wrong_certificate;
 use crate::ports::ChannelError;
 
 /// What is read of an answer, in bytes; the services' own answers have some hundred.
@@ -132,6 +133,9 @@ impl Poster {
         let error = error.without_url();
         if error.is_builder() {
             return self.permanent(&chain(&error));
+        }
+        if let Some(wrong) = wrong_certificate(&error) {
+            return self.permanent(&wrong);
         }
         if error.is_timeout() {
             let reason = format!("no answer within {:?}; it may have been delivered", self.timeout);

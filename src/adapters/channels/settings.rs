@@ -29,6 +29,8 @@ pub struct EmailSettings {
     pub root_ca: Option<PathBuf>,
     /// How long one mail may take.
     pub timeout: Span,
+    /// Whether days that are simulated or replayed send mail, too.
+    pub simulated: bool,
 }
 
 /// How the connection to a mail server is protected.
@@ -68,6 +70,7 @@ impl Default for EmailSettings {
             // A server may take its time to look a mail over (RFC 5321 allows it ten minutes); a minute
             // is what the ones in use need at most.
             timeout: Span::seconds(60),
+            simulated: false,
         }
     }
 }

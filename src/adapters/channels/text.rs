@@ -79,6 +79,7 @@ pub(super) mod samples {
             text: "The long text.\n".to_owned(),
             html: None,
             pictures: vec![],
+            settled: vec![],
             at: "2026-11-16T16:42:05Z".parse().unwrap(),
         }
     }

@@ -46,8 +46,14 @@ macro_rules! catalogue {
 
 catalogue! {
     OrderFilled = "order.filled", Info,
-        "An order was executed, in whole or in part.",
+        "An order was executed, in whole or the last part of it.",
         "Nothing.";
+    OrderPartFilled = "order.part_filled", Info,
+        "A part of an order was executed.",
+        "Nothing: the rest is still working.";
+    OrderCanceled = "order.canceled", Info,
+        "An order ended without being executed in whole.",
+        "Nothing: exits cancel what rests at the broker, and one leg of a bracket the other.";
     OrderRejected = "order.rejected", Warning,
         "The broker refused an order.",
         "Read its reason; the signal is not traded again.";
@@ -88,6 +94,19 @@ catalogue! {
         "The broker's clock, sessions, account or symbols are not as this program takes them.",
         "Read each line, and `trade doctor`.";
 
+    TradesExecuted = "trades.executed", Info,
+        "A run has sent its orders to the broker.",
+        "Nothing: each fill is told by itself.";
+
+    PositionOpened = "position.opened", Info,
+        "A position was opened.",
+        "Nothing: it is watched.";
+    PositionAdjusted = "position.adjusted", Info,
+        "A position was added to or reduced, or its stop was moved.",
+        "Nothing.";
+    PositionClosed = "position.closed", Info,
+        "A position is closed, with the result that is told.",
+        "Nothing.";
     PositionProtected = "position.protected", Warning,
         "Shares had no stop behind them and were given one.",
         "Find out why the stop was gone.";
@@ -154,6 +173,12 @@ catalogue! {
         "A symbol could not be analysed; the others were.",
         "Read the reason; one symbol alone is often halted or without data.";
 
+    JobStarted = "job.started", Info,
+        "A run of a job begins.",
+        "Nothing.";
+    JobLate = "job.late", Warning,
+        "A run of a job began long after it was due.",
+        "Find out what kept the scheduler; what must run is made up for.";
     JobTroubled = "job.troubled", Warning,
         "A job keeps failing and is tried again.",
         "`trade job history` shows its errors.";
@@ -166,6 +191,15 @@ catalogue! {
     JobMissed = "job.missed", Critical,
         "Slots of a job that must run were missed.",
         "Find out why the scheduler was away.";
+    PhaseChanged = "phase.changed", Info,
+        "The program has gone from one phase to another.",
+        "Nothing.";
+    HeartbeatRecorded = "heartbeat.recorded", Info,
+        "The scheduler is alive, with the figures that are told.",
+        "Nothing; for silence to be noticed set `scheduler.heartbeat_url`.";
+    DiskLow = "disk.low", Critical,
+        "The ledger's disk is nearly full: soon nothing can be committed.",
+        "Make room on it.";
     ClockStepped = "clock.stepped", Critical,
         "The clock was set back: entries wait until it has caught up.",
         "Look at the machine's time synchronisation.";
@@ -188,6 +222,12 @@ catalogue! {
     ChannelTested = "channel.tested", Info,
         "Somebody tries whether a channel works.",
         "Nothing.";
+    AlertUnacknowledged = "alert.unacknowledged", Critical,
+        "Nobody has acknowledged a critical alert in time.",
+        "Look at it, then `trade alerts ack ID`.";
+    AlertAcknowledged = "alert.acknowledged", Info,
+        "Somebody has taken note of critical alerts.",
+        "Nothing.";
     DayEnded = "day.ended", Info,
         "The session's digest.",
         "Read it.";
@@ -198,6 +238,23 @@ impl AlertEvent {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|event| event.as_str() == name)
+    }
+
+    /// Whether it belongs to the ordinary course, and stands in the ledger anyway: a person is told of it only where a
+    /// rule asks for it.
+    #[must_use]
+    pub const fn is_routine(self) -> bool {
+        matches!(
+            self,
+            Self::OrderPartFilled
+                | Self::OrderCanceled
+                | Self::TradesExecuted
+                | Self::PositionOpened
+                | Self::PositionAdjusted
+                | Self::JobStarted
+                | Self::PhaseChanged
+                | Self::HeartbeatRecorded
+        )
     }
 
     /// The events whose condition is over once this one happens: a pager resolves them.
@@ -254,6 +311,13 @@ mod tests {
                 assert!(sentence.ends_with('.') && sentence.len() < 100, "{}: {sentence}", event.as_str());
             }
         }
+    }
+
+    #[test]
+    fn what_is_routine_is_of_no_weight() {
+        assert!(
+            AlertEvent::ALL.iter().filter(|event| event.is_routine()).all(|event| event.level() == AlertLevel::Info)
+        );
     }
 
     #[test]

@@ -30,6 +30,7 @@ fn note() -> Message {
         text: "One line.\n.\n..and dots.\n".to_owned(),
         html: None,
         pictures: vec![],
+        settled: vec![],
         at: "2026-11-16T16:42:05Z".parse().unwrap(),
     }
 }
@@ -103,12 +104,14 @@ async fn a_server_that_does_not_offer_starttls_hears_nothing() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused() {
+async fn a_certificate_that_nobody_vouches_for_or_that_has_expired_needs_a_person() {
     let server = FakeSmtp::start(Script { security: Security::ImplicitTls, ..Script::default() }).await;
     let other = FakeSmtp::start(Script::default()).await;
-    let settings = EmailSettings { root_ca: Some(other.root_ca.clone()), ..settings(&server, Security::ImplicitTls) };
-    assert_transient(send(&settings).await, "certificate");
+    let stranger = EmailSettings { root_ca: Some(other.root_ca.clone()), ..settings(&server, Security::ImplicitTls) };
+    assert_permanent(send(&stranger).await, "the server's certificate is not valid");
     assert!(server.commands().is_empty());
+    let late = FakeSmtp::start(Script { security: Security::ImplicitTls, is_expired: true, ..Script::default() }).await;
+    assert_permanent(send(&settings(&late, Security::ImplicitTls)).await, "expired");
 }
 
 #[tokio::test]

@@ -1,0 +1,100 @@
+//! What is sent now, as which messages: one transaction decides it.
+//!
+//! A process that dies after it leaves messages that go out again as they were, under the same keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use daybook_core::time::Timestamp;
+use rusqlite::Transaction;
+
+use super::Policy;
+use super::pacing::{self, HOUR};
+use crate::ledger::LedgerError;
+use crate::ledger::alert::{self, Delivery, Recent};
+
+/// Deliveries that are claimed at once.
+const BATCH_MAX: u32 = 64;
+/// Notes that go out as one message at most; a burst of ten thousand is ten messages.
+const GROUP_MAX: u32 = 1_000;
+
+/// The messages of each channel, each of one delivery or many.
+pub(super) type Messages = BTreeMap<String, Vec<Vec<Delivery>>>;
+
+/// Tells others of what nobody has acknowledged, claims what is due on channels that are not `busy`, and makes messages
+/// of it. On `chats` notes that wait go with those that are due, and what is too much is put back.
+pub(super) fn claim(
+    tx: &Transaction<'_>,
+    chats: &[String],
+    policy: &Policy,
+    busy: &[String],
+    now: Timestamp,
+) -> Result<Messages, LedgerError> {
+    match &policy.escalation {
+        Some(others) => {
+            alert::escalate(tx, others, now)?;
+        }
+        // Alerts that wait since a configuration that named somebody.
+        None => alert::end_escalations(tx)?,
+    }
+    // As it was before: what this claims is not on its way yet.
+    let mut recent = BTreeMap::new();
+    for chat in chats {
+        recent.insert(chat.as_str(), alert::recent(tx, chat, HOUR, policy.pace.cool_down, now)?);
+    }
+    let mut by_channel: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
+    for delivery in alert::claim_due(tx, BATCH_MAX, busy, now)? {
+        by_channel.entry(delivery.channel.clone()).or_default().push(delivery);
+    }
+    let mut messages = Messages::new();
+    for (channel, due) in by_channel {
+        let of_channel = match recent.get(channel.as_str()) {
+            Some(recent) => of_chat(tx, &channel, due, recent, policy, now)?,
+            None => due.into_iter().map(|delivery| vec![delivery]).collect(),
+        };
+        messages.insert(channel, of_channel);
+    }
+    Ok(messages)
+}
+
+fn of_chat(
+    tx: &Transaction<'_>,
+    chat: &str,
+    due: Vec<Delivery>,
+    recent: &Recent,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Vec<Vec<Delivery>>, LedgerError> {
+    let (mut notes, others): (Vec<_>, Vec<_>) =
+        due.into_iter().partition(|delivery| delivery.is_note() && delivery.batch.is_none());
+    let (again, alone): (Vec<_>, Vec<_>) = others.into_iter().partition(|delivery| delivery.batch.is_some());
+    let mut messages: Vec<Vec<Delivery>> = alone.into_iter().map(|delivery| vec![delivery]).collect();
+    let batches: BTreeSet<i64> = again.iter().filter_map(|delivery| delivery.batch).collect();
+    for batch in batches {
+        let mut message = alert::claim_batch(tx, batch)?;
+        message.extend(again.iter().filter(|delivery| delivery.batch == Some(batch)).cloned());
+        message.sort_by_key(|delivery| delivery.delivery_id);
+        messages.push(message);
+    }
+    if notes.is_empty() {
+        return Ok(messages);
+    }
+    notes.extend(alert::claim_notes(tx, chat, GROUP_MAX, now.after(policy.gather()))?);
+    let admitted = pacing::admit(policy.pace, notes, recent, now);
+    if !admitted.later.is_empty() {
+        tracing::info!(channel = chat, notes = admitted.later.len(), "delivery.held_back");
+    }
+    for (note, until) in &admitted.later {
+        alert::postpone(tx, note.delivery_id, *until)?;
+    }
+    let first = admitted.now.first().map(|note| note.delivery_id);
+    for note in &admitted.now {
+        let batch = first.filter(|_| admitted.is_one_message).unwrap_or(note.delivery_id);
+        alert::set_batch(tx, note.delivery_id, batch)?;
+    }
+    if admitted.is_one_message {
+        messages.push(admitted.now);
+    } else {
+        messages.extend(admitted.now.into_iter().map(|note| vec![note]));
+    }
+    Ok(messages)
+}
