@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// What a process took at its start and cannot take anew, and why: a key or a section.
-const FIXED: [(&str, &str); 8] = [
+const FIXED: [(&str, &str); 9] = [
     ("account", "the ledger is this account's"),
     ("alpaca", "the connection to the account and its data is made at the start"),
     ("exchange_calendar", "every session that is recorded follows from it"),
     ("execution", "the connection to the account is made at the start"),
+    ("ibkr", "the connection to the account is made at the start"),
     ("ledger.path", "this process holds the lock of the ledger it began with"),
     ("logging.format", "the log has one form from its first line on"),
     ("session_mode", "whether a person approves entries is settled before a session begins"),
@@ -186,7 +187,14 @@ mod tests {
     #[test]
     fn what_the_process_began_with_is_fixed() {
         let change = |key: &str| Change { key: key.to_owned(), from: None, to: None };
-        for key in ["account.name", "ledger.path", "market.files.bars", "execution.broker", "exchange_calendar"] {
+        for key in [
+            "account.name",
+            "ibkr.account",
+            "ledger.path",
+            "market.files.bars",
+            "execution.broker",
+            "exchange_calendar",
+        ] {
             assert!(change(key).fixed_because().is_some(), "{key}");
         }
         for key in ["ledger.backup.keep", "risk.max_positions", "jobs/market.kind", "marketing", "jobs_dir"] {
