@@ -74,7 +74,7 @@ enum Asked {
 fn shape_at(ask: &dyn Fn(Probe<'_>) -> Option<Stop>, way: &mut Vec<Turn>) -> Shape {
     let asked = RefCell::new(None);
     // What was asked for is noted on the way; the answer is always to stop.
-    drop(ask(Probe { way, asked: &asked, name: "" }));
+    let _ = ask(Probe { way, asked: &asked, name: "" });
     let mut follow = |turn| {
         way.push(turn);
         let shape = if way.len() > DEPTH_MAX { Shape::Any } else { shape_at(ask, way) };

@@ -82,7 +82,7 @@ impl Account {
     }
 
     pub(super) fn finish(mut self, bars: usize) -> Outcome {
-        self.outcome.trades.sort_by(|a, b| (a.entry_at, a.symbol).cmp(&(b.entry_at, b.symbol)));
+        self.outcome.trades.sort_by_key(|trade| (trade.entry_at, trade.symbol));
         Outcome { bars, left_open: self.open.len(), ..self.outcome }
     }
 

@@ -248,7 +248,7 @@ fn exits_are_measured_from_where_they_are_said_to_be() {
     let within = OpeningRangeBreakout { stop_within_range: true, ..strategy };
     assert_eq!(exits(&within), ("49.80".to_owned(), "51.00".to_owned()));
 
-    let bars = session_with(&[49_70, 49_64]);
+    let bars = session_with(&[4_970, 4_964]);
     let short = OpeningRangeBreakout { direction: Directions::Short, ..within };
     let signal = signal(&short, &view(&bars));
     assert_eq!((signal.stop, signal.target), (Price::from_cents(50_20), Price::from_cents(49_00)));
