@@ -101,7 +101,9 @@ impl<'r, 'm> Day<'r, 'm> {
         due.clear();
         while let Some(Reverse((at, place))) = self.agenda.peek().copied().filter(|Reverse((at, _))| *at <= now) {
             self.agenda.pop();
-            if self.desks.get(place).is_some_and(|desk| desk.wake_at == Some(at)) {
+            // One whose instant was planned again, and came out the same, stands there twice.
+            let is_there = due.last() == Some(&place);
+            if !is_there && self.desks.get(place).is_some_and(|desk| desk.wake_at == Some(at)) {
                 due.push(place);
             }
         }
