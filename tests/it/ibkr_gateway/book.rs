@@ -1,7 +1,7 @@
 //! What the gateway knows: every order under its client's number, in the terms of the wire, in front of the matching
 //! engine. It goes on while programs come and go.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map};
 
 use daybook::adapters::brokers::paper::PaperBroker;
 use daybook::ports::{Broker, BrokerError};
@@ -361,8 +361,8 @@ impl Book {
         let mut frames = Vec::new();
         for (number, fill) in self.fills().await.iter().enumerate() {
             let entry = self.entries.iter().find(|entry| entry.paper.contains(&fill.broker_order_id)).unwrap();
-            if !orders.contains_key(&entry.perm_id) {
-                orders.insert(entry.perm_id, self.now(entry).await);
+            if let btree_map::Entry::Vacant(unknown) = orders.entry(entry.perm_id) {
+                unknown.insert(self.now(entry).await);
             }
             let order = orders[&entry.perm_id].as_ref().unwrap();
             frames.extend(self.execution(request, entry, order, number, fill));
