@@ -30,6 +30,7 @@ mod shell;
 mod simulate;
 mod stats;
 mod status;
+mod strategies;
 mod time;
 mod universe;
 mod versions;
@@ -210,6 +211,11 @@ Without --ledger the replay writes a file of its own beside the configured ledge
 With --bars each symbol is measured by its bars: averages, momentum, volatility, the opening range and the
 candlestick patterns; the score is the sum of the factors that are shown.")]
     Scan(days::ScanCommand),
+    /// What may propose trades, and whether it does; with --json: with its settings
+    #[command(after_help = "Examples:
+  trade strategies
+  DAYBOOK__STRATEGIES__GAP_AND_GO__ENABLED=true trade strategies --json")]
+    Strategies(strategies::StrategiesCommand),
     /// Stops new entries; what is open is still watched and closed
     Halt(operate::ReasonArg),
     /// Clears every latch: entries are open again
@@ -286,6 +292,7 @@ impl Trade {
             Command::Simulate(command) => command.run(&context),
             Command::Drill(command) => command.run(&context),
             Command::Scan(command) => command.run(&context),
+            Command::Strategies(command) => command.run(&context),
             Command::Halt(reason) => reason.halt(&context),
             Command::Resume(reason) => reason.resume(&context),
             Command::Approve(command) => command.approve(&context),

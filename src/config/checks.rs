@@ -168,10 +168,14 @@ impl ExecutionSettings {
 
 impl AnalysisSettings {
     fn problems(&self) -> Problems {
-        if (1..=CONCURRENCY_MAX).contains(&self.concurrency) {
-            return Vec::new();
+        let mut problems = Vec::new();
+        if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
+            problems.push(("concurrency", format!("is {}; expected 1 to {CONCURRENCY_MAX}", self.concurrency)));
         }
-        vec![("concurrency", format!("is {}; expected 1 to {CONCURRENCY_MAX}", self.concurrency))]
+        if self.news_half_life.is_zero() {
+            problems.push(("news_half_life", "is 0s; expected a length of time above zero, such as 4h".to_owned()));
+        }
+        problems
     }
 }
 

@@ -142,6 +142,8 @@ pub struct FileMarketSettings {
 pub struct AnalysisSettings {
     /// How many symbols are looked at at the same time.
     pub concurrency: u32,
+    /// The age at which a headline counts half, for the strategies that look at the news.
+    pub news_half_life: Span,
     /// When the market counts as volatile or quiet.
     pub regime: RegimeSettings,
 }
@@ -313,7 +315,7 @@ impl Default for LoggingSettings {
 
 impl Default for AnalysisSettings {
     fn default() -> Self {
-        Self { concurrency: 8, regime: RegimeSettings::default() }
+        Self { concurrency: 8, news_half_life: Span::hours(4), regime: RegimeSettings::default() }
     }
 }
 

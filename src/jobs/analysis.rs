@@ -12,7 +12,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::analysis::{
-    RegimeSettings, choose_pace, latest_atr, realised_volatility, relative_volume, volume_through,
+    RegimeSettings, catalyst, choose_pace, latest_atr, realised_volatility, relative_volume, volume_through,
 };
 use daybook_core::calendar::Session;
 use daybook_core::decision::{Decision, EquityPoint, Mark};
@@ -24,14 +24,14 @@ use daybook_core::report::words::{instant, shares};
 use daybook_core::risk::{ApprovalRequest, Commitment, RiskFacts, SymbolFacts, approvals, enter};
 use daybook_core::schedule::{JobKind, Pace};
 use daybook_core::strategy::{Evaluation, Strategy, SymbolView, strategies};
-use daybook_core::time::Timestamp;
+use daybook_core::time::{Span, Timestamp};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::account;
-use crate::config::AnalysisParameters;
+use crate::config::{AnalysisParameters, AnalysisSettings};
 use crate::engine::broker_link::BrokerView;
 use crate::engine::job::{Answer, Job, Sources, Terms};
 use crate::ledger::fill::{self, SessionResult};
@@ -71,6 +71,9 @@ struct SymbolInput {
     previous_close: Option<Price>,
     daily_atr: Option<Price>,
     relative_volume: Option<Bps>,
+    /// What the news say; `None` also where no strategy asks.
+    #[serde(default)]
+    news_score: Option<Bps>,
     entries_today: u32,
 }
 
@@ -96,8 +99,10 @@ impl Job for Analysis {
             ))
         })?;
         let symbols: Vec<Symbol> = candidates.iter().map(|candidate| candidate.symbol).collect();
-        let limit = terms.settings.analysis.concurrency;
-        let (gathered, failures) = gather_symbols(sources, session, view.as_of, &symbols, limit).await;
+        let AnalysisSettings { concurrency, news_half_life, .. } = terms.settings.analysis;
+        let wants_news = chosen_strategies(terms)?.iter().any(|strategy| strategy.wants_news());
+        let look = Look { session, as_of: view.as_of, news_half_life: wants_news.then_some(news_half_life) };
+        let (gathered, failures) = gather_symbols(sources, look, &symbols, concurrency).await;
         let (mut inputs, mut bars) = (Vec::new(), BarSet::new());
         for (mut input, series) in gathered {
             input.entries_today = u32::from(entered.contains(&input.symbol));
@@ -187,6 +192,7 @@ fn symbol_view<'a>(facts: &'a AnalysisFacts, input: &SymbolInput) -> SymbolView<
         previous_close: input.previous_close,
         daily_atr: input.daily_atr,
         relative_volume: input.relative_volume,
+        news_score: input.news_score,
         entries_today: input.entries_today,
     }
 }
@@ -227,11 +233,19 @@ fn alert_of_approval(asked: &ApprovalRequest, intents: &[Intent]) -> Option<Aler
     Some(Alert::new(AlertEvent::ApprovalAsked, subject).about(symbol).with_body(body))
 }
 
+/// What every symbol of a run is gathered for.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    session: Session,
+    as_of: Timestamp,
+    /// The age at which news count half; `None`: nobody asks for them.
+    news_half_life: Option<Span>,
+}
+
 /// Gathers symbols beside one another, at most `limit` at once; the answer is in the order of `symbols`.
 async fn gather_symbols(
     sources: &Sources,
-    session: Session,
-    as_of: Timestamp,
+    look: Look,
     symbols: &[Symbol],
     limit: u32,
 ) -> (Vec<(SymbolInput, Vec<Bar>)>, Vec<Failure>) {
@@ -242,7 +256,7 @@ async fn gather_symbols(
         tasks.spawn(async move {
             // The semaphore is never closed, so there is a place sooner or later.
             let _place = places.acquire().await;
-            (index, symbol, gather_symbol(&sources, session, as_of, symbol).await)
+            (index, symbol, gather_symbol(&sources, look, symbol).await)
         });
     }
     let mut outcomes = Vec::with_capacity(symbols.len());
@@ -259,24 +273,29 @@ async fn gather_symbols(
     (outcomes.into_iter().map(|(_, gathered)| gathered).collect(), failures)
 }
 
-async fn gather_symbol(
-    sources: &Sources,
-    session: Session,
-    as_of: Timestamp,
-    symbol: Symbol,
-) -> anyhow::Result<(SymbolInput, Vec<Bar>)> {
+async fn gather_symbol(sources: &Sources, look: Look, symbol: Symbol) -> anyhow::Result<(SymbolInput, Vec<Bar>)> {
+    let Look { session, as_of, news_half_life } = look;
     // A bar that was recorded once is the fact; the feed is asked for what came after it.
     let mut bars = sources.ledger.read(|conn| sources.bars.range(conn, symbol, session.pre_open, as_of))?;
     bars.retain(|bar| bar.minute_end() <= as_of);
     let from = bars.last().map_or(session.pre_open, |bar| bar.minute_end());
     bars.extend(sources.feed.minute_bars(symbol, from, as_of).await?);
     let daily = sources.feed.daily_bars(symbol, DAILY_BARS, session.date).await?;
+    let news_score = match news_half_life {
+        Some(half_life) => {
+            let since = daily.last().map_or(session.pre_open, |bar| bar.start);
+            let news = sources.feed.news(symbol, since, as_of).await?;
+            catalyst(news.iter().map(|item| (item.at, item.headline.as_str())), as_of, half_life)
+        }
+        None => None,
+    };
     let input = SymbolInput {
         symbol,
         quote: sources.feed.quote(symbol, as_of).await?,
         previous_close: daily.last().map(|bar| bar.close),
         daily_atr: latest_atr(&daily, ATR_SESSIONS),
         relative_volume: usual_volume(sources, session, as_of, symbol, &bars).await?,
+        news_score,
         entries_today: 0,
     };
     Ok((input, bars))

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use daybook::config::{self, Environment, Sources};
 use daybook::ledger::{Ledger, LedgerKind, NewLedger, OpenOptions};
+use daybook_core::strategy::StrategySettings;
 use daybook_core::time::Timestamp;
 
 use crate::repository;
@@ -87,4 +89,42 @@ fn pages() -> Vec<PathBuf> {
     let folders = ["benches", "config", "cron", "docs", "jobs", "migrations", "src", "tests", "assets"];
     let below = folders.iter().flat_map(|folder| repository::files(folder, ".md"));
     below.chain([PathBuf::from("README.md")]).collect()
+}
+
+#[test]
+fn every_parameter_of_every_strategy_is_documented_with_its_default() {
+    let page = repository::read("docs/strategies.md");
+    let mut variables = Vec::new();
+    let mut documented = BTreeSet::new();
+    for section in page.split("\n## ").skip(1) {
+        let name = section.split("`strategies.").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
+        let (_, table) = section.split_once("| key | unit | default | meaning |").unwrap();
+        for row in table.lines().filter(|line| line.starts_with("| `")) {
+            let [key, default] = [1, 3].map(|part| row.split('`').nth(part).unwrap());
+            let key = format!("strategies.{name}.{key}");
+            variables.push((format!("DAYBOOK__{}", key.replace('.', "__").to_uppercase()), default));
+            assert!(documented.insert(key.clone()), "{key} stands there twice");
+        }
+    }
+    let loaded =
+        config::load(&Sources::new(None, Environment::from_iter(variables))).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(loaded.settings.strategies, StrategySettings::default());
+
+    let mut there = BTreeSet::new();
+    collect_keys("strategies", &serde_json::to_value(StrategySettings::default()).unwrap(), &mut there);
+    assert_eq!(documented, there);
+}
+
+/// The keys of settings, by their paths. A distance (`{atr: 2}`) is one value.
+fn collect_keys(path: &str, value: &serde_json::Value, keys: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(map)
+            if !map.keys().any(|key| ["atr", "range", "percent"].contains(&key.as_str())) =>
+        {
+            map.iter().for_each(|(key, value)| collect_keys(&format!("{path}.{key}"), value, keys));
+        }
+        _ => {
+            keys.insert(path.to_owned());
+        }
+    }
 }

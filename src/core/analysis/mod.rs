@@ -1,16 +1,18 @@
-//! Figures drawn from bars: volatility and its regime, the opening range, the scan's ranking.
+//! Figures drawn from bars: volatility and its regime, the opening range, the scan's ranking, what news say.
 //!
 //! [Indicators](crate::indicators) are floating point. What leads to an order leaves as exact types: the
 //! opening range and the gap are integers throughout, and an indicator becomes a price through its one
 //! checked conversion. Only `+ - × ÷ √` are used, which every machine rounds alike, so a figure is the same
 //! everywhere.
 
+mod news;
 mod regime;
 mod scan;
 mod session;
 mod technical;
 mod volatility;
 
+pub use news::catalyst;
 pub use regime::{RegimeSettings, choose_pace};
 pub use scan::{Rejections, ScanFeatures, ScanInput, ScanResult, ScanSettings, Unmeasured, scan, why_not};
 pub use session::{OpeningRange, gap, relative_volume, session_vwap, volume_through};

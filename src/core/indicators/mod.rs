@@ -30,7 +30,10 @@ mod window;
 #[cfg(test)]
 mod golden_tests;
 
+use std::fmt;
 use std::num::NonZero;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use average::{Dema, Ema, Kama, Sma, Tema, Wma};
 pub use channel::{Band, Bollinger, Donchian, Keltner, Pivots};
@@ -106,7 +109,7 @@ impl Period {
         }
     }
 
-    const fn len(self) -> usize {
+    pub(crate) const fn len(self) -> usize {
         self.0.get() as usize // widening
     }
 
@@ -119,6 +122,24 @@ impl TryFrom<usize> for Period {
     type Error = PeriodError;
     fn try_from(value: usize) -> Result<Self, PeriodError> {
         u16::try_from(value).ok().and_then(NonZero::new).map(Self).ok_or(PeriodError(value))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(self.0.get())
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(usize::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 
@@ -186,6 +207,9 @@ mod tests {
             assert_eq!(Period::try_from(wrong), Err(PeriodError(wrong)));
         }
         assert_eq!(PeriodError(0).to_string(), "a period of 0: expected 1 to 65535");
+        assert_eq!(serde_json::from_str::<Period>("20").unwrap(), Period::of::<20>());
+        assert_eq!(serde_json::to_string(&Period::of::<20>()).unwrap(), "20");
+        assert!(serde_json::from_str::<Period>("0").is_err());
     }
 
     #[test]

@@ -96,9 +96,8 @@ fn begin(minute: &Bar, session: &Session, timeframe: Timeframe) -> Bucket {
     let (start, end) = match timeframe.length() {
         None => (session.open, session.close),
         Some(length) => {
-            let into_session = minute.start.since(session.open);
-            let into_bucket = into_session.as_millis() % length.as_millis();
-            let start = Timestamp(minute.start.0 - i64::try_from(into_bucket).unwrap_or(0)); // below four hours
+            let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX); // four hours at most
+            let start = Timestamp(minute.start.0 - (minute.start.0 - session.open.0) % length_ms);
             (start, start.after(length).min(session.close))
         }
     };

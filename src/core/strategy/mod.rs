@@ -4,18 +4,35 @@
 //! and one line in the list below. Everything else follows from that line: its section of the
 //! configuration, its name, and that the analysis asks it.
 
+mod composite;
+mod donchian_breakout;
+mod gap_and_go;
+#[cfg(test)]
+mod golden_tests;
 mod opening_range;
+mod proposal;
+mod rsi_mean_reversion;
 mod signal;
+mod terms;
+mod trend_following;
 mod view;
+mod vwap_reversion;
 
 use serde::{Deserialize, Serialize};
 
 use crate::money::Price;
 use crate::time::Timestamp;
 
-pub use opening_range::{Anchor, Confirmation, Directions, Distance, OpeningRangeBreakout, StopRounding};
+pub use composite::Composite;
+pub use donchian_breakout::DonchianBreakout;
+pub use gap_and_go::GapAndGo;
+pub use opening_range::{Anchor, Confirmation, OpeningRangeBreakout, StopRounding};
+pub use rsi_mean_reversion::RsiMeanReversion;
 pub use signal::{Direction, Reason, Signal};
+pub use terms::{Directions, Distance};
+pub use trend_following::TrendFollowing;
 pub use view::SymbolView;
+pub use vwap_reversion::VwapReversion;
 
 /// Looks at one symbol at one instant, and proposes or says why not.
 ///
@@ -23,10 +40,16 @@ pub use view::SymbolView;
 pub trait Strategy: Send + Sync {
     /// Its name in the configuration and in the signals it makes.
     fn name(&self) -> &'static str;
+    /// What it trades, in a few words.
+    fn idea(&self) -> &'static str;
     /// Whether the configuration lets it propose.
     fn is_enabled(&self) -> bool;
     /// Everything that is wrong with its settings: the key, and what is wrong and expected.
     fn problems(&self) -> Vec<(&'static str, String)>;
+    /// Whether it looks at what the news say.
+    fn wants_news(&self) -> bool {
+        false
+    }
     /// Proposes to open a position, or gives the measure that stands against it.
     fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation;
     /// The earliest look of the session, from this one on, at which [`Strategy::evaluate`] may propose. A back-test
@@ -98,6 +121,18 @@ macro_rules! strategies {
 strategies! {
     /// Opening-range breakout.
     opening_range_breakout: OpeningRangeBreakout,
+    /// The way back to the session's average price.
+    vwap_reversion: VwapReversion,
+    /// A gap that goes on.
+    gap_and_go: GapAndGo,
+    /// Crossing averages in a trend.
+    trend_following: TrendFollowing,
+    /// A fast move against the trend.
+    rsi_mean_reversion: RsiMeanReversion,
+    /// A close beyond the range of the bars before it.
+    donchian_breakout: DonchianBreakout,
+    /// What speaks for a rise or a fall, weighed into one confidence.
+    composite: Composite,
 }
 
 impl StrategySettings {

@@ -1,16 +1,13 @@
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Evaluation, NextLook, Reason, Signal, Strategy, SymbolView};
+use super::proposal::{
+    average_range, closed_to_entries, complete_bars, entry_price, plateau, rise, unknown_atr, weigh,
+};
+use super::{Direction, Directions, Distance, Evaluation, NextLook, Reason, Signal, Strategy, SymbolView};
 use crate::analysis::{OpeningRange, gap};
 use crate::market::{Bar, Timeframe, aggregate};
 use crate::money::{Bps, Factor, MoneyError, Price};
 use crate::time::{Span, Timestamp};
-
-/// Bars that the average range of a session is taken over, at most and at least: Wilder's 14, and
-/// what the first quarter of an hour has in 5-minute bars.
-const ATR_BARS: (usize, usize) = (14, 3);
 
 /// Trades in the direction in which the price leaves the range of the session's first minutes.
 ///
@@ -70,39 +67,6 @@ pub struct OpeningRangeBreakout {
     pub valid_for: Span,
 }
 
-/// The directions that a strategy trades.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Directions {
-    /// Rises only.
-    Long,
-    /// Falls only.
-    Short,
-    /// Either.
-    Both,
-}
-
-impl Directions {
-    /// `long`, `short` or `both`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Long => "long",
-            Self::Short => "short",
-            Self::Both => "both",
-        }
-    }
-
-    /// Whether `direction` is among them.
-    #[must_use]
-    pub const fn allow(self, direction: Direction) -> bool {
-        match (self, direction) {
-            (Self::Both, _) | (Self::Long, Direction::Long) | (Self::Short, Direction::Short) => true,
-            (Self::Long, Direction::Short) | (Self::Short, Direction::Long) => false,
-        }
-    }
-}
-
 /// Where a price between two ticks is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,18 +97,6 @@ pub struct Confirmation {
     pub closes: u32,
     /// Of which bars.
     pub timeframe: Timeframe,
-}
-
-/// A distance between prices: `{atr: 2}`, `{range: 1}` or `{percent: 2%}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Distance {
-    /// A multiple of the average true range.
-    Atr(Factor),
-    /// A multiple of the opening range's width.
-    Range(Factor),
-    /// A percentage of the price.
-    Percent(Bps),
 }
 
 impl Default for Confirmation {
@@ -180,6 +132,10 @@ impl Default for OpeningRangeBreakout {
 impl Strategy for OpeningRangeBreakout {
     fn name(&self) -> &'static str {
         "opening_range_breakout"
+    }
+
+    fn idea(&self) -> &'static str {
+        "the price leaves the range of the session's first minutes"
     }
 
     fn is_enabled(&self) -> bool {
@@ -255,43 +211,6 @@ impl Strategy for OpeningRangeBreakout {
     }
 }
 
-impl fmt::Display for Distance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Atr(factor) => write!(f, "{{atr: {factor}}}"),
-            Self::Range(factor) => write!(f, "{{range: {factor}}}"),
-            Self::Percent(ratio) => write!(f, "{{percent: {ratio}}}"),
-        }
-    }
-}
-
-impl Distance {
-    const fn sign(self) -> i64 {
-        match self {
-            Self::Atr(factor) | Self::Range(factor) => factor.0.signum(),
-            Self::Percent(ratio) => ratio.0.signum(),
-        }
-    }
-
-    /// Whether it is the longer one, as far as that can be told without a price: in the same words.
-    const fn is_wider_than(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Atr(factor), Self::Atr(other)) | (Self::Range(factor), Self::Range(other)) => factor.0 > other.0,
-            (Self::Percent(ratio), Self::Percent(other)) => ratio.0 > other.0,
-            (Self::Atr(_) | Self::Range(_) | Self::Percent(_), _) => false,
-        }
-    }
-
-    /// The distance in price; `None` where it is measured in an ATR that is not known.
-    fn at(self, price: Price, range: Price, atr: Option<Price>) -> Result<Option<Price>, MoneyError> {
-        match self {
-            Self::Atr(factor) => atr.map(|atr| atr.multiplied(factor)).transpose(),
-            Self::Range(factor) => range.multiplied(factor).map(Some),
-            Self::Percent(ratio) => price.moved_by(ratio)?.minus(price).map(Some),
-        }
-    }
-}
-
 /// A breakout that was confirmed.
 struct Breakout {
     direction: Direction,
@@ -311,16 +230,11 @@ impl Breakout {
 impl OpeningRangeBreakout {
     /// The signal, or none; the reasons tell what was measured until then.
     fn propose(&self, view: &SymbolView<'_>, reasons: &mut Vec<Reason>) -> Result<Option<Signal>, MoneyError> {
+        if let Some(against) = closed_to_entries(view, self.max_entries, self.earliest_entry, self.latest_entry) {
+            reasons.push(against);
+            return Ok(None);
+        }
         let mut note = |measure: &str, value: String| reasons.push(Reason::new(measure, value));
-        if view.entries_today >= self.max_entries {
-            note("entries today", format!("{} (limit {})", view.entries_today, self.max_entries));
-            return Ok(None);
-        }
-        let (earliest, latest) = (self.earliest(view), self.latest(view));
-        if view.as_of < earliest || view.as_of > latest {
-            note("time", format!("{} (entries from {earliest} to {latest})", view.as_of));
-            return Ok(None);
-        }
 
         let bars = view.regular_bars();
         let length = Span::minutes(self.range_minutes).as_duration();
@@ -337,11 +251,11 @@ impl OpeningRangeBreakout {
         }
         let atr = match self.atr_timeframe {
             Timeframe::D1 => view.daily_atr,
-            within_session => average_range(view, within_session)?,
+            within_session => average_range(&complete_bars(view, within_session)?)?,
         };
-        let unknown_atr = || Reason::new("ATR", format!("unknown: too few bars of {}", self.atr_timeframe));
+        let unknown_atr = || unknown_atr(self.atr_timeframe);
 
-        let Some(buffer) = self.buffer.at(range.high, width, atr)? else {
+        let Some(buffer) = self.buffer.at(range.high, Some(width), atr)? else {
             reasons.push(unknown_atr());
             return Ok(None);
         };
@@ -377,13 +291,9 @@ impl OpeningRangeBreakout {
             }
         }
 
-        let Some(entry) = view.entry_price(direction) else {
+        let Some(entry) = entry_price(view, direction) else {
             note("price", "none".to_owned());
             return Ok(None);
-        };
-        let entry = match direction {
-            Direction::Long => entry.round_to_tick_up(),
-            Direction::Short => entry.round_to_tick_down(),
         };
         let beyond = breakout.beyond(entry)?;
         note("entry", format!("{entry}, {beyond} beyond the level"));
@@ -391,6 +301,7 @@ impl OpeningRangeBreakout {
             note("distance", format!("expected above 0 and at most {} ranges of {width}", self.max_extension));
             return Ok(None);
         }
+        let width = Some(width);
         let (Some(risked), Some(hoped)) = (self.stop.at(entry, width, atr)?, self.target.at(entry, width, atr)?) else {
             reasons.push(unknown_atr());
             return Ok(None);
@@ -482,7 +393,7 @@ impl OpeningRangeBreakout {
             return Ok(NextLook::Now);
         }
         // A level that moves with an average range is beyond the range's edge at least.
-        let buffer = self.buffer.at(range.high, range.width(), None)?.unwrap_or_default();
+        let buffer = self.buffer.at(range.high, Some(range.width()), None)?.unwrap_or_default();
         let (above, below) = (range.high.plus(buffer)?, range.low.minus(buffer)?);
         let above = self.direction.allow(Direction::Long).then_some(above);
         let below = self.direction.allow(Direction::Short).then_some(below);
@@ -536,34 +447,6 @@ impl OpeningRangeBreakout {
     }
 }
 
-/// The mean true range of the session's last complete bars of a timeframe, rounded down; `None` with too few.
-///
-/// A session has no 14 bars of five minutes in its first hour, so fewer do; the first bar's range is
-/// its own, since the night's gap is no part of what a position in the session lives through.
-fn average_range(view: &SymbolView<'_>, timeframe: Timeframe) -> Result<Option<Price>, MoneyError> {
-    let buckets = aggregate(view.regular_bars(), &view.session, timeframe)?;
-    let bars: Vec<Bar> =
-        buckets.iter().filter(|bucket| bucket.is_complete(view.as_of)).map(|bucket| bucket.bar).collect();
-    let (most, least) = ATR_BARS;
-    if bars.len() < least {
-        return Ok(None);
-    }
-    let before = std::iter::once(None).chain(bars.iter().map(|bar| Some(bar.close)));
-    let ranges: Vec<i128> = bars
-        .iter()
-        .zip(before)
-        .map(|(bar, before)| {
-            let high = before.map_or(bar.high, |close| close.max(bar.high));
-            let low = before.map_or(bar.low, |close| close.min(bar.low));
-            i128::from(high.0) - i128::from(low.0)
-        })
-        .collect();
-    let counted: Vec<i128> = ranges.into_iter().rev().take(most).collect();
-    let mean = counted.iter().sum::<i128>() / i128::try_from(counted.len()).unwrap_or(1);
-    let too_wide = MoneyError::Overflow { operation: "an average range" };
-    i64::try_from(mean).map(|mean| Some(Price(mean))).map_err(|_| too_wide)
-}
-
 /// What the confidence is measured on.
 struct Grounds<'a> {
     view: &'a SymbolView<'a>,
@@ -582,12 +465,7 @@ fn confidence(grounds: &Grounds<'_>, range_minutes: u32, reasons: &mut Vec<Reaso
         ("gap", 10, gap_part(grounds)),
         ("persistence", 15, persistence_part(grounds)),
     ];
-    let mut sum = 0;
-    for (name, weight, part) in parts {
-        reasons.push(Reason::new(&format!("confidence in {name}"), format!("{part} of {weight}%")));
-        sum += weight * part.0;
-    }
-    Ok(Bps(sum / 100))
+    Ok(weigh(&parts, reasons))
 }
 
 fn distance_part(grounds: &Grounds<'_>) -> Result<Bps, MoneyError> {
@@ -621,20 +499,6 @@ fn persistence_part(grounds: &Grounds<'_>) -> Bps {
         grounds.bars.iter().filter(|bar| bar.start >= grounds.range.end).skip_while(|bar| !is_beyond(bar));
     let (all, beyond) = since_first.fold((0, 0), |(all, beyond), bar| (all + 1, beyond + i64::from(is_beyond(&bar))));
     if all == 0 { Bps::ZERO } else { rise(Bps(beyond * Bps::ONE.0 / all), Bps(5_000), Bps::ONE) }
-}
-
-/// 0 % up to `from`, 100 % from `to` on, linear between them; rounded down to a basis point.
-fn rise(value: Bps, from: Bps, to: Bps) -> Bps {
-    let (value, from, to) = (i128::from(value.0), i128::from(from.0), i128::from(to.0));
-    let whole = i128::from(Bps::ONE.0);
-    let risen = (value.clamp(from, to) - from) * whole / (to - from).max(1);
-    i64::try_from(risen).map_or(Bps::ONE, Bps)
-}
-
-/// 0 % outside, 100 % between the inner two corners, linear at the flanks. Corners are basis points.
-fn plateau(value: Bps, [low, full_from, full_to, high]: [i64; 4]) -> Bps {
-    let falling = Bps(Bps::ONE.0 - rise(value, Bps(full_to), Bps(high)).0);
-    rise(value, Bps(low), Bps(full_from)).min(falling)
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ fn view(bars: &[Bar]) -> SymbolView<'_> {
         previous_close: Some(Price::from_cents(50_00)),
         daily_atr: Some(Price::from_cents(1_00)),
         relative_volume: Some(Bps(15_000)),
+        news_score: None,
         entries_today: 0,
     }
 }
@@ -331,26 +332,6 @@ fn confidence_tells_good_breakouts_from_poor_ones() {
     assert!(confidence(&steady, Some(Bps(6_000)), 50_20, 30) < Bps(6_000), "little volume, a wide range");
     assert!(confidence(&torn, Some(Bps(10_000)), 50_30, 1_00) < Bps(6_000), "torn between inside and outside");
     assert!(confidence(&[50_23, 50_23], Some(Bps(10_000)), 50_00, 1_00) < Bps(6_000), "barely out");
-}
-
-#[test]
-fn the_ramps_are_linear_between_their_corners() {
-    let corners = [0, 2_500, 7_500, 15_000];
-    let table = [
-        (-1, 0),
-        (0, 0),
-        (1_250, 5_000),
-        (2_500, 10_000),
-        (7_500, 10_000),
-        (11_250, 5_000),
-        (15_000, 0),
-        (i64::MAX, 0),
-    ];
-    for (value, expected) in table {
-        assert_eq!(plateau(Bps(value), corners), Bps(expected), "{value}");
-    }
-    assert_eq!(rise(Bps(i64::MIN), Bps(-50), Bps(50)), Bps::ZERO);
-    assert_eq!(rise(Bps(0), Bps(-50), Bps(50)), Bps(5_000));
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub struct SymbolView<'a> {
     pub daily_atr: Option<Price>,
     /// The session's volume so far against the usual volume by this time of day; 100 % is usual.
     pub relative_volume: Option<Bps>,
+    /// What the news since the close before say, -100 % to 100 %; `None` if nothing, or if no strategy asks.
+    pub news_score: Option<Bps>,
     /// How often a position in the symbol was opened this session.
     pub entries_today: u32,
 }

@@ -1,0 +1,249 @@
+use serde::{Deserialize, Serialize};
+
+use super::proposal::{self, Frame, Setup, ratio};
+use super::terms::terms;
+use super::{Direction, Directions, Distance, Evaluation, Reason, Strategy, SymbolView};
+use crate::indicators::{Candle, Ema, Indicator, Period, Rsi, Vwap};
+use crate::market::Timeframe;
+use crate::money::{Bps, Factor, MoneyError};
+use crate::patterns::{CandlePatterns, Pattern};
+use crate::time::Span;
+
+/// Bars that the candlestick patterns are looked for in: the longest look back over fourteen.
+const PATTERN_BARS: usize = 20;
+
+/// The sum of pattern values that counts in full: two patterns that agree.
+const PATTERNS_FULL: f64 = 200.0;
+
+/// The patterns whose sign is a direction. Those that only tell of indecision, or of a long or a short line, have none.
+const DIRECTED: [Pattern; 24] = [
+    Pattern::AbandonedBaby,
+    Pattern::BeltHold,
+    Pattern::DarkCloudCover,
+    Pattern::Engulfing,
+    Pattern::EveningDojiStar,
+    Pattern::EveningStar,
+    Pattern::Hammer,
+    Pattern::HangingMan,
+    Pattern::Harami,
+    Pattern::HaramiCross,
+    Pattern::Hikkake,
+    Pattern::InvertedHammer,
+    Pattern::Kicking,
+    Pattern::Marubozu,
+    Pattern::MorningDojiStar,
+    Pattern::MorningStar,
+    Pattern::Piercing,
+    Pattern::RiseFallThreeMethods,
+    Pattern::ShootingStar,
+    Pattern::ThreeBlackCrows,
+    Pattern::ThreeInside,
+    Pattern::ThreeOutside,
+    Pattern::ThreeWhiteSoldiers,
+    Pattern::TasukiGap,
+];
+
+/// Weighs what speaks for a rise and for a fall into one confidence, and trades from a threshold on.
+///
+/// Each part says something between -100 % (a fall) and 100 % (a rise); a part that has nothing to say does not
+/// count. The score is their weighted mean: its sign is the direction, its size the confidence.
+///
+/// | part | is |
+/// |---|---|
+/// | technical | the mean of: the averages' distance, one ATR in full; `(RSI - 50) / 25`; the close's distance from the session's VWAP, two ATRs in full; the close's place in the session's range, from end to end |
+/// | patterns | the values of the candlestick patterns at the last bar that have a direction, summed, 200 in full |
+/// | news | the catalyst score of the headlines since the close before; see [`catalyst`](crate::analysis::catalyst()) |
+///
+/// Sources: combining weak signals into one: Kakushadze and Serur, *151 Trading Strategies* (2018), section 3.20;
+/// what headlines say by a lexicon: Tetlock, *Giving Content to Investor Sentiment* (Journal of Finance 62, 2007),
+/// and Loughran and McDonald, *When Is a Liability Not a Liability?* (Journal of Finance 66, 2011).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Composite {
+    /// Whether it proposes at all.
+    pub enabled: bool,
+    /// Which directions are traded.
+    pub direction: Directions,
+    /// The bars it looks at; ATR is theirs, too.
+    pub timeframe: Timeframe,
+    /// The weight of what the indicators say.
+    pub technical_weight: u32,
+    /// The weight of what the candlestick patterns say.
+    pub pattern_weight: u32,
+    /// The weight of what the news say.
+    pub news_weight: u32,
+    /// The least confidence to propose with.
+    pub threshold: Bps,
+    /// The bars of the fast average.
+    pub fast: Period,
+    /// The bars of the slow average.
+    pub slow: Period,
+    /// The bars of the RSI.
+    pub rsi_period: Period,
+    /// Where the loss is taken, from the entry.
+    pub stop: Distance,
+    /// Where the profit is taken, from the entry.
+    pub target: Distance,
+    /// The earliest entry, from the session's open.
+    pub earliest_entry: Span,
+    /// The latest entry, from the session's open.
+    pub latest_entry: Span,
+    /// How often a symbol is entered in a session.
+    pub max_entries: u32,
+    /// How long a signal may be traded on.
+    pub valid_for: Span,
+}
+
+impl Default for Composite {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            direction: Directions::Both,
+            timeframe: Timeframe::M5,
+            technical_weight: 3,
+            pattern_weight: 1,
+            news_weight: 1,
+            threshold: Bps(6_000),
+            fast: Period::of::<8>(),
+            slow: Period::of::<21>(),
+            rsi_period: Period::of::<14>(),
+            stop: Distance::Atr(Factor::whole(2)),
+            target: Distance::Atr(Factor::whole(3)),
+            earliest_entry: Span::minutes(30),
+            latest_entry: Span::hours(5),
+            max_entries: 1,
+            valid_for: Span::minutes(5),
+        }
+    }
+}
+
+impl Strategy for Composite {
+    fn name(&self) -> &'static str {
+        "composite"
+    }
+
+    fn idea(&self) -> &'static str {
+        "indicators, candlestick patterns and news weighed into one confidence"
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = terms!(self).problems();
+        let threshold = self.threshold;
+        let holds = Bps::ZERO < threshold && threshold <= Bps::ONE;
+        problems.require("threshold", holds, threshold, "more than 0%, and at most 100%");
+        problems.require("slow", self.slow > self.fast, self.slow, &format!("more than fast ({})", self.fast));
+        let weight = self.technical_weight;
+        problems.require("technical_weight", weight > 0, weight, "at least 1: patterns and news alone are no ground");
+        problems.0
+    }
+
+    fn wants_news(&self) -> bool {
+        self.news_weight > 0
+    }
+
+    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
+        proposal::evaluate(self.name(), &terms!(self), view, |frame, reasons| self.look(view, frame, reasons))
+    }
+}
+
+impl Composite {
+    fn look(
+        &self,
+        view: &SymbolView<'_>,
+        frame: &Frame,
+        reasons: &mut Vec<Reason>,
+    ) -> Result<Option<Setup>, MoneyError> {
+        let Some(atr) = proposal::average_range(&frame.bars)?.filter(|atr| atr.is_positive()) else {
+            reasons.push(proposal::unknown_atr(self.timeframe));
+            return Ok(None);
+        };
+        let Some(technical) = self.technical(&frame.candles, atr.to_f64(), reasons) else {
+            let least = self.slow.len().max(self.rsi_period.len() + 1);
+            let have = frame.bars.len();
+            reasons.push(Reason::new("bars", format!("{have} of {} (at least {least})", self.timeframe)));
+            return Ok(None);
+        };
+        let parts = [
+            ("technical", self.technical_weight, Some(technical)),
+            ("patterns", self.pattern_weight, patterns(&frame.candles, reasons)),
+            ("news", self.news_weight, view.news_score),
+        ];
+        let (mut sum, mut weights) = (0, 0);
+        for (name, weight, part) in parts {
+            let weight = i64::from(weight);
+            let value = part.map_or_else(|| "nothing".to_owned(), |part| format!("{part}, weight {weight}"));
+            reasons.push(Reason::new(name, value));
+            if let Some(part) = part {
+                sum += weight * part.0.clamp(-Bps::ONE.0, Bps::ONE.0);
+                weights += weight;
+            }
+        }
+        let score = Bps(sum / weights.max(1));
+        reasons.push(Reason::new("score", score));
+        let (direction, confidence) =
+            if score > Bps::ZERO { (Direction::Long, score) } else { (Direction::Short, Bps(-score.0)) };
+        if confidence < self.threshold {
+            reasons.push(Reason::new("threshold", self.threshold));
+            return Ok(None);
+        }
+        Ok(Some(Setup { direction, confidence, target_limit: None }))
+    }
+
+    /// What the indicators say; `None` with too few bars.
+    fn technical(&self, candles: &[Candle], atr: f64, reasons: &mut Vec<Reason>) -> Option<Bps> {
+        let (mut fast, mut slow) = (Ema::new(self.fast), Ema::new(self.slow));
+        let (mut rsi, mut vwap) = (Rsi::new(self.rsi_period), Vwap::default());
+        let (mut high, mut low) = (f64::NEG_INFINITY, f64::INFINITY);
+        let mut now = None;
+        for candle in candles {
+            let close = candle.close;
+            (high, low) = (high.max(candle.high), low.min(candle.low));
+            let values = (fast.update(close), slow.update(close), rsi.update(close), vwap.update(*candle));
+            now = match values {
+                (Some(fast), Some(slow), Some(rsi), vwap) => Some((close, fast - slow, rsi, vwap.unwrap_or(close))),
+                _ => None,
+            };
+        }
+        let (close, apart, rsi, vwap) = now?;
+        let parts = [
+            ("averages in ATR", apart / atr),
+            ("RSI from its middle", (rsi - 50.0) / 25.0),
+            ("VWAP in ATR", (close - vwap) / (2.0 * atr)),
+            ("place in the range", 2.0 * (close - low) / (high - low) - 1.0),
+        ];
+        let mut sum = 0;
+        for (name, part) in parts {
+            let part = ratio(part.clamp(-1.0, 1.0));
+            reasons.push(Reason::new(name, part));
+            sum += part.0;
+        }
+        Some(Bps(sum / 4))
+    }
+}
+
+/// What the patterns at the last bar say; `None` where there is none with a direction.
+fn patterns(candles: &[Candle], reasons: &mut Vec<Reason>) -> Option<Bps> {
+    let mut patterns = CandlePatterns::new();
+    let recent = candles.get(candles.len().saturating_sub(PATTERN_BARS)..).unwrap_or_default();
+    recent.iter().for_each(|candle| patterns.push(candle));
+    let values = patterns.values();
+    let mut sum = 0.0;
+    let mut found = String::new();
+    for pattern in DIRECTED {
+        let value = values.get(pattern as usize).copied().unwrap_or(0);
+        if value != 0 {
+            sum += f64::from(value);
+            found.push_str(if found.is_empty() { "" } else { ", " });
+            found.push_str(pattern.name());
+        }
+    }
+    if found.is_empty() {
+        return None;
+    }
+    reasons.push(Reason::new("patterns found", found));
+    Some(ratio((sum / PATTERNS_FULL).clamp(-1.0, 1.0)))
+}

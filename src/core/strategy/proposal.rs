@@ -1,0 +1,288 @@
+//! The way from what a strategy sees to its signal, which is the same for all of them.
+
+use super::terms::Terms;
+use super::{Direction, Evaluation, Reason, Signal, SymbolView};
+use crate::indicators::Candle;
+use crate::market::{Bar, Timeframe, aggregate};
+use crate::money::{Bps, MoneyError, Price};
+use crate::time::{Span, Timestamp};
+
+/// Bars that the average range of a session is taken over, at most and at least: Wilder's 14, and
+/// what the first quarter of an hour has in 5-minute bars.
+const ATR_BARS: (usize, usize) = (14, 3);
+
+/// The complete bars of a timeframe, of the session so far.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// In exact prices.
+    pub(super) bars: Vec<Bar>,
+    /// The same as indicators take them.
+    pub(super) candles: Vec<Candle>,
+}
+
+impl Frame {
+    /// The bars that were complete at the view's instant.
+    pub(super) fn of(view: &SymbolView<'_>, timeframe: Timeframe) -> Result<Self, MoneyError> {
+        let bars = complete_bars(view, timeframe)?;
+        let candles = bars.iter().map(Candle::from).collect();
+        Ok(Self { bars, candles })
+    }
+}
+
+/// What a strategy has found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setup {
+    /// Which way.
+    pub(super) direction: Direction,
+    /// How sure it is.
+    pub(super) confidence: Bps,
+    /// A price beyond which no profit is to be hoped for; the target is there if it would be further.
+    pub(super) target_limit: Option<Price>,
+}
+
+/// Asks what is asked of every strategy, and between that what this one looks for; the reasons tell what was
+/// measured until the answer was clear.
+pub(super) fn evaluate(
+    strategy: &'static str,
+    terms: &Terms,
+    view: &SymbolView<'_>,
+    look: impl FnOnce(&Frame, &mut Vec<Reason>) -> Result<Option<Setup>, MoneyError>,
+) -> Evaluation {
+    let mut reasons = Vec::new();
+    match propose(strategy, terms, view, look, &mut reasons) {
+        Ok(Some(signal)) => Evaluation::Signal(signal),
+        Ok(None) => Evaluation::None(reasons),
+        Err(error) => {
+            reasons.push(Reason::new("arithmetic", error));
+            Evaluation::None(reasons)
+        }
+    }
+}
+
+fn propose(
+    strategy: &'static str,
+    terms: &Terms,
+    view: &SymbolView<'_>,
+    look: impl FnOnce(&Frame, &mut Vec<Reason>) -> Result<Option<Setup>, MoneyError>,
+    reasons: &mut Vec<Reason>,
+) -> Result<Option<Signal>, MoneyError> {
+    if let Some(against) = closed_to_entries(view, terms.max_entries, terms.earliest_entry, terms.latest_entry) {
+        reasons.push(against);
+        return Ok(None);
+    }
+    let frame = Frame::of(view, terms.timeframe)?;
+    let Some(Setup { direction, confidence, target_limit }) = look(&frame, reasons)? else { return Ok(None) };
+    if !terms.direction.allow(direction) {
+        let allowed = terms.direction.as_str();
+        reasons.push(Reason::new("direction", format!("{} (allowed: {allowed})", direction.as_str())));
+        return Ok(None);
+    }
+    let Some(entry) = entry_price(view, direction) else {
+        reasons.push(Reason::new("price", "none"));
+        return Ok(None);
+    };
+    reasons.push(Reason::new("entry", entry));
+    let atr = average_range(&frame.bars)?;
+    let (Some(risked), Some(hoped)) = (terms.stop.at(entry, None, atr)?, terms.target.at(entry, None, atr)?) else {
+        reasons.push(unknown_atr(terms.timeframe));
+        return Ok(None);
+    };
+    if let Some(atr) = atr {
+        reasons.push(Reason::new("ATR", format!("{atr} ({})", terms.timeframe)));
+    }
+    let hoped = match target_limit {
+        Some(limit) => hoped.min(match direction {
+            Direction::Long => limit.minus(entry)?,
+            Direction::Short => entry.minus(limit)?,
+        }),
+        None => hoped,
+    };
+    let Some(Exits { stop, target }) = exits(direction, entry, risked, hoped, reasons)? else { return Ok(None) };
+    Ok(Some(Signal {
+        symbol: view.symbol,
+        strategy: strategy.to_owned(),
+        direction,
+        entry,
+        stop,
+        target,
+        confidence,
+        reasons: std::mem::take(reasons),
+        valid_until: view.as_of.after(terms.valid_for.as_duration()),
+    }))
+}
+
+/// What stands against any entry now: there were enough today, or it is too early or too late.
+pub(super) fn closed_to_entries(
+    view: &SymbolView<'_>,
+    max_entries: u32,
+    earliest_entry: Span,
+    latest_entry: Span,
+) -> Option<Reason> {
+    if view.entries_today >= max_entries {
+        return Some(Reason::new("entries today", format!("{} (limit {max_entries})", view.entries_today)));
+    }
+    let after_open = |span: Span| -> Timestamp { view.session.open.after(span.as_duration()) };
+    let (earliest, latest) = (after_open(earliest_entry), after_open(latest_entry).min(view.session.close));
+    let is_open = earliest <= view.as_of && view.as_of <= latest;
+    (!is_open).then(|| Reason::new("time", format!("{} (entries from {earliest} to {latest})", view.as_of)))
+}
+
+/// The price at which a position could be opened, rounded to a tick to the worse side.
+pub(super) fn entry_price(view: &SymbolView<'_>, direction: Direction) -> Option<Price> {
+    view.entry_price(direction).map(|entry| match direction {
+        Direction::Long => entry.round_to_tick_up(),
+        Direction::Short => entry.round_to_tick_down(),
+    })
+}
+
+/// Where a position ends.
+pub(super) struct Exits {
+    /// With a loss.
+    pub(super) stop: Price,
+    /// With a profit.
+    pub(super) target: Price,
+}
+
+/// The exits at these distances from the entry, rounded to ticks toward it: no more is risked than was measured,
+/// and no more is hoped for. `None`, and the reason, where less than a tick is left between them and the entry.
+pub(super) fn exits(
+    direction: Direction,
+    entry: Price,
+    risked: Price,
+    hoped: Price,
+    reasons: &mut Vec<Reason>,
+) -> Result<Option<Exits>, MoneyError> {
+    let (stop, target) = match direction {
+        Direction::Long => (entry.minus(risked)?.round_to_tick_up(), entry.plus(hoped)?.round_to_tick_down()),
+        Direction::Short => (entry.plus(risked)?.round_to_tick_down(), entry.minus(hoped)?.round_to_tick_up()),
+    };
+    let (low, high) = match direction {
+        Direction::Long => (stop, target),
+        Direction::Short => (target, stop),
+    };
+    if !low.is_positive() || low >= entry || entry >= high {
+        let value = format!("stop {stop}, entry {entry}, target {target}: less than a tick apart");
+        reasons.push(Reason::new("bracket", value));
+        return Ok(None);
+    }
+    Ok(Some(Exits { stop, target }))
+}
+
+pub(super) fn unknown_atr(timeframe: Timeframe) -> Reason {
+    Reason::new("ATR", format!("unknown: too few bars of {timeframe}"))
+}
+
+/// The bars of a timeframe that were complete at the view's instant, of the session so far.
+pub(super) fn complete_bars(view: &SymbolView<'_>, timeframe: Timeframe) -> Result<Vec<Bar>, MoneyError> {
+    let buckets = aggregate(view.regular_bars(), &view.session, timeframe)?;
+    Ok(buckets.iter().filter(|bucket| bucket.is_complete(view.as_of)).map(|bucket| bucket.bar).collect())
+}
+
+/// The mean true range of the session's last bars, rounded down; `None` with too few.
+///
+/// A session has no 14 bars of five minutes in its first hour, so fewer do; the first bar's range is
+/// its own, since the night's gap is no part of what a position in the session lives through.
+pub(super) fn average_range(bars: &[Bar]) -> Result<Option<Price>, MoneyError> {
+    let (most, least) = ATR_BARS;
+    if bars.len() < least {
+        return Ok(None);
+    }
+    let first = bars.len().saturating_sub(most);
+    let before = first.checked_sub(1).and_then(|place| bars.get(place));
+    let counted = bars.get(first..).unwrap_or_default();
+    let closes = std::iter::once(before.map(|bar| bar.close)).chain(counted.iter().map(|bar| Some(bar.close)));
+    let sum: i128 = counted
+        .iter()
+        .zip(closes)
+        .map(|(bar, before)| {
+            let high = before.map_or(bar.high, |close| close.max(bar.high));
+            let low = before.map_or(bar.low, |close| close.min(bar.low));
+            i128::from(high.0) - i128::from(low.0)
+        })
+        .sum();
+    let mean = sum / i128::try_from(counted.len()).unwrap_or(1);
+    let too_wide = MoneyError::Overflow { operation: "an average range" };
+    i64::try_from(mean).map(|mean| Some(Price(mean))).map_err(|_| too_wide)
+}
+
+/// The weighted sum of the parts of a confidence, each with its name and its weight in percent; each is noted.
+pub(super) fn weigh(parts: &[(&str, i64, Bps)], reasons: &mut Vec<Reason>) -> Bps {
+    let mut sum = 0;
+    for (name, weight, part) in parts {
+        reasons.push(Reason::new(&format!("confidence in {name}"), format!("{part} of {weight}%")));
+        sum += weight * part.0;
+    }
+    Bps(sum / 100)
+}
+
+/// 0 % up to `from`, 100 % from `to` on, linear between them; rounded down to a basis point.
+pub(super) fn rise(value: Bps, from: Bps, to: Bps) -> Bps {
+    let (value, from, to) = (i128::from(value.0), i128::from(from.0), i128::from(to.0));
+    let whole = i128::from(Bps::ONE.0);
+    let risen = (value.clamp(from, to) - from) * whole / (to - from).max(1);
+    i64::try_from(risen).map_or(Bps::ONE, Bps)
+}
+
+/// 0 % outside, 100 % between the inner two corners, linear at the flanks. Corners are basis points.
+pub(super) fn plateau(value: Bps, [low, full_from, full_to, high]: [i64; 4]) -> Bps {
+    let falling = Bps(Bps::ONE.0 - rise(value, Bps(full_to), Bps(high)).0);
+    rise(value, Bps(low), Bps(full_from)).min(falling)
+}
+
+/// The part of a confidence that the relative volume makes: 0 % at half the usual, 100 % at `full`; unknown is 40 %.
+pub(super) fn volume_part(view: &SymbolView<'_>, full: Bps) -> Bps {
+    view.relative_volume.map_or(Bps(4_000), |ratio| rise(ratio, Bps(5_000), full))
+}
+
+/// A ratio of floats as basis points; what is not finite counts as nothing.
+pub(super) fn ratio(value: f64) -> Bps {
+    Bps::from_f64(value).unwrap_or(Bps::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::money::Quantity;
+
+    #[test]
+    fn the_ramps_are_linear_between_their_corners() {
+        let corners = [0, 2_500, 7_500, 15_000];
+        let table = [
+            (-1, 0),
+            (0, 0),
+            (1_250, 5_000),
+            (2_500, 10_000),
+            (7_500, 10_000),
+            (11_250, 5_000),
+            (15_000, 0),
+            (i64::MAX, 0),
+        ];
+        for (value, expected) in table {
+            assert_eq!(plateau(Bps(value), corners), Bps(expected), "{value}");
+        }
+        assert_eq!(rise(Bps(i64::MIN), Bps(-50), Bps(50)), Bps::ZERO);
+        assert_eq!(rise(Bps(0), Bps(-50), Bps(50)), Bps(5_000));
+        assert_eq!(ratio(f64::NAN), Bps::ZERO);
+    }
+
+    #[test]
+    fn the_average_range_counts_the_last_fourteen_and_the_close_before_them() {
+        let bar = |low, high, close| Bar {
+            start: Timestamp(0),
+            open: Price::from_cents(close),
+            high: Price::from_cents(high),
+            low: Price::from_cents(low),
+            close: Price::from_cents(close),
+            volume: Quantity::whole(1),
+        };
+        let calm = bar(10_00, 10_10, 10_00);
+        assert_eq!(average_range(&[calm; 2]), Ok(None));
+        assert_eq!(average_range(&[calm; 3]), Ok(Some(Price::from_cents(10))));
+        // The close before the fourteen lies 1.40 above the first of them: its range is 1.50.
+        let mut bars = vec![bar(11_00, 11_50, 11_50)];
+        bars.extend([calm; 14]);
+        assert_eq!(average_range(&bars), Ok(Some(Price::from_cents(10 + 10))));
+        bars.push(calm);
+        assert_eq!(average_range(&bars), Ok(Some(Price::from_cents(10))));
+    }
+}
