@@ -11,7 +11,7 @@ use daybook_core::order::{
     BrokerPosition, Fill, Order, OrderClass, OrderRole, OrderStatus, OrderType, Origin, TimeInForce,
 };
 use daybook_core::portfolio::{EntryPlan, FillOrigin, book};
-use daybook_core::risk::{MonitorFacts, RiskSettings, monitor};
+use daybook_core::risk::{MonitorFacts, RiskSettings, TradeRecord, monitor};
 use daybook_core::schedule::{JobDefinition, Pace, PlanInput, plan};
 use daybook_core::strategy::Direction;
 use daybook_core::time::{SessionDate, Span, Timestamp};
@@ -118,6 +118,7 @@ fn holding(positions: usize) -> MonitorFacts {
         closed_trades: vec![],
         last_safe_mode: None,
         failures_in_a_row: 0,
+        trade_record: TradeRecord::default(),
     };
     let (stop, target, quantity) = (Price::from_cents(49_00), Price::from_cents(52_00), Quantity::whole(100));
     for n in 0..positions {

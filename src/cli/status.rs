@@ -9,7 +9,7 @@ use daybook_core::money::{Bps, Money};
 use daybook_core::phase::Phase;
 use daybook_core::report::DAY_ENDED;
 use daybook_core::report::words::{self, clock, dollars, instant, price, shares, signed_dollars};
-use daybook_core::risk::Halt;
+use daybook_core::risk::{Halt, Pause};
 use daybook_core::schedule::JobDefinition;
 use daybook_core::time::{SessionDate, Timestamp};
 use serde::Serialize;
@@ -22,7 +22,9 @@ use crate::ledger::approval::{self, Waiting};
 use crate::ledger::intent::StoredIntent;
 use crate::ledger::phase::PhaseChange;
 use crate::ledger::position::StoredPosition;
-use crate::ledger::{Ledger, LedgerError, LedgerKind, LedgerLock, alert, equity, event, halt, meta, phase, position};
+use crate::ledger::{
+    Ledger, LedgerError, LedgerKind, LedgerLock, alert, equity, event, halt, meta, pause, phase, position,
+};
 
 /// Jobs whose next slot is shown.
 const NEXT_SHOWN: usize = 8;
@@ -44,6 +46,7 @@ struct Status {
     /// The session in progress, or else the next one.
     session: Option<SessionStatus>,
     halts: Vec<Halt>,
+    pauses: Vec<Pause>,
     day: Option<DayStatus>,
     /// Entries that wait for a person.
     approvals: Vec<Waiting>,
@@ -136,6 +139,7 @@ fn gather(
             }),
             session: session_at(&calendar, as_of),
             halts: halt::in_force(conn, as_of)?,
+            pauses: pause::in_force(conn, as_of)?,
             day: equity::last(conn)?.map(|point| DayStatus::of(&point, configuration.settings.risk.max_daily_loss)),
             approvals: approval::waiting(conn, as_of)?,
             positions: position::open(conn, &account)?,
@@ -230,6 +234,9 @@ impl Status {
         }
         for halt in &self.halts {
             lines.push(("halt", paint.red(&halt_words(halt))));
+        }
+        for pause in &self.pauses {
+            lines.push(("paused", paint.yellow(&format!("{}, until {}", pause.words(), instant(pause.until)))));
         }
         match &self.day {
             Some(day) => {
@@ -341,7 +348,7 @@ fn position_table(positions: &[StoredPosition]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use daybook_core::risk::HaltKind;
+    use daybook_core::risk::{HaltKind, PauseKind};
     use daybook_core::strategy::Reason;
 
     use super::*;
@@ -373,6 +380,13 @@ mod tests {
                 numbers: vec![Reason::new("losses", 3)],
                 since: at("2026-11-27T14:52:00Z"),
                 until: Some(at("2026-11-27T15:22:00Z")),
+            }],
+            pauses: vec![Pause {
+                kind: PauseKind::LossCooldown,
+                symbol: Some("AAPL".parse().unwrap()),
+                numbers: vec![Reason::new("result", Money::whole(-120))],
+                since: at("2026-11-27T14:40:00Z"),
+                until: at("2026-11-29T14:39:30Z"),
             }],
             day: Some(DayStatus::of(
                 &EquityPoint {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use daybook_core::calendar::{Calendar, Session};
-use daybook_core::strategy::Direction;
+use daybook_core::strategy::{Direction, Strategy, strategies};
 use daybook_core::time::{SessionDate, Span};
 
 use super::settings::{
@@ -85,18 +85,22 @@ impl Settings {
     }
 
     /// Falls that are to be traded, and a broker that sells nothing short.
-    fn problems_of_shorts(&self) -> Option<(String, String)> {
-        let direction = self.strategies.opening_range_breakout.direction;
-        let sells_short = self.execution.broker != BrokerKind::Paper || self.execution.paper.allow_short;
-        if sells_short || !direction.allow(Direction::Short) {
-            return None;
+    fn problems_of_shorts(&self) -> Vec<(String, String)> {
+        if self.execution.broker != BrokerKind::Paper || self.execution.paper.allow_short {
+            return Vec::new();
         }
-        let direction = direction.as_str();
-        let message = format!(
-            "is {direction}, and execution.paper.allow_short is false: its shorts would be refused; expected long, or \
-             allow_short: true"
-        );
-        Some(("strategies.opening_range_breakout.direction".to_owned(), message))
+        let refused = |strategy: &dyn Strategy| {
+            let directions = strategy.directions();
+            directions.allow(Direction::Short).then(|| {
+                let directions = directions.as_str();
+                let message = format!(
+                    "is {directions}, and execution.paper.allow_short is false: its shorts would be refused; expected long, \
+                     or allow_short: true"
+                );
+                (format!("strategies.{}.direction", strategy.name()), message)
+            })
+        };
+        strategies(&self.strategies).iter().filter_map(|strategy| refused(strategy.as_ref())).collect()
     }
 }
 

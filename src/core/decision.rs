@@ -8,7 +8,7 @@ use crate::money::{Money, Price};
 use crate::order::Intent;
 use crate::portfolio::PositionChange;
 use crate::reconcile::{Difference, Repair};
-use crate::risk::{ApprovalRequest, Halt, HaltKind, Look, Verdict};
+use crate::risk::{ApprovalRequest, Halt, HaltKind, Look, Pause, Verdict};
 use crate::schedule::Pace;
 use crate::strategy::{Reason, Signal};
 use crate::time::{SessionDate, Timestamp};
@@ -32,6 +32,9 @@ pub struct Decision {
     pub halts: Vec<Halt>,
     /// Latches to clear, because their condition is over.
     pub cleared_halts: Vec<HaltKind>,
+    /// Pauses of entries that begin.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<Pause>,
     /// Changes in the life of positions.
     pub positions: Vec<PositionChange>,
     /// The account's figures at this instant.

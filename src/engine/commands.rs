@@ -16,7 +16,7 @@ use crate::ledger::approval::{self, Answer, Waiting};
 use crate::ledger::command::{self, CommandEnd, NewCommand};
 use crate::ledger::intent::StoredIntent;
 use crate::ledger::run::{self, Trigger};
-use crate::ledger::{LedgerError, alert, halt, settings};
+use crate::ledger::{LedgerError, alert, halt, pause, settings};
 
 /// The job through which a person trades: it has no schedule, and is built in.
 pub const OPERATOR: &str = "operator";
@@ -162,7 +162,7 @@ fn apply(
             Ok(Outcome::Done(json!({ "message": "new entries are stopped" })))
         }
         Command::Resume { reason } => {
-            let cleared = halt::clear_all(tx, by, Some(reason), now)?;
+            let cleared = halt::clear_all(tx, by, Some(reason), now)? + pause::clear_all(tx, by, Some(reason), now)?;
             if cleared == 0 {
                 return Ok(Outcome::Refused("nothing is halted".to_owned()));
             }

@@ -27,7 +27,7 @@ use super::news;
 use crate::crash::is_sabotaged;
 use crate::ledger::alert::{self, Routes};
 use crate::ledger::intent::{self, StoredIntent};
-use crate::ledger::{LedgerError, approval, halt, order, run_facts};
+use crate::ledger::{LedgerError, approval, halt, order, pause, run_facts};
 use crate::ports::{Broker, BrokerError};
 
 /// Times an order is tried in one go while the broker says that nothing happened; the run is looked
@@ -581,6 +581,10 @@ fn too_late(conn: &Connection, stored: &StoredIntent, now: Timestamp) -> Result<
     }
     if let Some(halt) = halt::in_force(conn, now)?.first() {
         return Ok(Some(format!("entries are halted: {}", halt.reason)));
+    }
+    let symbol = stored.intent.action.symbol();
+    if let Some(pause) = pause::in_force(conn, now)?.iter().find(|pause| pause.stops(symbol, now)) {
+        return Ok(Some(format!("entries pause, {}", pause.words())));
     }
     if let Some(session) = stored.session
         && run_facts::flatten_begun(conn, session)?

@@ -21,7 +21,7 @@ use daybook_core::market::{Bar, BarSet, Quote, Symbol, Timeframe, aggregate};
 use daybook_core::money::{Bps, Money, Price};
 use daybook_core::order::{Action, Intent, OrderRole, Purpose};
 use daybook_core::report::words::{instant, shares};
-use daybook_core::risk::{ApprovalRequest, Commitment, RiskFacts, SymbolFacts, approvals, enter};
+use daybook_core::risk::{ApprovalRequest, Commitment, RiskFacts, RiskSettings, SymbolFacts, approvals, enter};
 use daybook_core::schedule::{JobKind, Pace};
 use daybook_core::strategy::{Evaluation, Strategy, SymbolView, strategies};
 use daybook_core::time::{Span, Timestamp};
@@ -35,7 +35,7 @@ use crate::config::{AnalysisParameters, AnalysisSettings};
 use crate::engine::broker_link::BrokerView;
 use crate::engine::job::{Answer, Job, Sources, Terms};
 use crate::ledger::fill::{self, SessionResult};
-use crate::ledger::{LedgerError, equity, halt, intent, run, run_facts, signal};
+use crate::ledger::{LedgerError, equity, halt, intent, pause, position, run, run_facts, signal};
 
 /// Sessions that the average true range is measured over, and one more for the close before the first.
 const DAILY_BARS: usize = 15;
@@ -113,9 +113,8 @@ impl Job for Analysis {
         let held = view.positions.iter().map(|position| position.symbol);
         let marks = account::marks(sources, held, view.as_of).await;
         let gathered = Gathered { session, view: &view, marks: &marks, entered_today: entered, symbols: facts };
-        let warm_up = terms.settings.risk.warm_up_cycles;
         let account = &sources.ledger.meta().account;
-        let risk = sources.ledger.read(|conn| risk_facts(conn, account, gathered, warm_up))?;
+        let risk = sources.ledger.read(|conn| risk_facts(conn, account, gathered, &terms.settings.risk))?;
         Ok(AnalysisFacts { pace, symbols: inputs, failures, risk, bars })
     }
 
@@ -331,7 +330,12 @@ fn symbol_facts(input: &SymbolInput, bars: &BarSet, session: Session) -> SymbolF
     });
     let traded = series.last().map(|bar| Mark { symbol: input.symbol, price: bar.close, at: bar.minute_end() });
     let in_session = series.iter().filter(|bar| bar.start >= session.open).count();
-    SymbolFacts { symbol: input.symbol, mark: quoted.or(traded), bars: u32::try_from(in_session).unwrap_or(u32::MAX) }
+    SymbolFacts {
+        symbol: input.symbol,
+        mark: quoted.or(traded),
+        bars: u32::try_from(in_session).unwrap_or(u32::MAX),
+        daily_atr: input.daily_atr,
+    }
 }
 
 /// What was gathered beside the ledger's account.
@@ -348,7 +352,7 @@ fn risk_facts(
     conn: &Connection,
     account: &str,
     gathered: Gathered<'_>,
-    warm_up_cycles: u32,
+    settings: &RiskSettings,
 ) -> Result<RiskFacts, LedgerError> {
     let Gathered { session, view, marks, entered_today, symbols } = gathered;
     let positions: Vec<Commitment> = account::open_positions(conn, account)?
@@ -377,13 +381,15 @@ fn risk_facts(
         as_of: view.as_of,
         session,
         halts: halt::in_force(conn, view.as_of)?,
+        pauses: pause::in_force(conn, view.as_of)?,
         equity,
         buying_power: view.account.buying_power,
         working_entries: working_entries(conn, view, &positions)?,
         positions,
         entered_today,
         symbols,
-        analysis_cycles: run_facts::decided_count(conn, JobKind::Analysis, warm_up_cycles)?,
+        analysis_cycles: run_facts::decided_count(conn, JobKind::Analysis, settings.warm_up_cycles)?,
+        latest_results: position::latest_results(conn, account, settings.sizing.looks_at_trades())?,
     })
 }
 

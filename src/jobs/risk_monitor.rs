@@ -7,15 +7,17 @@
 use async_trait::async_trait;
 use daybook_core::calendar::Session;
 use daybook_core::decision::Decision;
-use daybook_core::risk::{ClosedTrade, HaltKind, MonitorFacts, monitor};
+use daybook_core::portfolio::Position;
+use daybook_core::risk::{ClosedTrade, HaltKind, MonitorFacts, PastTrade, ProtectionSettings, TradeRecord, monitor};
 use daybook_core::schedule::JobKind;
+use daybook_core::time::Timestamp;
 use rusqlite::Connection;
 
 use super::account;
 use crate::engine::broker_link::BrokerView;
 use crate::engine::job::{Job, Sources, Terms};
 use crate::ledger::position::{self, StoredPosition};
-use crate::ledger::{LedgerError, decision, equity, fill, halt, run_facts};
+use crate::ledger::{LedgerError, decision, equity, fill, halt, pause, run_facts};
 
 /// The job of kind `risk-monitor`.
 #[derive(Debug)]
@@ -87,5 +89,37 @@ fn recorded(
             .collect(),
         last_safe_mode,
         failures_in_a_row: run_facts::failures_in_a_row(conn)?,
+        trade_record: trade_record(conn, account, view.as_of, &terms.settings.risk.protections)?,
+    })
+}
+
+/// The trades and pauses of as long as any protection looks back.
+fn trade_record(
+    conn: &Connection,
+    account: &str,
+    now: Timestamp,
+    settings: &ProtectionSettings,
+) -> Result<TradeRecord, LedgerError> {
+    let looks_back = settings.looks_back();
+    if looks_back.is_zero() {
+        return Ok(TradeRecord::default());
+    }
+    let from = now.before(looks_back.as_duration());
+    let closed = position::closed_since(conn, account, from, now)?;
+    Ok(TradeRecord {
+        trades: closed.iter().filter_map(|stored| past_trade(&stored.position)).collect(),
+        pauses: pause::since(conn, from)?,
+    })
+}
+
+fn past_trade(position: &Position) -> Option<PastTrade> {
+    let net = position.realised.minus(position.fees).ok()?;
+    Some(PastTrade {
+        symbol: position.symbol,
+        closed_at: position.closed_at?,
+        net,
+        cost: position.entry_value,
+        // Nobody decided the exit, so an order at the broker did it; one that loses is the stop.
+        stopped: net.is_negative() && position.exit_reason.is_none(),
     })
 }

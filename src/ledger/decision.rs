@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::alert::Routes;
 use super::codec::{Json, Word};
 use super::intent::StoredIntent;
-use super::{LedgerError, alert, approval, equity, fill, halt, intent, order, position, signal};
+use super::{LedgerError, alert, approval, equity, fill, halt, intent, order, pause, position, signal};
 
 const SQL_SET_PACE: &str = "
     UPDATE job SET pace = ?1, pace_since_ms = ?2, updated_at_ms = ?2 WHERE pace <> ?1";
@@ -74,6 +74,9 @@ pub fn write_decision(
     }
     for latch in &decision.halts {
         halt::set(tx, latch, Some(run.run_id))?;
+    }
+    for pause in &decision.pauses {
+        pause::insert(tx, pause, run.run_id)?;
     }
     for repair in &decision.repairs {
         mend(tx, run, repair, now)?;

@@ -32,6 +32,7 @@ pub mod meta;
 mod migrate;
 mod open;
 pub mod order;
+pub mod pause;
 pub mod phase;
 pub mod position;
 pub mod prune;

@@ -50,6 +50,9 @@ const SQL_OPEN: &str = select_position!("WHERE account = ?1 AND closed_at_ms IS 
 const SQL_CLOSED: &str = select_position!(
     "WHERE account = ?1 AND closed_at_ms >= ?2 AND closed_at_ms < ?3 ORDER BY closed_at_ms, position_id"
 );
+const SQL_LATEST_RESULTS: &str = "
+    SELECT realised_e8 - fees_e8 FROM position WHERE account = ?1 AND closed_at_ms IS NOT NULL
+    ORDER BY closed_at_ms DESC, position_id DESC LIMIT ?2";
 const SQL_ALL: &str = select_position!("WHERE account = ?1 ORDER BY position_id");
 const SQL_OPENED_SINCE: &str = select_position!("WHERE account = ?1 AND opened_at_ms >= ?2 ORDER BY position_id");
 const SQL_OF_SYMBOL: &str = select_position!(
@@ -340,8 +343,33 @@ pub fn open(conn: &Connection, account: &str) -> Result<Vec<StoredPosition>, Led
 /// If the ledger cannot be read.
 pub fn closed_in(conn: &Connection, account: &str, session: SessionDate) -> Result<Vec<StoredPosition>, LedgerError> {
     let (from, until) = super::new_york_day(session);
+    closed_since(conn, account, from, until)
+}
+
+/// The account's positions that were closed in `[from, until)`, in the order in which they were.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn closed_since(
+    conn: &Connection,
+    account: &str,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<StoredPosition>, LedgerError> {
     let mut select = conn.prepare_cached(SQL_CLOSED)?;
     Ok(select.query_map(params![account, from.0, until.0], from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The results of the account's latest closed positions, less fees, the latest first; at most `count`.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn latest_results(conn: &Connection, account: &str, count: u32) -> Result<Vec<Money>, LedgerError> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let mut select = conn.prepare_cached(SQL_LATEST_RESULTS)?;
+    Ok(select.query_map(params![account, count], |row| row.get(0).map(Money))?.collect::<Result<_, _>>()?)
 }
 
 /// The account's positions in a symbol that were held at some time in `[from, until)`, in order.

@@ -153,6 +153,9 @@ catalogue! {
     EntriesHalted = "entries.halted", Warning,
         "A person has stopped new entries.",
         "`trade resume` opens them again.";
+    EntriesPaused = "entries.paused", Warning,
+        "The trades so far have made entries pause, in one symbol or in all.",
+        "Nothing: it ends by itself; `trade resume` ends it now.";
     EntriesResumed = "entries.resumed", Info,
         "A person has cleared every latch: entries are open again.",
         "Nothing.";

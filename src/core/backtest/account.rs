@@ -2,7 +2,7 @@ use crate::calendar::Session;
 use crate::decision::EquityPoint;
 use crate::money::{Bps, Money, MoneyError};
 use crate::portfolio::Position;
-use crate::risk::{Commitment, Halt, HaltKind, RiskSettings};
+use crate::risk::{Commitment, Halt, HaltKind, PastTrade, Pause, RiskSettings, TradeRecord, pauses};
 use crate::strategy::{Direction, Reason};
 use crate::time::Timestamp;
 
@@ -24,6 +24,8 @@ pub(super) struct Account {
     pub(super) open: Vec<usize>,
     /// How many of them are short.
     shorts: usize,
+    /// What the protections look at.
+    record: TradeRecord,
     outcome: Outcome,
 }
 
@@ -65,6 +67,7 @@ impl Account {
             losses_in_a_row: 0,
             open: Vec::new(),
             shorts: 0,
+            record: TradeRecord::default(),
             outcome,
         }
     }
@@ -132,6 +135,37 @@ impl Account {
     /// The latches that hold at `now`.
     pub(super) fn halts_at(&self, now: Timestamp) -> Vec<Halt> {
         self.halts.iter().filter(|halt| halt.holds_at(now)).cloned().collect()
+    }
+
+    /// The pauses of entries that hold at `now`.
+    pub(super) fn pauses_at(&self, now: Timestamp) -> Vec<Pause> {
+        self.record.pauses.iter().filter(|pause| now < pause.until).cloned().collect()
+    }
+
+    /// The results of the latest trades, at most `count`.
+    pub(super) fn latest_results(&self, count: u32) -> Vec<Money> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        self.outcome.trades.iter().rev().take(count).map(|trade| trade.pnl).collect()
+    }
+
+    /// Lets entries pause where the trades so far say so.
+    fn pause_entries(&mut self, trade: &Trade, now: Timestamp, risk: &RiskSettings) {
+        let looks_back = risk.protections.looks_back();
+        if looks_back.is_zero() {
+            return;
+        }
+        let from = now.before(looks_back.as_duration());
+        self.record.trades.retain(|past| past.closed_at >= from);
+        self.record.pauses.retain(|pause| pause.since >= from);
+        self.record.trades.push(PastTrade {
+            symbol: trade.symbol,
+            closed_at: now,
+            net: trade.pnl,
+            cost: trade.entry_price.times(trade.quantity).unwrap_or_default(),
+            stopped: trade.pnl.is_negative() && trade.exit_reason.ends_with("stop"),
+        });
+        let begun = pauses(&self.record, self.opening_equity, now, &risk.protections);
+        self.record.pauses.extend(begun);
     }
 
     /// Whether what is held could reach a limit, were it worth nothing: then it is valued every minute.
@@ -209,6 +243,7 @@ impl Account {
             self.halt(HaltKind::SafeMode, reason, now, Some(now.after(safe_mode.cool_down.as_duration())));
             self.losses_in_a_row = 0;
         }
+        self.pause_entries(&trade, now, risk);
         self.outcome.trades.push(trade);
     }
 

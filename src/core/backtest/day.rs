@@ -343,12 +343,18 @@ impl<'r, 'm> Day<'r, 'm> {
             }
             let mark = desk.mark_at(now, self.terms)?.map(|price| Mark { symbol: desk.symbol, price, at: now });
             let bars = desk.place_ending(now).map_or(0, |last| last + 1 - desk.day.regular.start);
-            symbols.push(SymbolFacts { symbol: desk.symbol, mark, bars: u32::try_from(bars).unwrap_or(u32::MAX) });
+            symbols.push(SymbolFacts {
+                symbol: desk.symbol,
+                mark,
+                bars: u32::try_from(bars).unwrap_or(u32::MAX),
+                daily_atr: desk.daily_atr(),
+            });
         }
         Ok(RiskFacts {
             as_of: now,
             session: self.session,
             halts: self.account.halts_at(now),
+            pauses: self.account.pauses_at(now),
             equity,
             buying_power,
             working_entries: working.collect(),
@@ -357,6 +363,7 @@ impl<'r, 'm> Day<'r, 'm> {
             symbols,
             // What has to warm up is an installation; a back-test has none.
             analysis_cycles: u32::MAX,
+            latest_results: self.account.latest_results(self.terms.risk.sizing.looks_at_trades()),
         })
     }
 
@@ -456,6 +463,8 @@ impl Known<'_> {
             previous_close: self.daily.previous_close,
             daily_atr: self.daily.atr,
             relative_volume,
+            // Bars come without news.
+            news_score: None,
             entries_today: desk.entries_today,
         })
     }

@@ -417,6 +417,11 @@ impl<'m> Desk<'m> {
         position.adjustments += 1;
     }
 
+    /// The average true range of the sessions before, once a strategy has looked.
+    pub(super) fn daily_atr(&self) -> Option<Price> {
+        self.daily.and_then(|daily| daily.atr)
+    }
+
     /// The close before the session, and the average true range of the sessions before.
     pub(super) fn daily(&mut self) -> Result<Daily, MoneyError> {
         if let Some(daily) = self.daily {

@@ -57,7 +57,17 @@ fn look(bencher: Bencher<'_, '_>, strategy: &str, minute: i64) {
     };
     // As far as each of them can be brought to look: nothing is too early, too late or too little.
     let mut settings = StrategySettings::default();
-    settings.opening_range_breakout.direction = Directions::Both;
+    for direction in [
+        &mut settings.opening_range_breakout.direction,
+        &mut settings.vwap_reversion.direction,
+        &mut settings.gap_and_go.direction,
+        &mut settings.trend_following.direction,
+        &mut settings.rsi_mean_reversion.direction,
+        &mut settings.donchian_breakout.direction,
+        &mut settings.composite.direction,
+    ] {
+        *direction = Directions::Both;
+    }
     settings.opening_range_breakout.latest_entry = settings.composite.latest_entry;
     settings.gap_and_go.latest_entry = settings.composite.latest_entry;
     settings.vwap_reversion.deviations = daybook_core::money::Factor(1);

@@ -139,7 +139,7 @@ impl Serialize for Period {
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::try_from(usize::deserialize(deserializer)?).map_err(de::Error::custom)
+        Self::try_from(usize::from(u16::deserialize(deserializer)?)).map_err(de::Error::custom)
     }
 }
 

@@ -202,6 +202,7 @@ pub const fn check(name: CheckName) -> &'static str {
         CheckName::BuyingPower => "buying power",
         CheckName::PriceSanity => "price sanity",
         CheckName::PriceAge => "price age",
+        CheckName::Protections => "paused by a protection",
         CheckName::DuplicateSymbol => "symbol already traded",
         CheckName::SessionTime => "time left in the session",
         CheckName::Confidence => "confidence",

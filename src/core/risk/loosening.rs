@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{RiskSettings, SafeModeSettings, Sizing};
+use super::ProtectionSettings;
+use super::settings::{RiskSettings, SafeModeSettings};
+use super::sizing::Sizing;
 
 /// When a change that loosens a limit comes into force, if it is made while the market is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -53,6 +55,7 @@ pub fn hold_loosened(before: &RiskSettings, after: &mut RiskSettings) -> Vec<&'s
         max_adjustments,
         trailing: _,
         safe_mode: SafeModeSettings { after_losses, after_failures, cool_down },
+        protections,
         loosening,
     } = after;
     let mut held = Held::default();
@@ -79,16 +82,22 @@ pub fn hold_loosened(before: &RiskSettings, after: &mut RiskSettings) -> Vec<&'s
     held.more_or_never_is_looser("safe_mode.after_losses", before.safe_mode.after_losses, after_losses);
     held.more_or_never_is_looser("safe_mode.after_failures", before.safe_mode.after_failures, after_failures);
     held.less_is_looser("safe_mode.cool_down", before.safe_mode.cool_down, cool_down);
+    // Protections that were on are not weighed against one another: any other than those waits.
+    let was_on = before.protections != ProtectionSettings::default();
+    let is_other = was_on && before.protections != *protections;
+    held.set_back("protections", is_other, before.protections, protections);
     held.less_is_looser("loosening", before.loosening, loosening);
     held.0
 }
 
-/// Whether a size may be more than it was. A fixed number is no risk of its own: which is more depends on the price.
+/// Whether a size may be more than it was: so may any that is measured otherwise.
 fn sizes_more(before: Sizing, after: Sizing) -> bool {
     match (before, after) {
-        (Sizing::RiskPerTrade, Sizing::RiskPerTrade) => false,
         (Sizing::Fixed(before), Sizing::Fixed(after)) => after > before,
-        (Sizing::RiskPerTrade, Sizing::Fixed(_)) | (Sizing::Fixed(_), Sizing::RiskPerTrade) => true,
+        (Sizing::Equity(before), Sizing::Equity(after)) | (Sizing::Volatility(before), Sizing::Volatility(after)) => {
+            after > before
+        }
+        (before, after) => before != after,
     }
 }
 
@@ -137,7 +146,7 @@ mod tests {
     #[test]
     fn each_limit_has_its_loose_side() {
         type Change = fn(&mut RiskSettings);
-        let table: [(Change, &[&str]); 13] = [
+        let table: [(Change, &[&str]); 15] = [
             (|risk| risk.sizing = Sizing::Fixed(crate::money::Quantity::whole(1)), &["sizing"]),
             (|risk| risk.max_daily_loss = Money::whole(2_001), &["max_daily_loss"]),
             (|risk| risk.max_daily_loss = Money::whole(1_999), &[]),
@@ -150,6 +159,8 @@ mod tests {
             (|risk| risk.warning_at = Bps(9_000), &["warning_at"]),
             (|risk| risk.trailing.step = crate::money::Factor(1), &[]),
             (|risk| risk.loosening = Loosening::Confirm, &[]),
+            (|risk| risk.sizing = Sizing::Equity(Bps(1)), &["sizing"]),
+            (|risk| risk.protections.loss_cooldown = Span::minutes(5), &[]),
             (
                 |risk| {
                     risk.max_positions = 9;
@@ -170,6 +181,15 @@ mod tests {
         let before = RiskSettings { loosening: Loosening::Confirm, ..RiskSettings::default() };
         let mut after = RiskSettings::default();
         assert_eq!(hold_loosened(&before, &mut after), ["loosening"]);
+        assert_eq!(after, before);
+    }
+
+    #[test]
+    fn protections_that_are_on_stay() {
+        let mut before = RiskSettings::default();
+        before.protections.loss_cooldown = Span::hours(1);
+        let mut after = RiskSettings::default();
+        assert_eq!(hold_loosened(&before, &mut after), ["protections"]);
         assert_eq!(after, before);
     }
 

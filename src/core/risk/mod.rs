@@ -8,6 +8,7 @@
 //! - Every minute: [`monitor()`] values what is held, compares the day's loss with its limit, and sees to it
 //!   that every share has a stop behind it. What it decides is level-triggered: it follows from what
 //!   the broker shows now, so an effect that was lost is decided again.
+//!   The trades so far may make entries pause, in a symbol or in all: [`pauses()`].
 //! - At the end of the session: [`flatten()`] leaves every position.
 //!
 //! Nothing reaches a broker but as [`Approved`], and only the `approve_*` functions make one.
@@ -22,11 +23,14 @@ mod leaving;
 mod look;
 mod loosening;
 mod monitor;
+mod pause;
 pub(crate) mod plan;
 pub(crate) mod protection;
+mod protection_settings;
 pub(crate) mod resting;
 mod review;
 mod settings;
+mod sizing;
 #[cfg(test)]
 pub(crate) mod testing;
 mod verdict;
@@ -42,7 +46,10 @@ pub use look::{DayLevel, Look, SeenMark};
 pub use loosening::{Loosening, hold_loosened};
 pub(crate) use monitor::trailed_stop;
 pub use monitor::{ClosedTrade, MonitorFacts, monitor};
+pub use pause::{PastTrade, Pause, PauseKind, TradeRecord, pauses};
+pub use protection_settings::{DrawdownPause, LossPause, LowProfitPause, ProtectionSettings, StopPause};
 pub use resting::InFlight;
 pub use review::{Commitment, RiskFacts, SymbolFacts, review};
-pub use settings::{EntryOrder, RiskSettings, SafeModeSettings, Sizing, TrailingSettings};
+pub use settings::{EntryOrder, RiskSettings, SafeModeSettings, TrailingSettings};
+pub use sizing::{KellySettings, Sizing};
 pub use verdict::{Check, CheckName, Verdict};

@@ -6,7 +6,9 @@ use super::day::{assess_day, warning_threshold};
 use super::plan::Plan;
 use super::protection::{Protection, protection};
 use super::resting::{InFlight, Resting, by_symbol, is_in_flight, stop_price};
-use super::{DayAssessment, DayLevel, Halt, HaltKind, Look, RiskSettings, SeenMark, TrailingSettings};
+use super::{
+    DayAssessment, DayLevel, Halt, HaltKind, Look, RiskSettings, SeenMark, TradeRecord, TrailingSettings, pauses,
+};
 use crate::alert::{Alert, AlertEvent, AlertLevel};
 use crate::calendar::{MarketPhase, Session};
 use crate::decision::{Decision, Mark};
@@ -61,6 +63,9 @@ pub struct MonitorFacts {
     pub last_safe_mode: Option<Timestamp>,
     /// Runs of jobs that failed in a row, up to now.
     pub failures_in_a_row: u32,
+    /// The trades that the protections look at.
+    #[serde(default)]
+    pub trade_record: TradeRecord,
 }
 
 /// How a trade ended.
@@ -95,6 +100,7 @@ pub fn monitor(facts: &MonitorFacts, settings: &RiskSettings) -> Decision {
     run.latch_drawdown();
     run.latch_stale_marks();
     run.safe_mode();
+    run.pause_entries();
     let is_exposed = at_broker.values().any(Resting::is_exposed);
     if is_stopping {
         run.close_everything(&at_broker, is_exposed);
@@ -250,6 +256,19 @@ impl Run<'_> {
             format!("safe mode: {reason}. Entries stop until {}", words::instant(until)),
         );
         self.latch(HaltKind::SafeMode, reason, numbers, Some(until));
+    }
+
+    /// Lets entries pause where the trades so far say so.
+    fn pause_entries(&mut self) {
+        let Self { facts, settings, .. } = *self;
+        for pause in pauses(&facts.trade_record, facts.opening_equity, facts.as_of, &settings.protections) {
+            let subject = format!("{}. No entries until {}", pause.words(), words::instant(pause.until));
+            match pause.symbol {
+                Some(symbol) => self.plan.tell_of(symbol, AlertEvent::EntriesPaused, subject),
+                None => self.plan.tell(AlertEvent::EntriesPaused, subject),
+            }
+            self.plan.decision.pauses.push(pause);
+        }
     }
 
     /// Closes what the broker shows until it shows nothing, and says how far it is.

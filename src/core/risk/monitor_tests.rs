@@ -1,6 +1,7 @@
 use super::*;
 use crate::money::Quantity;
 use crate::order::{Action, ClientOrderId, Intent, OrderStatus, OrderType};
+use crate::risk::PastTrade;
 use crate::risk::testing::{at_broker, cents, entry, legs, mark, minute, order, origin, position, session, symbol};
 
 fn quiet() -> MonitorFacts {
@@ -25,6 +26,7 @@ fn quiet() -> MonitorFacts {
         closed_trades: vec![],
         last_safe_mode: None,
         failures_in_a_row: 0,
+        trade_record: TradeRecord::default(),
     }
 }
 
@@ -265,6 +267,28 @@ fn losses_in_a_row_begin_safe_mode_and_its_time_ends_it() {
 
     let failing = MonitorFacts { failures_in_a_row: 5, ..quiet() };
     assert_eq!(decide(&failing).halts[0].reason, "5 failed runs in a row (limit 5)");
+}
+
+#[test]
+fn a_loss_makes_its_symbol_pause_and_a_person_is_told() {
+    let mut settings = RiskSettings::default();
+    settings.protections.loss_cooldown = Span::hours(1);
+    let mut facts = quiet();
+    let trade = PastTrade {
+        symbol: symbol("AAA"),
+        closed_at: minute(50),
+        net: Money::whole(-120),
+        cost: Money::whole(5_000),
+        stopped: true,
+    };
+    facts.trade_record.trades = vec![trade];
+    let decision = monitor(&facts, &settings);
+    assert_eq!(events(&decision), ["entries.paused"]);
+    assert_eq!((decision.pauses[0].symbol, decision.pauses[0].until), (Some(symbol("AAA")), minute(110)));
+    assert!(decision.halts.is_empty());
+    facts.trade_record.pauses = decision.pauses;
+    let again = monitor(&facts, &settings);
+    assert!(again.pauses.is_empty() && again.alerts.is_empty(), "it is told once");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, CheckName, Halt, RiskSettings, Sizing, Verdict, protective_stop};
+use super::sizing::{Basis, wanted};
+use super::{Check, CheckName, Halt, Pause, RiskSettings, Verdict, protective_stop};
 use crate::calendar::Session;
 use crate::decision::{EquityPoint, Mark};
 use crate::market::Symbol;
@@ -21,6 +22,9 @@ pub struct RiskFacts {
     pub session: Session,
     /// Latches in force.
     pub halts: Vec<Halt>,
+    /// Pauses of entries in force.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
     /// The account's figures; exposure is that of `positions`.
     pub equity: EquityPoint,
     /// What new positions may cost, by the broker's word.
@@ -35,6 +39,9 @@ pub struct RiskFacts {
     pub symbols: Vec<SymbolFacts>,
     /// Analysis runs that have decided, over the ledger's life.
     pub analysis_cycles: u32,
+    /// The results of the latest closed trades, less fees: as many as the sizing looks at.
+    #[serde(default)]
+    pub latest_results: Vec<Money>,
 }
 
 /// A symbol and the value that is bound in it; never negative.
@@ -55,6 +62,9 @@ pub struct SymbolFacts {
     pub mark: Option<Mark>,
     /// Minute bars seen of this session.
     pub bars: u32,
+    /// The average true range of the sessions before.
+    #[serde(default)]
+    pub daily_atr: Option<Price>,
 }
 
 /// Reviews the signals of one run: for each, in the order given, the size it may have or the check
@@ -175,6 +185,14 @@ fn check_moment(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, setting
     let standing = halt.map_or_else(|| "none".to_owned(), |halt| format!("{}: {}", halt.kind.as_str(), halt.reason));
     checks.add(CheckName::Halted, halt.is_none(), standing, "no halt");
 
+    let pause = facts.pauses.iter().find(|pause| pause.stops(signal.symbol, now));
+    checks.add(
+        CheckName::Protections,
+        pause.is_none(),
+        pause.map_or_else(|| "none".to_owned(), Pause::words),
+        "no pause",
+    );
+
     let pnl = facts.equity.day_pnl();
     let limit = settings.max_daily_loss.negated();
     checks.add(CheckName::DayLoss, pnl > limit, pnl, format!("above {limit}"));
@@ -259,29 +277,25 @@ fn check_signal(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, setting
 
 /// The shares that the sizing asks for and the value cap allows, in whole lots.
 ///
-/// By risk: `equity x risk_per_trade / (price - stop)`. The cap: `max_position_value / price`. The smaller counts.
+/// The cap is `max_position_value / price`; the smaller counts.
 fn size_of(signal: &Signal, price: Price, facts: &RiskFacts, settings: &RiskSettings) -> Result<Size, MoneyError> {
     let stop = protective_stop(signal, settings)?;
     let distance = match signal.direction {
         Direction::Long => price.minus(stop)?,
         Direction::Short => stop.minus(price)?,
     };
-    let budget = facts.equity.equity.portion(settings.risk_per_trade)?;
-    let is_sizable = distance.is_positive() && price.is_positive() && budget.is_positive();
-    let quantity = if is_sizable {
-        let wanted = match settings.sizing {
-            Sizing::RiskPerTrade => budget.shares_at(distance)?,
-            Sizing::Fixed(shares) => shares,
-        };
-        wanted.min(settings.max_position_value.shares_at(price)?).floor_to_lot(settings.lot_size)
-    } else {
-        Quantity::ZERO
-    };
-    let explanation = match settings.sizing {
-        Sizing::RiskPerTrade => format!("{quantity} shares: {budget} at risk over {distance} to the stop at {stop}"),
-        Sizing::Fixed(shares) => format!("{quantity} shares of {shares} wanted, stop at {stop}"),
-    };
-    Ok(Size { quantity, value: price.times(quantity)?, explanation })
+    let equity = facts.equity.equity;
+    if !distance.is_positive() || !price.is_positive() || !equity.is_positive() {
+        let explanation = format!("no shares: equity {equity}, price {price}, {distance} to the stop at {stop}");
+        return Ok(Size { quantity: Quantity::ZERO, value: Money::ZERO, explanation });
+    }
+    let known = facts.symbols.iter().find(|known| known.symbol == signal.symbol);
+    let daily_atr = known.and_then(|known| known.daily_atr);
+    let (shares, why) =
+        wanted(&Basis { equity, price, stop, distance, daily_atr, results: &facts.latest_results }, settings)?;
+    let most = settings.max_position_value.shares_at(price)?;
+    let quantity = shares.min(most).max(Quantity::ZERO).floor_to_lot(settings.lot_size);
+    Ok(Size { quantity, value: price.times(quantity)?, explanation: format!("{quantity} shares: {why}") })
 }
 
 /// Whether the account has room for an entry of this size.

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::calendar::Calendar;
 use crate::order::{Action, OrderClass, OrderType, Origin, Purpose};
-use crate::risk::{EntryOrder, HaltKind, approve_entry, enter};
+use crate::risk::{EntryOrder, HaltKind, PauseKind, Sizing, approve_entry, enter};
 use crate::strategy::Reason;
 use crate::time::SessionDate;
 
@@ -38,12 +38,13 @@ fn facts() -> RiskFacts {
     let symbols = ["AAA", "BBB", "CCC", "DDD", "EEE", "FFF"].map(|name| {
         let symbol = name.parse().unwrap();
         let mark = Mark { symbol, price: Price::from_cents(50_00), at: minutes_after_open(30) };
-        SymbolFacts { symbol, mark: Some(mark), bars: 30 }
+        SymbolFacts { symbol, mark: Some(mark), bars: 30, daily_atr: None }
     });
     RiskFacts {
         as_of: minutes_after_open(30),
         session: session(),
         halts: vec![],
+        pauses: vec![],
         equity: EquityPoint {
             session: session().date,
             at: minutes_after_open(30),
@@ -60,6 +61,7 @@ fn facts() -> RiskFacts {
         entered_today: vec![],
         symbols: symbols.to_vec(),
         analysis_cycles: 5,
+        latest_results: vec![],
     }
 }
 
@@ -78,7 +80,7 @@ fn a_sound_signal_is_sized_by_risk_and_by_value() {
     assert_eq!(verdict.refused_by, None);
     assert_eq!(verdict.quantity, Some(Quantity::whole(200)));
     assert_eq!(check(&verdict, CheckName::PositionValue).value, "10000.00");
-    assert_eq!(verdict.checks.len(), 15, "every check is made");
+    assert_eq!(verdict.checks.len(), 16, "every check is made");
 
     let poor = RiskFacts { equity: EquityPoint { equity: Money::whole(10_000), ..facts().equity }, ..facts() };
     // 50 at risk over 0.50 is 100 shares: the risk budget binds.
@@ -88,14 +90,45 @@ fn a_sound_signal_is_sized_by_risk_and_by_value() {
 }
 
 #[test]
+fn a_pause_refuses_its_symbol_and_no_other() {
+    let pause = |symbol: Option<&str>, until| Pause {
+        kind: PauseKind::LossCooldown,
+        symbol: symbol.map(|name| name.parse().unwrap()),
+        numbers: vec![Reason::new("result", "-10.00")],
+        since: minutes_after_open(1),
+        until: minutes_after_open(until),
+    };
+    let verdict_under = |pause: Pause| verdict(&signal("AAA", 7_000), &RiskFacts { pauses: vec![pause], ..facts() });
+    let refused = verdict_under(pause(Some("AAA"), 60));
+    assert_eq!((refused.refused_by, refused.quantity), (Some(CheckName::Protections), None));
+    assert_eq!(check(&refused, CheckName::Protections).value, "AAA: cooldown after a loss (result -10.00)");
+    assert_eq!(verdict_under(pause(None, 60)).refused_by, Some(CheckName::Protections));
+    assert_eq!(verdict_under(pause(Some("BBB"), 60)).refused_by, None);
+    assert_eq!(verdict_under(pause(Some("AAA"), 30)).refused_by, None, "it is over");
+}
+
+#[test]
 fn a_fixed_size_is_bounded_by_value_too() {
     let sized = |shares| {
         let settings = RiskSettings { sizing: Sizing::Fixed(Quantity::whole(shares)), ..RiskSettings::default() };
         review(&[signal("AAA", 7_000)], &facts(), &settings).remove(0)
     };
     assert_eq!(sized(100).quantity, Some(Quantity::whole(100)));
-    assert_eq!(check(&sized(100), CheckName::Size).value, "100 shares of 100 wanted, stop at 49.50");
+    assert_eq!(check(&sized(100), CheckName::Size).value, "100 shares: 100 wanted, stop at 49.50");
     assert_eq!(sized(300).quantity, Some(Quantity::whole(200)), "10,000 at 50 is 200");
+}
+
+#[test]
+fn a_part_of_the_equity_is_sized_by_the_price() {
+    let sized = |part| {
+        let settings = RiskSettings { sizing: Sizing::Equity(Bps(part)), ..RiskSettings::default() };
+        review(&[signal("AAA", 7_000)], &facts(), &settings).remove(0)
+    };
+    // 5 % of 100,000 at 50.
+    assert_eq!(sized(500).quantity, Some(Quantity::whole(100)));
+    let numbers = "100 shares: 5% of an equity of 100000.00 at 50.00, stop at 49.50";
+    assert_eq!(check(&sized(500), CheckName::Size).value, numbers);
+    assert_eq!(sized(2_000).quantity, Some(Quantity::whole(200)), "the value cap binds");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::loosening::Loosening;
+use super::{ProtectionSettings, Sizing};
 use crate::money::{Bps, Factor, Money, Quantity};
 use crate::time::Span;
 
@@ -64,19 +65,11 @@ pub struct RiskSettings {
 
     /// The softer latch.
     pub safe_mode: SafeModeSettings,
+    /// When the record of trades makes entries pause.
+    pub protections: ProtectionSettings,
 
     /// When a change that loosens one of these limits comes into force, if it is made while the market is open.
     pub loosening: Loosening,
-}
-
-/// How many shares an entry is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sizing {
-    /// So many that `risk_per_trade` of the equity is lost at the stop.
-    RiskPerTrade,
-    /// Always this many.
-    Fixed(Quantity),
 }
 
 /// How an entry order is sent.
@@ -141,6 +134,7 @@ impl Default for RiskSettings {
             trailing: TrailingSettings::default(),
             safe_mode: SafeModeSettings::default(),
             loosening: Loosening::default(),
+            protections: ProtectionSettings::default(),
         }
     }
 }
@@ -190,9 +184,6 @@ impl RiskSettings {
             require(key, count > 0, count.to_string(), "at least 1 (to stop entries, use `trade halt`)");
         }
         require("lot_size", self.lot_size.is_positive(), self.lot_size.to_string(), "a quantity above zero, such as 1");
-        if let Sizing::Fixed(shares) = self.sizing {
-            require("sizing.fixed", shares.is_positive(), shares.to_string(), "a quantity above zero, such as 100");
-        }
         if let EntryOrder::Limit { offset } = self.entry_order {
             let holds = Bps::ZERO <= offset && offset < Bps::ONE;
             require("entry_order.limit.offset", holds, offset.to_string(), "0% or more, and below 100%");
@@ -231,6 +222,8 @@ impl RiskSettings {
             self.trailing.step.to_string(),
             "more than 0 where stops are moved (0.5 is half of what the position risked)",
         );
+        problems.extend(self.sizing.problems());
+        problems.extend(self.protections.problems());
         problems
     }
 }
@@ -274,6 +267,7 @@ mod tests {
             (r#"{"max_exposure": 5}"#, "max_exposure", "is 5.00: expected max_position_value (10000.00) or more"),
             (r#"{"stale_marks_limit": "1m"}"#, "stale_marks_limit", "is 1m: expected max_mark_age (3m) or longer"),
             (r#"{"max_hold": "0s"}"#, "max_hold", "is 0s: expected a length of time above zero, such as 3m"),
+            (r#"{"sizing": {"equity": "0%"}}"#, "sizing.equity", "is 0%: expected a percentage above 0%, such as 5%"),
             (r#"{"lot_size": -1}"#, "lot_size", "is -1: expected a quantity above zero, such as 1"),
             (r#"{"trailing": {"distance": -1}}"#, "trailing.distance", "is -1: expected 0 or more"),
         ];

@@ -8,6 +8,8 @@ use crate::money::Quantity;
 pub enum CheckName {
     /// No latch is set.
     Halted,
+    /// The trades so far have not made entries pause.
+    Protections,
     /// The day's loss is inside its limit.
     DayLoss,
     /// Fewer positions than allowed.

@@ -98,7 +98,7 @@ impl Default for Composite {
     fn default() -> Self {
         Self {
             enabled: false,
-            direction: Directions::Both,
+            direction: Directions::Long,
             timeframe: Timeframe::M5,
             technical_weight: 3,
             pattern_weight: 1,
@@ -128,6 +128,10 @@ impl Strategy for Composite {
 
     fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    fn directions(&self) -> Directions {
+        self.direction
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {

@@ -51,7 +51,7 @@ impl Default for DonchianBreakout {
     fn default() -> Self {
         Self {
             enabled: false,
-            direction: Directions::Both,
+            direction: Directions::Long,
             timeframe: Timeframe::M5,
             channel_bars: Period::of::<20>(),
             max_extension: Factor::whole(2),
@@ -76,6 +76,10 @@ impl Strategy for DonchianBreakout {
 
     fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    fn directions(&self) -> Directions {
+        self.direction
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {

@@ -57,7 +57,7 @@ impl Default for GapAndGo {
     fn default() -> Self {
         Self {
             enabled: false,
-            direction: Directions::Both,
+            direction: Directions::Long,
             timeframe: Timeframe::M1,
             min_gap: Bps(200),
             max_gap: Bps(2_000),
@@ -84,6 +84,10 @@ impl Strategy for GapAndGo {
 
     fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    fn directions(&self) -> Directions {
+        self.direction
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {

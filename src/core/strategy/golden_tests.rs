@@ -105,10 +105,20 @@ impl Day {
     }
 }
 
-/// Every strategy as it is by default, in both directions.
+/// Every strategy as it is by default, but in both directions.
 pub(super) fn every_strategy() -> Vec<Box<dyn Strategy>> {
     let mut settings = StrategySettings::default();
-    settings.opening_range_breakout.direction = Directions::Both;
+    for direction in [
+        &mut settings.opening_range_breakout.direction,
+        &mut settings.vwap_reversion.direction,
+        &mut settings.gap_and_go.direction,
+        &mut settings.trend_following.direction,
+        &mut settings.rsi_mean_reversion.direction,
+        &mut settings.donchian_breakout.direction,
+        &mut settings.composite.direction,
+    ] {
+        *direction = Directions::Both;
+    }
     StrategySettings::NAMES.iter().map(|name| settings.strategy(name).unwrap()).collect()
 }
 

@@ -44,6 +44,8 @@ pub trait Strategy: Send + Sync {
     fn idea(&self) -> &'static str;
     /// Whether the configuration lets it propose.
     fn is_enabled(&self) -> bool;
+    /// Which directions it trades.
+    fn directions(&self) -> Directions;
     /// Everything that is wrong with its settings: the key, and what is wrong and expected.
     fn problems(&self) -> Vec<(&'static str, String)>;
     /// Whether it looks at what the news say.

@@ -142,6 +142,10 @@ impl Strategy for OpeningRangeBreakout {
         self.enabled
     }
 
+    fn directions(&self) -> Directions {
+        self.direction
+    }
+
     fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         let mut require = |key, holds: bool, value: String, expected: &str| {

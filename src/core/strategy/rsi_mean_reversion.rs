@@ -55,7 +55,7 @@ impl Default for RsiMeanReversion {
     fn default() -> Self {
         Self {
             enabled: false,
-            direction: Directions::Both,
+            direction: Directions::Long,
             timeframe: Timeframe::M5,
             rsi_period: Period::of::<2>(),
             oversold: Factor::whole(10),
@@ -82,6 +82,10 @@ impl Strategy for RsiMeanReversion {
 
     fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    fn directions(&self) -> Directions {
+        self.direction
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {

@@ -57,7 +57,7 @@ impl Default for TrendFollowing {
     fn default() -> Self {
         Self {
             enabled: false,
-            direction: Directions::Both,
+            direction: Directions::Long,
             timeframe: Timeframe::M5,
             fast: Period::of::<8>(),
             slow: Period::of::<21>(),
@@ -85,6 +85,10 @@ impl Strategy for TrendFollowing {
 
     fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    fn directions(&self) -> Directions {
+        self.direction
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {

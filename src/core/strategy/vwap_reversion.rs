@@ -54,7 +54,7 @@ impl Default for VwapReversion {
     fn default() -> Self {
         Self {
             enabled: false,
-            direction: Directions::Both,
+            direction: Directions::Long,
             timeframe: Timeframe::M5,
             min_bars: 12,
             deviations: Factor::whole(2),
@@ -80,6 +80,10 @@ impl Strategy for VwapReversion {
 
     fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    fn directions(&self) -> Directions {
+        self.direction
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {
