@@ -155,7 +155,7 @@ pub(super) fn tell_of_trades(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let intents = intent::of_run(tx, run_id)?;
-    let sent: Vec<String> = intents.iter().filter(|stored| was_sent(stored)).map(|stored| line_of(stored)).collect();
+    let sent: Vec<String> = intents.iter().filter(|stored| was_sent(stored)).map(line_of).collect();
     if sent.is_empty() {
         return Ok(());
     }

@@ -67,7 +67,7 @@ impl Day {
 
     /// The same day upside down: what rose falls.
     fn mirrored(mut self) -> Self {
-        let flip = |price: Price| Price::from_cents(160_00).minus(price).unwrap();
+        let flip = |price: Price| Price::from_cents(16_000).minus(price).unwrap();
         for bar in &mut self.bars {
             let Bar { open, high, low, close, .. } = *bar;
             *bar = Bar { open: flip(open), high: flip(low), low: flip(high), close: flip(close), ..*bar };
@@ -160,7 +160,7 @@ fn a_mirrored_day_gives_mirrored_signals() {
                 compared += 1;
                 assert_ne!(here.direction, there.direction, "{} of {seed}", strategy.name());
                 let sum = here.entry.plus(there.entry).unwrap();
-                assert_eq!(sum, Price::from_cents(160_00), "{} of {seed}", strategy.name());
+                assert_eq!(sum, Price::from_cents(16_000), "{} of {seed}", strategy.name());
             }
         }
     }
