@@ -99,7 +99,7 @@ mod tests {
         }
         let held = |at| day.ledger.read(|conn| in_force(conn, Timestamp(at))).unwrap();
         assert_eq!(held(15), [one.clone(), all.clone()]);
-        assert_eq!(held(20), [all.clone()]);
+        assert_eq!(held(20), std::slice::from_ref(&all));
         let cleared = day.ledger.write_blocking(|tx| clear_all(tx, "owner", Some("seen"), Timestamp(30))).unwrap();
         assert_eq!((cleared, held(31)), (1, vec![]));
         let begun = day.ledger.read(|conn| since(conn, Timestamp(11))).unwrap();

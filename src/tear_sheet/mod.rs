@@ -120,9 +120,9 @@ mod tests {
         Trade {
             symbol: "AAPL".parse().unwrap(),
             entered_at: at(10),
-            entry_price: Price::from_cents(200_10),
+            entry_price: Price::from_cents(20_010),
             exited_at: at(40),
-            exit_price: Price::from_cents(200_80),
+            exit_price: Price::from_cents(20_080),
             pnl: Money::whole(70),
             exit_reason: reason.to_owned(),
         }
@@ -130,7 +130,7 @@ mod tests {
 
     fn bars() -> BTreeMap<Symbol, Vec<Bar>> {
         let bar = |minute: i64| {
-            let price = Price::from_cents(200_00 + minute * 2);
+            let price = Price::from_cents(20_000 + minute * 2);
             Bar { start: at(minute), open: price, high: price, low: price, close: price, volume: Quantity::whole(100) }
         };
         BTreeMap::from([("AAPL".parse().unwrap(), (0..60).map(bar).collect())])
