@@ -2,12 +2,12 @@
 //! holds the login.
 //!
 //! The gateway knows no key under which an order is sent once, so the order's reference is it: every order carries
-//! the client order id that the ledger had committed before, with its part in the group ([`terms`]). Nothing else has
+//! the client order id that the ledger had committed before, with its part in the group (`terms`). Nothing else has
 //! to survive a kill: which orders were sent is read from the gateway when a connection begins, by their references;
 //! the numbers of new orders go on after the highest that the gateway names or shows.
 //!
-//! A [`session`] lasts from a handshake to the end of its connection and is never mended: the next call begins another
-//! one, by the same way as a process that has just started. What the gateway says of its own accord ([`answers`])
+//! A `session` lasts from a handshake to the end of its connection and is never mended: the next call begins another
+//! one, by the same way as a process that has just started. What the gateway says of its own accord (`answers`)
 //! settles whether an order was taken; every fact is asked for. No call is repeated here.
 
 #[cfg(feature = "ibkr")]
