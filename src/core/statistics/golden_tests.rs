@@ -1,6 +1,5 @@
 //! What quantstats and empyrical themselves say: `tests/oracles/stats_golden.py` wrote the files.
 
-
 use super::{DatedReturns, Figures, Returns};
 use crate::time::SessionDate;
 
