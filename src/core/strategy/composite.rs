@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::proposal::{self, Frame, Setup, ratio};
-use super::terms::terms;
-use super::{Direction, Directions, Distance, Evaluation, Reason, Strategy, SymbolView};
+use super::proposal::{self, Frame, Proposer, Setup, ratio};
+use super::terms::{Problems, Terms, terms};
+use super::{Direction, Directions, Distance, Reason, SymbolView};
 use crate::indicators::{Candle, Ema, Indicator, Period, Rsi, Vwap};
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError};
@@ -117,44 +117,27 @@ impl Default for Composite {
     }
 }
 
-impl Strategy for Composite {
-    fn name(&self) -> &'static str {
-        "composite"
+impl Proposer for Composite {
+    const NAME: &'static str = "composite";
+    const IDEA: &'static str = "indicators, candlestick patterns and news weighed into one confidence";
+
+    fn terms(&self) -> Terms {
+        terms!(self)
     }
 
-    fn idea(&self) -> &'static str {
-        "indicators, candlestick patterns and news weighed into one confidence"
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
-    fn directions(&self) -> Directions {
-        self.direction
-    }
-
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = terms!(self).problems();
+    fn check(&self, problems: &mut Problems) {
         let threshold = self.threshold;
         let holds = Bps::ZERO < threshold && threshold <= Bps::ONE;
         problems.require("threshold", holds, threshold, "more than 0%, and at most 100%");
         problems.require("slow", self.slow > self.fast, self.slow, &format!("more than fast ({})", self.fast));
         let weight = self.technical_weight;
         problems.require("technical_weight", weight > 0, weight, "at least 1: patterns and news alone are no ground");
-        problems.0
     }
 
     fn wants_news(&self) -> bool {
         self.news_weight > 0
     }
 
-    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
-        proposal::evaluate(self.name(), &terms!(self), view, |frame, reasons| self.look(view, frame, reasons))
-    }
-}
-
-impl Composite {
     fn look(
         &self,
         view: &SymbolView<'_>,
@@ -196,7 +179,9 @@ impl Composite {
         }
         Ok(Some(Setup { direction, confidence, target_limit: None }))
     }
+}
 
+impl Composite {
     /// What the indicators say; `None` with too few bars.
     fn technical(&self, candles: &[Candle], atr: f64, reasons: &mut Vec<Reason>) -> Option<Bps> {
         let (mut fast, mut slow) = (Ema::new(self.fast), Ema::new(self.slow));

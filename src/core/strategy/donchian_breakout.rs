@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::proposal::{self, Frame, Setup, plateau, ratio, rise, volume_part, weigh};
-use super::terms::terms;
-use super::{Direction, Directions, Distance, Evaluation, Reason, Strategy, SymbolView};
+use super::proposal::{self, Frame, Proposer, Setup, plateau, ratio, rise, volume_part, weigh};
+use super::terms::{Problems, Terms, terms};
+use super::{Direction, Directions, Distance, Reason, SymbolView};
 use crate::indicators::Period;
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError, Price};
@@ -65,36 +65,19 @@ impl Default for DonchianBreakout {
     }
 }
 
-impl Strategy for DonchianBreakout {
-    fn name(&self) -> &'static str {
-        "donchian_breakout"
+impl Proposer for DonchianBreakout {
+    const NAME: &'static str = "donchian_breakout";
+    const IDEA: &'static str = "a close beyond the range of the bars before it";
+
+    fn terms(&self) -> Terms {
+        terms!(self)
     }
 
-    fn idea(&self) -> &'static str {
-        "a close beyond the range of the bars before it"
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
-    fn directions(&self) -> Directions {
-        self.direction
-    }
-
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = terms!(self).problems();
+    fn check(&self, problems: &mut Problems) {
         let extension = self.max_extension;
         problems.require("max_extension", extension.is_positive(), extension, "more than 0");
-        problems.0
     }
 
-    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
-        proposal::evaluate(self.name(), &terms!(self), view, |frame, reasons| self.look(view, frame, reasons))
-    }
-}
-
-impl DonchianBreakout {
     fn look(
         &self,
         view: &SymbolView<'_>,

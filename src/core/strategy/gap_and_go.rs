@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::proposal::{self, Frame, Setup, plateau, ratio, rise, volume_part, weigh};
-use super::terms::terms;
-use super::{Direction, Directions, Distance, Evaluation, Reason, Strategy, SymbolView};
+use super::proposal::{self, Frame, Proposer, Setup, plateau, ratio, rise, volume_part, weigh};
+use super::terms::{Problems, Terms, terms};
+use super::{Direction, Directions, Distance, Reason, SymbolView};
 use crate::analysis::gap;
 use crate::market::{Bar, Timeframe, complete_minutes};
 use crate::money::{Bps, Factor, MoneyError, Price};
@@ -73,25 +73,15 @@ impl Default for GapAndGo {
     }
 }
 
-impl Strategy for GapAndGo {
-    fn name(&self) -> &'static str {
-        "gap_and_go"
+impl Proposer for GapAndGo {
+    const NAME: &'static str = "gap_and_go";
+    const IDEA: &'static str = "a gap at the open that goes on, with volume";
+
+    fn terms(&self) -> Terms {
+        terms!(self)
     }
 
-    fn idea(&self) -> &'static str {
-        "a gap at the open that goes on, with volume"
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
-    fn directions(&self) -> Directions {
-        self.direction
-    }
-
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = terms!(self).problems();
+    fn check(&self, problems: &mut Problems) {
         let (least, most) = (self.min_gap, self.max_gap);
         problems.require("min_gap", least > Bps::ZERO, least, "more than 0%, such as 2%");
         problems.require("max_gap", most > least, most, &format!("more than min_gap ({least})"));
@@ -104,15 +94,8 @@ impl Strategy for GapAndGo {
             self.earliest_entry,
             "opening_minutes or later: the level must be complete",
         );
-        problems.0
     }
 
-    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
-        proposal::evaluate(self.name(), &terms!(self), view, |frame, reasons| self.look(view, frame, reasons))
-    }
-}
-
-impl GapAndGo {
     fn look(
         &self,
         view: &SymbolView<'_>,

@@ -2,7 +2,9 @@
 //!
 //! A strategy is a struct of its settings with [`Strategy`] implemented for it, in a file of its own,
 //! and one line in the list below. Everything else follows from that line: its section of the
-//! configuration, its name, and that the analysis asks it.
+//! configuration, its name, and that the analysis asks it. One that looks for a setup in the bars of a
+//! timeframe implements `proposal::Proposer` instead: when it may enter, its prices and its messages are
+//! those of all others.
 
 mod composite;
 mod donchian_breakout;

@@ -1,7 +1,7 @@
 //! The way from what a strategy sees to its signal, which is the same for all of them.
 
-use super::terms::Terms;
-use super::{Direction, Evaluation, Reason, Signal, SymbolView};
+use super::terms::{Problems, Terms};
+use super::{Direction, Directions, Evaluation, Reason, Signal, Strategy, SymbolView};
 use crate::indicators::Candle;
 use crate::market::{Bar, Timeframe, aggregate};
 use crate::money::{Bps, MoneyError, Price};
@@ -40,38 +40,84 @@ pub(super) struct Setup {
     pub(super) target_limit: Option<Price>,
 }
 
-/// Asks what is asked of every strategy, and between that what this one looks for; the reasons tell what was
-/// measured until the answer was clear.
-pub(super) fn evaluate(
-    strategy: &'static str,
-    terms: &Terms,
-    view: &SymbolView<'_>,
-    look: impl FnOnce(&Frame, &mut Vec<Reason>) -> Result<Option<Setup>, MoneyError>,
-) -> Evaluation {
-    let mut reasons = Vec::new();
-    match propose(strategy, terms, view, look, &mut reasons) {
-        Ok(Some(signal)) => Evaluation::Signal(signal),
-        Ok(None) => Evaluation::None(reasons),
-        Err(error) => {
-            reasons.push(Reason::new("arithmetic", error));
-            Evaluation::None(reasons)
+/// A strategy that looks for a setup in the bars of one timeframe, and has [`Terms`]: what is its own. When it may
+/// enter, the price, the stop and the target are the same for all of them.
+pub(super) trait Proposer: Send + Sync {
+    /// Its name in the configuration.
+    const NAME: &'static str;
+    /// What it trades, in a few words.
+    const IDEA: &'static str;
+    /// The settings that it shares with others.
+    fn terms(&self) -> Terms;
+    /// Adds what is wrong with the settings of its own.
+    fn check(&self, problems: &mut Problems);
+    /// Whether it looks at what the news say.
+    fn wants_news(&self) -> bool {
+        false
+    }
+    /// What it looks for; the reasons tell what was measured until the answer was clear.
+    fn look(
+        &self,
+        view: &SymbolView<'_>,
+        frame: &Frame,
+        reasons: &mut Vec<Reason>,
+    ) -> Result<Option<Setup>, MoneyError>;
+}
+
+impl<P: Proposer> Strategy for P {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn idea(&self) -> &'static str {
+        P::IDEA
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.terms().enabled
+    }
+
+    fn directions(&self) -> Directions {
+        self.terms().direction
+    }
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = self.terms().problems();
+        self.check(&mut problems);
+        problems.0
+    }
+
+    fn wants_news(&self) -> bool {
+        Proposer::wants_news(self)
+    }
+
+    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
+        let mut reasons = Vec::new();
+        match propose(self, view, &mut reasons) {
+            Ok(Some(signal)) => Evaluation::Signal(signal),
+            Ok(None) => Evaluation::None(reasons),
+            Err(error) => {
+                reasons.push(Reason::new("arithmetic", error));
+                Evaluation::None(reasons)
+            }
         }
     }
 }
 
-fn propose(
-    strategy: &'static str,
-    terms: &Terms,
+fn propose<P: Proposer>(
+    strategy: &P,
     view: &SymbolView<'_>,
-    look: impl FnOnce(&Frame, &mut Vec<Reason>) -> Result<Option<Setup>, MoneyError>,
     reasons: &mut Vec<Reason>,
 ) -> Result<Option<Signal>, MoneyError> {
+    let terms = strategy.terms();
     if let Some(against) = closed_to_entries(view, terms.max_entries, terms.earliest_entry, terms.latest_entry) {
         reasons.push(against);
         return Ok(None);
     }
     let frame = Frame::of(view, terms.timeframe)?;
-    let Some(Setup { direction, confidence, target_limit }) = look(&frame, reasons)? else { return Ok(None) };
+    let Some(Setup { direction, confidence, target_limit }) = strategy.look(view, &frame, reasons)? else {
+        return Ok(None);
+    };
     if !terms.direction.allow(direction) {
         let allowed = terms.direction.as_str();
         reasons.push(Reason::new("direction", format!("{} (allowed: {allowed})", direction.as_str())));
@@ -100,7 +146,7 @@ fn propose(
     let Some(Exits { stop, target }) = exits(direction, entry, risked, hoped, reasons)? else { return Ok(None) };
     Ok(Some(Signal {
         symbol: view.symbol,
-        strategy: strategy.to_owned(),
+        strategy: P::NAME.to_owned(),
         direction,
         entry,
         stop,

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::proposal::{self, Frame, Setup, ratio, rise, volume_part, weigh};
-use super::terms::terms;
-use super::{Direction, Directions, Distance, Evaluation, Reason, Strategy, SymbolView};
+use super::proposal::{self, Frame, Proposer, Setup, ratio, rise, volume_part, weigh};
+use super::terms::{Problems, Terms, terms};
+use super::{Direction, Directions, Distance, Reason, SymbolView};
 use crate::indicators::{Indicator, Period, Rsi, Sma};
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError};
@@ -71,38 +71,21 @@ impl Default for RsiMeanReversion {
     }
 }
 
-impl Strategy for RsiMeanReversion {
-    fn name(&self) -> &'static str {
-        "rsi_mean_reversion"
+impl Proposer for RsiMeanReversion {
+    const NAME: &'static str = "rsi_mean_reversion";
+    const IDEA: &'static str = "a fast fall within a rise, or a fast rise within a fall, by the RSI";
+
+    fn terms(&self) -> Terms {
+        terms!(self)
     }
 
-    fn idea(&self) -> &'static str {
-        "a fast fall within a rise, or a fast rise within a fall, by the RSI"
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
-    fn directions(&self) -> Directions {
-        self.direction
-    }
-
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = terms!(self).problems();
+    fn check(&self, problems: &mut Problems) {
         let (low, high, full) = (self.oversold, self.overbought, Factor::whole(100));
         problems.require("oversold", low.is_positive() && low < full, low, "more than 0, and below 100");
         let expected = format!("more than oversold ({low}), and below 100");
         problems.require("overbought", high > low && high < full, high, &expected);
-        problems.0
     }
 
-    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
-        proposal::evaluate(self.name(), &terms!(self), view, |frame, reasons| self.look(view, frame, reasons))
-    }
-}
-
-impl RsiMeanReversion {
     fn look(
         &self,
         view: &SymbolView<'_>,

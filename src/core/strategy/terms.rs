@@ -94,9 +94,10 @@ impl Distance {
     }
 }
 
-/// The settings that strategies have in common: which trades, when, and where they end.
+/// The settings that strategies have in common: whether they propose, which trades, when, and where they end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
+    pub(super) enabled: bool,
     pub(super) direction: Directions,
     pub(super) timeframe: Timeframe,
     pub(super) stop: Distance,
@@ -111,6 +112,7 @@ pub(super) struct Terms {
 macro_rules! terms {
     ($settings:expr) => {
         $crate::strategy::terms::Terms {
+            enabled: $settings.enabled,
             direction: $settings.direction,
             timeframe: $settings.timeframe,
             stop: $settings.stop,

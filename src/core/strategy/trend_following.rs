@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::proposal::{self, Frame, Setup, ratio, rise, weigh};
-use super::terms::terms;
-use super::{Direction, Directions, Distance, Evaluation, Reason, Strategy, SymbolView};
+use super::proposal::{self, Frame, Proposer, Setup, ratio, rise, weigh};
+use super::terms::{Problems, Terms, terms};
+use super::{Direction, Directions, Distance, Reason, SymbolView};
 use crate::indicators::{Adx, Ema, Indicator, Period};
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError};
@@ -74,46 +74,26 @@ impl Default for TrendFollowing {
     }
 }
 
-impl Strategy for TrendFollowing {
-    fn name(&self) -> &'static str {
-        "trend_following"
+impl Proposer for TrendFollowing {
+    const NAME: &'static str = "trend_following";
+    const IDEA: &'static str = "two averages of the close cross while the ADX sees a trend";
+
+    fn terms(&self) -> Terms {
+        terms!(self)
     }
 
-    fn idea(&self) -> &'static str {
-        "two averages of the close cross while the ADX sees a trend"
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
-    fn directions(&self) -> Directions {
-        self.direction
-    }
-
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = terms!(self).problems();
+    fn check(&self, problems: &mut Problems) {
         problems.require("slow", self.slow > self.fast, self.slow, &format!("more than fast ({})", self.fast));
         let holds = !self.min_adx.is_negative() && self.min_adx < Factor::whole(100);
         problems.require("min_adx", holds, self.min_adx, "0 or more, and below 100");
-        problems.0
     }
 
-    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
-        proposal::evaluate(self.name(), &terms!(self), view, |frame, reasons| self.look(frame, reasons))
-    }
-}
-
-/// The averages as the last bar leaves them.
-struct Averages {
-    fast: f64,
-    slow: f64,
-    /// How many bars ago they crossed; `None` if they have not since both are defined.
-    crossed: Option<u32>,
-}
-
-impl TrendFollowing {
-    fn look(&self, frame: &Frame, reasons: &mut Vec<Reason>) -> Result<Option<Setup>, MoneyError> {
+    fn look(
+        &self,
+        _view: &SymbolView<'_>,
+        frame: &Frame,
+        reasons: &mut Vec<Reason>,
+    ) -> Result<Option<Setup>, MoneyError> {
         let Some((last, averages)) = frame.candles.last().zip(self.averages(frame)) else {
             let have = frame.bars.len();
             reasons.push(Reason::new("bars", format!("{have} of {} (at least {})", self.timeframe, self.slow)));
@@ -150,7 +130,17 @@ impl TrendFollowing {
         ];
         Ok(Some(Setup { direction, confidence: weigh(&parts, reasons), target_limit: None }))
     }
+}
 
+/// The averages as the last bar leaves them.
+struct Averages {
+    fast: f64,
+    slow: f64,
+    /// How many bars ago they crossed; `None` if they have not since both are defined.
+    crossed: Option<u32>,
+}
+
+impl TrendFollowing {
     /// The averages at the last bar; `None` with too few bars, or where they are equal.
     fn averages(&self, frame: &Frame) -> Option<Averages> {
         let (mut fast, mut slow) = (Ema::new(self.fast), Ema::new(self.slow));

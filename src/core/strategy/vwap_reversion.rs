@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::proposal::{self, Frame, Setup, plateau, ratio, rise, weigh};
-use super::terms::terms;
-use super::{Direction, Directions, Distance, Evaluation, Reason, Strategy, SymbolView};
+use super::proposal::{self, Frame, Proposer, Setup, plateau, ratio, rise, weigh};
+use super::terms::{Problems, Terms, terms};
+use super::{Direction, Directions, Distance, Reason, SymbolView};
 use crate::indicators::Candle;
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError, Price};
@@ -69,66 +69,27 @@ impl Default for VwapReversion {
     }
 }
 
-impl Strategy for VwapReversion {
-    fn name(&self) -> &'static str {
-        "vwap_reversion"
+impl Proposer for VwapReversion {
+    const NAME: &'static str = "vwap_reversion";
+    const IDEA: &'static str = "the way back to the session's average price, once the price is far from it and turns";
+
+    fn terms(&self) -> Terms {
+        terms!(self)
     }
 
-    fn idea(&self) -> &'static str {
-        "the way back to the session's average price, once the price is far from it and turns"
-    }
-
-    fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
-    fn directions(&self) -> Directions {
-        self.direction
-    }
-
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = terms!(self).problems();
+    fn check(&self, problems: &mut Problems) {
         problems.require("min_bars", self.min_bars >= 3, self.min_bars, "at least 3");
         let (least, most) = (self.deviations, self.max_deviations);
         problems.require("deviations", least.is_positive(), least, "more than 0");
         problems.require("max_deviations", most > least, most, &format!("more than deviations ({least})"));
-        problems.0
     }
 
-    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
-        proposal::evaluate(self.name(), &terms!(self), view, |frame, reasons| self.look(frame, reasons))
-    }
-}
-
-/// The volume-weighted mean and variance of typical prices, one by one.
-///
-/// Source: West, *Updating Mean and Variance Estimates: An Improved Method* (Communications of the ACM 22, 1979).
-#[derive(Debug, Clone, Copy, Default)]
-struct Anchored {
-    shares: f64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Anchored {
-    fn take(&mut self, candle: &Candle) {
-        if candle.volume <= 0.0 {
-            return;
-        }
-        let (price, shares) = (candle.typical(), self.shares + candle.volume);
-        let distance = price - self.mean;
-        self.mean += distance * candle.volume / shares;
-        self.squares += candle.volume * distance * (price - self.mean);
-        self.shares = shares;
-    }
-
-    fn deviation(&self) -> f64 {
-        (self.squares / self.shares).sqrt()
-    }
-}
-
-impl VwapReversion {
-    fn look(&self, frame: &Frame, reasons: &mut Vec<Reason>) -> Result<Option<Setup>, MoneyError> {
+    fn look(
+        &self,
+        _view: &SymbolView<'_>,
+        frame: &Frame,
+        reasons: &mut Vec<Reason>,
+    ) -> Result<Option<Setup>, MoneyError> {
         let candles = frame.candles.as_slice();
         let have = u32::try_from(candles.len()).unwrap_or(u32::MAX);
         let (true, [.., before, last]) = (have >= self.min_bars, candles) else {
@@ -173,6 +134,33 @@ impl VwapReversion {
         ];
         let confidence = weigh(&parts, reasons);
         Ok(Some(Setup { direction, confidence, target_limit: Some(Price::from_f64(vwap)?) }))
+    }
+}
+
+/// The volume-weighted mean and variance of typical prices, one by one.
+///
+/// Source: West, *Updating Mean and Variance Estimates: An Improved Method* (Communications of the ACM 22, 1979).
+#[derive(Debug, Clone, Copy, Default)]
+struct Anchored {
+    shares: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Anchored {
+    fn take(&mut self, candle: &Candle) {
+        if candle.volume <= 0.0 {
+            return;
+        }
+        let (price, shares) = (candle.typical(), self.shares + candle.volume);
+        let distance = price - self.mean;
+        self.mean += distance * candle.volume / shares;
+        self.squares += candle.volume * distance * (price - self.mean);
+        self.shares = shares;
+    }
+
+    fn deviation(&self) -> f64 {
+        (self.squares / self.shares).sqrt()
     }
 }
 
