@@ -160,7 +160,7 @@ fn run_of(result: &str) -> Option<i64> {
 }
 
 /// Looks again and again until there is an answer or the time is over.
-fn wait<T>(
+pub(super) fn wait<T>(
     context: &Context,
     within: Duration,
     mut look: impl FnMut() -> Result<Option<T>, LedgerError>,

@@ -10,21 +10,19 @@ use daybook_core::report::words::counted;
 use serde::Serialize;
 
 use super::Context;
-use super::ask::ask;
+use super::ask::{ask, wait};
 use super::exit::CommandError;
 use super::output::{Cell, Column, FormatArg, Paint, Table};
 use crate::config::{Change, Configuration, Settings, SettingsVersion, changes, edited};
 use crate::engine::commands::Command;
 use crate::ledger::settings::{self as versions, ConfigVersion, WaitingConfig};
 use crate::ledger::{Ledger, LedgerError, LedgerLock};
-use crate::ports::Clock;
 
 /// Changes that a row of the history names; more are counted.
 const NAMED_MAX: usize = 3;
 
-/// How long the scheduler may take to read what was just written, and how often that is looked at.
+/// How long the scheduler may take to read what was just written.
 const READ_WITHIN: Duration = Duration::from_secs(3);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How the versions are listed.
 #[derive(Debug, Args)]
@@ -188,17 +186,13 @@ impl ApplyCommand {
 
 /// Gives a scheduler that watches the files the time to read them.
 fn await_reading(context: &Context, ledger: &Ledger, hash: &str) -> Result<(), LedgerError> {
-    let began = context.clock.monotonic();
-    while context.clock.monotonic().saturating_sub(began) < READ_WITHIN {
-        let is_known = ledger.read(|conn| {
+    wait(context, READ_WITHIN, || {
+        ledger.read(|conn| {
             let in_force = versions::latest(conn)?.is_some_and(|version| version.hash == hash);
-            Ok(in_force || versions::waiting(conn)?.is_some_and(|waiting| waiting.hash == hash))
-        })?;
-        if is_known {
-            break;
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
+            let is_known = in_force || versions::waiting(conn)?.is_some_and(|waiting| waiting.hash == hash);
+            Ok(is_known.then_some(()))
+        })
+    })?;
     Ok(())
 }
 
