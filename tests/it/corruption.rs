@@ -2,34 +2,27 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use daybook::adapters::brokers::paper::{Durability, PaperBroker};
-use daybook::adapters::clocks::{SimulatedClock, Speed};
-use daybook::adapters::feeds::simulated::SimulatedMarket;
-use daybook::config::{self, Configuration, Environment, Sources};
+use daybook::adapters::clocks::Speed;
 use daybook::engine::audit::audit_ledger;
 use daybook::engine::commands::Command;
 use daybook::engine::driver::{Driver, Ended, Limits};
-use daybook::jobs;
 use daybook::ledger::check::check_file;
-use daybook::ledger::{Connection, Gate, Ledger, LedgerError, LedgerLock, backup, command, meta};
-use daybook::ports::{Broker, Channel, ChannelError, Clock, Message};
-use daybook::wiring::{self, Wired, World};
+use daybook::ledger::{Connection, Ledger, LedgerError, LedgerLock, backup, meta};
+use daybook::ports::Broker;
+use daybook::wiring::{self, Wired};
 use daybook_core::order::Order;
 use daybook_core::time::Timestamp;
-use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::market::new_york;
-use crate::support::simulation::{open, rows, wire};
-
-const MONDAY: &str = "2026-11-16";
+use crate::support::outside::{MONDAY, Outside};
+use crate::support::simulation::{configuration, open, rows, wire};
 
 /// Runs a wired simulation up to an instant of that Monday.
 async fn run_until(wired: &Wired, wall: &str) {
@@ -91,7 +84,7 @@ async fn a_damaged_ledger_is_refused_with_the_way_out() {
             speed: Speed::Max,
             bars: None,
         };
-        let Err(refused) = wiring::simulated(&configuration(), &path, &simulation).await else {
+        let Err(refused) = wiring::simulated(&configuration(&[]), &path, &simulation).await else {
             panic!("{damage}: it was taken");
         };
         let told = format!("{refused:#}");
@@ -177,93 +170,6 @@ fn a_copy_made_while_it_is_written_is_the_ledger_as_it_was_at_some_instant() {
         is_over.store(true, Ordering::SeqCst);
         assert!(before.0 > 0, "something was written meanwhile");
     });
-}
-
-/// A world in which nothing is at fault, and whose clock and broker outlive the ledger.
-struct Outside {
-    configuration: Configuration,
-    ledger: PathBuf,
-    clock: Arc<SimulatedClock>,
-    broker: Arc<PaperBroker>,
-    _folder: TempDir,
-}
-
-struct Open;
-
-#[async_trait]
-impl Gate for Open {
-    async fn enter(&self) -> Result<(), LedgerError> {
-        Ok(())
-    }
-    async fn leave(&self) {}
-}
-
-struct Nobody;
-
-#[async_trait]
-impl Channel for Nobody {
-    fn name(&self) -> &str {
-        "nobody"
-    }
-    async fn deliver(&self, _message: &Message) -> Result<String, ChannelError> {
-        Ok("heard".to_owned())
-    }
-}
-
-fn configuration() -> Configuration {
-    let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config/daybook.yaml"));
-    let sources =
-        Sources::new(Some(file), Environment::default()).with_option("--symbols", "market.simulated.symbols", "60");
-    config::load(&sources).unwrap()
-}
-
-impl Outside {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let configuration = configuration();
-        let ledger = folder.path().join("day.db");
-        let clock = Arc::new(SimulatedClock::new(new_york(MONDAY, "00:00"), Speed::Max));
-        let settings = &configuration.settings;
-        let paper = PaperBroker::open(
-            &folder.path().join("broker.db"),
-            Durability::Kill,
-            settings.execution.paper.clone(),
-            Arc::new(SimulatedMarket::new(&settings.market.simulated, settings.calendar())),
-            clock.clone(),
-            settings.calendar(),
-        );
-        Self { ledger, clock, broker: Arc::new(paper.unwrap()), configuration, _folder: folder }
-    }
-
-    /// A process takes up the ledger, and works on it until an instant.
-    async fn live_until(&self, wall: &str) {
-        let settings = &self.configuration.settings;
-        let world = World {
-            clock: self.clock.clone(),
-            feed: Arc::new(SimulatedMarket::new(&settings.market.simulated, settings.calendar())),
-            broker: self.broker.clone(),
-            channel: Arc::new(Nobody),
-            jobs: Arc::new(jobs::table()),
-            gate: Arc::new(Open),
-            began: new_york(MONDAY, "00:00"),
-            until: new_york(MONDAY, wall),
-            name: "restored".to_owned(),
-        };
-        let wired = wiring::in_world(&self.configuration, &self.ledger, world).await.unwrap();
-        let ended = wiring::run(&wired, CancellationToken::new(), Arc::new(|| {})).await.unwrap();
-        assert_eq!(ended, Ended::Finished);
-    }
-
-    /// The orders that were sent, without their legs.
-    async fn sent(&self) -> Vec<Order> {
-        self.broker.record().await.unwrap().into_iter().filter(|order| order.parent.is_none()).collect()
-    }
-
-    fn ask(&self, asked: Command) {
-        let (ledger, now) = (open(&self.ledger), self.clock.wall());
-        let new = asked.into_new("test").unwrap();
-        ledger.write_blocking(move |tx| command::enqueue(tx, &new, now)).unwrap();
-    }
 }
 
 /// The ledger as it was is put back in the place of the one that is there.

@@ -3,6 +3,7 @@
 pub mod disk;
 pub mod exchange;
 pub mod market;
+pub mod outside;
 pub mod process;
 pub mod simulation;
 

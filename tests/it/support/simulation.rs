@@ -57,7 +57,7 @@ pub async fn wire_with(path: &Path, from: &str, to: &str, settings: &[&str]) -> 
 }
 
 /// The documented configuration, with a small market and keys set.
-fn configuration(settings: &[&str]) -> Configuration {
+pub fn configuration(settings: &[&str]) -> Configuration {
     let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config/daybook.yaml"));
     let settings: Vec<Setting> = settings.iter().map(|text| text.parse().unwrap()).collect();
     let sources = Sources::new(Some(file), Environment::default())
