@@ -147,6 +147,8 @@ fn empty_facts() -> DayFacts {
         next_session: calendar.session_after(session()),
         opening_equity: Money::whole(100_000),
         equity: equity(&[("09:30", 0), ("16:15", 0)], "0"),
+        booked: None,
+        reported: None,
         positions: vec![],
         reviews: vec![],
         candidates: vec![],

@@ -20,6 +20,7 @@ use daybook_core::indicators::Period;
 use daybook_core::market::{Bar, BarSet, Quote, Symbol, Timeframe, aggregate};
 use daybook_core::money::{Bps, Money, Price};
 use daybook_core::order::{Action, Intent, OrderRole, Purpose};
+use daybook_core::report::SessionResult;
 use daybook_core::report::words::{instant, shares};
 use daybook_core::risk::{ApprovalRequest, Commitment, RiskFacts, RiskSettings, SymbolFacts, approvals, enter};
 use daybook_core::schedule::{JobKind, Pace};
@@ -34,8 +35,7 @@ use super::account;
 use crate::config::{AnalysisParameters, AnalysisSettings};
 use crate::engine::broker_link::BrokerView;
 use crate::engine::job::{Answer, Job, Sources, Terms};
-use crate::ledger::fill::{self, SessionResult};
-use crate::ledger::{LedgerError, equity, halt, intent, pause, position, run, run_facts, signal};
+use crate::ledger::{LedgerError, equity, fill, halt, intent, pause, position, run, run_facts, signal};
 
 /// Sessions that the average true range is measured over, and one more for the close before the first.
 const DAILY_BARS: usize = 15;

@@ -31,7 +31,9 @@ const SQL_INTENTS: &str = "
 const SQL_ORDER_EVENTS: &str =
     "SELECT broker_order_id, status, filled_e9, at_ms FROM broker_order_event WHERE account = ?1 AND at_ms >= ?2";
 const SQL_DAYS: &str = "
-    SELECT session, opening_equity_e8, closing_equity_e8, realised_e8, unrealised_e8, fees_e8 FROM day_report WHERE at_ms >= ?1";
+    SELECT session, opening_equity_e8, closing_equity_e8, realised_e8, unrealised_e8, fees_e8 FROM day_report
+    WHERE at_ms >= ?1 AND session NOT IN (SELECT session FROM run
+        WHERE finished_at_ms IS NULL AND kind = 'daily-summary' AND session IS NOT NULL)";
 const SQL_HALTS: &str = "SELECT kind, set_at_ms, until_ms, cleared_at_ms FROM halt";
 
 /// What SQLite found wrong with the file; empty for a sound one.

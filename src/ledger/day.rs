@@ -4,15 +4,22 @@ use daybook_core::calendar::Session;
 use daybook_core::money::Money;
 use daybook_core::report::{DayCounts, DayFacts, DayLimits, Fault, FaultKind};
 use daybook_core::time::{SessionDate, Timestamp};
-use rusqlite::{Connection, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
 
 use super::codec::Text;
-use super::{LedgerError, equity, halt, position, signal};
+use super::{LedgerError, equity, fill, halt, position, run, signal};
 
 const SQL_RUNNING: &str = "
     SELECT (SELECT count(*) FROM broker_order WHERE role = 'parent'),
         (SELECT count(*) FROM position WHERE closed_at_ms IS NULL),
         (SELECT realised_e8 + unrealised_e8 - fees_e8 FROM equity ORDER BY run_id DESC LIMIT 1)";
+const SQL_OUTDATED: &str = "
+    SELECT session FROM day_report WHERE session >= ?2
+        AND (realised_e8, fees_e8) <> (SELECT coalesce(sum(realised_e8), 0), coalesce(sum(fee_e8), 0) FROM fill
+            WHERE fill.session = day_report.session AND account = ?1)
+        AND NOT EXISTS (SELECT 1 FROM run WHERE finished_at_ms IS NULL AND state IN ('due', 'failed')
+            AND kind = 'daily-summary' AND run.session = day_report.session)";
+const SQL_SUMMARY: &str = "SELECT name FROM job WHERE kind = 'daily-summary' ORDER BY name LIMIT 1";
 const SQL_RUN_FAULTS: &str = "
     SELECT coalesce(ended_at_ms, run_attempt.started_at_ms) AS at_ms, 'failed' AS kind, job, error, 1
     FROM run_attempt JOIN run USING (run_id) WHERE session = :session AND error IS NOT NULL AND state <> 'dead'
@@ -70,12 +77,17 @@ pub fn facts(conn: &Connection, account: &str, frame: DayFrame) -> Result<DayFac
         .into_iter()
         .chain(position::open(conn, account)?)
         .map(|stored| stored.position)
+        .filter(|position| position.opened_at < until)
         .collect();
+    let booked = fill::session_result(conn, account, session.date)?;
+    let reported = equity::day(conn, session.date)?.map(|report| report.pnl);
     Ok(DayFacts {
         as_of,
         next_session,
         opening_equity,
         equity: equity::of_session(conn, session.date)?,
+        booked: Some(booked),
+        reported,
         positions,
         reviews: signal::reviews(conn, session.date)?,
         candidates: signal::candidates(conn, session.date)?,
@@ -85,6 +97,33 @@ pub fn facts(conn: &Connection, account: &str, frame: DayFrame) -> Result<DayFac
         counts: counts(conn, account, session.date)?,
         session,
     })
+}
+
+/// Asks for the report of each ended session from `since` on that told another result than its executions come to:
+/// the broker has shown one late.
+///
+/// # Errors
+/// If the ledger cannot be read or written.
+pub(super) fn report_anew(
+    tx: &Transaction<'_>,
+    account: &str,
+    since: SessionDate,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let mut outdated = tx.prepare_cached(SQL_OUTDATED)?;
+    let sessions: Vec<Text<SessionDate>> =
+        outdated.query_map(params![account, Text(since)], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    let summary: Option<String> = tx.prepare_cached(SQL_SUMMARY)?.query_row([], |row| row.get(0)).optional()?;
+    let Some(summary) = summary else {
+        return Ok(());
+    };
+    for Text(session) in sessions {
+        run::add_summary(tx, &summary, session, now)?;
+    }
+    Ok(())
 }
 
 /// What went wrong on a session's date, in order.
@@ -194,14 +233,17 @@ pub fn running_figures(conn: &Connection) -> Result<RunningFigures, LedgerError>
 #[cfg(test)]
 mod tests {
     use daybook_core::alert::{Alert, AlertEvent};
+    use daybook_core::audit::{Invariant, audit};
     use daybook_core::calendar::Calendar;
     use daybook_core::decision::{Candidate, Decision, EquityPoint, Review};
-    use daybook_core::order::{Order, OrderStatus};
+    use daybook_core::order::{Fill, Order, OrderStatus};
     use daybook_core::report::DayReport;
     use daybook_core::risk::CheckName;
 
     use super::*;
+    use crate::ledger::check::{AuditFrame, Since, audit_view};
     use crate::ledger::event::{self, Event, EventLevel};
+    use crate::ledger::run::RunState;
     use crate::ledger::testing::{OPEN, TestLedger, enter, fill_of, order_of, refused, session, signal, symbol};
     use crate::ledger::{alert, fill, order};
 
@@ -301,5 +343,85 @@ mod tests {
         day.decide(&summary, &Decision { day: Some(report.clone()), ..Decision::default() });
         assert_eq!(day.ledger.read(|conn| equity::day(conn, session())).unwrap(), Some(report.clone()));
         assert_eq!(day.ledger.read(|conn| equity::days(conn, session(), session())).unwrap(), [report]);
+    }
+
+    /// The sessions that are waiting to be summed up.
+    fn due(day: &TestLedger) -> Vec<String> {
+        let sql = "SELECT session FROM run WHERE kind = 'daily-summary' AND state = 'due'";
+        let read = |conn: &Connection| {
+            let mut statement = conn.prepare(sql)?;
+            let sessions = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(sessions)
+        };
+        day.ledger.read(read).unwrap()
+    }
+
+    fn days_that_are_no_sums(day: &TestLedger) -> usize {
+        let frame = AuditFrame {
+            as_of: frame().as_of,
+            unprotected_limit: "2m".parse().unwrap(),
+            sessions: vec![],
+            slots: vec![],
+            since: Since::BEGINNING,
+        };
+        let view = day.ledger.read(|conn| audit_view(conn, "paper", frame)).unwrap();
+        audit(&view).iter().filter(|violation| violation.invariant == Invariant::DayIsSum).count()
+    }
+
+    #[test]
+    fn an_execution_that_comes_after_the_report_has_it_made_anew_once() {
+        let day = TestLedger::new();
+        let run = day.run("analysis", 5);
+        let ours = enter(&day, &run, 0, "AAPL", 100);
+        day.decide(&run, &Decision { reviews: vec![ours.review], intents: vec![ours.intent], ..Decision::default() });
+        let summed_up = |minute| {
+            let report = DayReport::build(day.ledger.read(|conn| facts(conn, "paper", frame())).unwrap()).unwrap();
+            let run = day.run("daily-summary", minute);
+            day.decide(&run, &Decision { day: Some(report.clone()), ..Decision::default() });
+            let ended = move |tx: &Transaction<'_>| run::end(tx, run.run_id, RunState::Canceled, "over", run.slot);
+            day.ledger.write_blocking(ended).unwrap();
+            report
+        };
+        let first = summed_up(400);
+        assert_eq!((first.fees, due(&day).len()), (Money::ZERO, 0));
+
+        let filled = Order {
+            status: OrderStatus::Filled,
+            filled: ours.ticket.quantity,
+            ..order_of(&ours.ticket, "b-1", run.slot.0)
+        };
+        for execution in ["x-1", "x-2"] {
+            let mut execution = fill_of(&filled, execution);
+            execution.fee = Money::whole(1);
+            day.ledger.write_blocking(move |tx| fill::record(tx, "paper", &[execution], frame().as_of)).unwrap();
+            assert_eq!(due(&day), [session().to_string()], "one run for both executions");
+        }
+        assert_eq!(days_that_are_no_sums(&day), 0, "it is being corrected");
+
+        day.ledger.write_blocking(|tx| Ok(tx.execute("DELETE FROM run WHERE state = 'due'", [])?)).unwrap();
+        assert_eq!(days_that_are_no_sums(&day), 1, "nobody corrects it");
+        let second = summed_up(410);
+        assert_eq!((second.fees, second.corrects), (Money::whole(2), Some(Money::ZERO)));
+        assert_eq!((due(&day).len(), days_that_are_no_sums(&day)), (0, 0));
+    }
+
+    #[test]
+    fn an_execution_that_is_booked_while_the_day_is_summed_up_has_it_summed_up_again() {
+        let day = TestLedger::new();
+        let run = day.run("analysis", 5);
+        let ours = enter(&day, &run, 0, "AAPL", 100);
+        day.decide(&run, &Decision { reviews: vec![ours.review], intents: vec![ours.intent], ..Decision::default() });
+        let before = DayReport::build(day.ledger.read(|conn| facts(conn, "paper", frame())).unwrap()).unwrap();
+        let summary = day.run("daily-summary", 400);
+        let filled = Order {
+            status: OrderStatus::Filled,
+            filled: ours.ticket.quantity,
+            ..order_of(&ours.ticket, "b-1", run.slot.0)
+        };
+        let execution = Fill { fee: Money::whole(1), ..fill_of(&filled, "x-1") };
+        day.ledger.write_blocking(move |tx| fill::record(tx, "paper", &[execution], frame().as_of)).unwrap();
+        assert!(due(&day).is_empty(), "there is no report yet");
+        day.decide(&summary, &Decision { day: Some(before), ..Decision::default() });
+        assert_eq!(due(&day), [session().to_string()]);
     }
 }

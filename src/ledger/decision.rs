@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::alert::Routes;
 use super::codec::{Json, Word};
 use super::intent::StoredIntent;
-use super::{LedgerError, alert, approval, equity, fill, halt, intent, order, pause, position, signal};
+use super::{LedgerError, alert, approval, day, equity, fill, halt, intent, order, pause, position, signal};
 
 const SQL_SET_PACE: &str = "
     UPDATE job SET pace = ?1, pace_since_ms = ?2, updated_at_ms = ?2 WHERE pace <> ?1";
@@ -96,8 +96,10 @@ pub fn write_decision(
     if let Some(choice) = &decision.pace {
         tx.prepare_cached(SQL_SET_PACE)?.execute(params![Word(choice.pace), now.0])?;
     }
-    if let Some(day) = &decision.day {
-        equity::insert_day(tx, run.run_id, day, now)?;
+    if let Some(report) = &decision.day {
+        equity::insert_day(tx, run.run_id, report, now)?;
+        // An execution may have been booked since the facts were gathered.
+        day::report_anew(tx, &run.account, report.session, now)?;
     }
     for told in &decision.alerts {
         alert::raise(tx, Some(run.run_id), told, routes, now)?;

@@ -7,13 +7,14 @@ use daybook_core::market::Symbol;
 use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::{Action, Fill, OrderClass, OrderRole, Purpose};
 use daybook_core::portfolio::{Booked, Effect, EntryPlan, FillOrigin, book, sort_fills};
+use daybook_core::report::SessionResult;
 use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 
 use super::codec::{Text, Word};
 use super::position::{self, Cause};
-use super::{LedgerError, intent, refold};
+use super::{LedgerError, day, intent, refold};
 
 const SQL_INSERT: &str = "
     INSERT INTO fill (account, execution_id, broker_order_id, client_order_id, symbol, side, quantity_e9, price_e8, fee_e8,
@@ -91,15 +92,6 @@ pub struct FillConflict {
     pub shown: Fill,
 }
 
-/// What a session has brought by its executions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct SessionResult {
-    /// Realised, before fees.
-    pub realised: Money,
-    /// Commission and fees.
-    pub fees: Money,
-}
-
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredFill> {
     Ok(StoredFill {
         fill_id: row.get(0)?,
@@ -165,6 +157,9 @@ pub fn record(
             Some(known) if known.fill == fill => recorded.repeated += 1,
             Some(known) => recorded.conflicts.push(FillConflict { kept: known.fill, shown: fill }),
         }
+    }
+    if let Some(first) = recorded.new.first() {
+        day::report_anew(tx, account, super::new_york_date(first.at), now)?;
     }
     Ok(recorded)
 }

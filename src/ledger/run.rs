@@ -35,7 +35,7 @@ pub enum Trigger {
     Schedule,
     /// The process started.
     Boot,
-    /// A person asked for it.
+    /// A person asked for it, or an execution that came after the report of its day.
     Manual,
 }
 
@@ -331,6 +331,19 @@ pub fn add_run(
 ) -> Result<i64, LedgerError> {
     let slot = Slot { at: now, session };
     let run = NewRun { job: &job.name, kind: job.kind, slot, not_before: now, expires_at: None, trigger, arguments };
+    insert_at_first_free(tx, run, now)
+}
+
+/// Adds a run that sums a session up anew.
+pub(super) fn add_summary(
+    tx: &Transaction<'_>,
+    job: &str,
+    session: SessionDate,
+    now: Timestamp,
+) -> Result<i64, LedgerError> {
+    let slot = Slot { at: now, session: Some(session) };
+    let (kind, trigger) = (JobKind::DailySummary, Trigger::Manual);
+    let run = NewRun { job, kind, slot, not_before: now, expires_at: None, trigger, arguments: None };
     insert_at_first_free(tx, run, now)
 }
 

@@ -3,7 +3,12 @@
 use daybook::engine::audit::audit_ledger;
 use daybook::engine::verify::verify;
 
-use crate::support::simulation::{Days, FINISHED, finished};
+use daybook::adapters::faulty::{BrokerFault, Spell};
+use daybook_core::calendar::Calendar;
+
+use crate::support::market::new_york;
+use crate::support::outside::{MONDAY, Outside};
+use crate::support::simulation::{Days, FINISHED, finished, open, rows};
 
 /// Two days, the first a Sunday on which New York's clocks go back at 06:00 UTC.
 const CLOCK_CHANGE: (&str, &str) = ("2026-11-01", "2026-11-02");
@@ -80,4 +85,30 @@ async fn a_half_day_is_left_ten_minutes_before_its_own_close() {
     assert_eq!(left, ["1"], "a day on which nothing is left to close shows nothing");
     let after_the_close = "SELECT count(*) FROM v_run WHERE kind = 'risk-monitor' AND slot_at_ny >= '2026-11-27 13:00'";
     assert_eq!(day.rows(after_the_close), ["0"]);
+}
+
+#[tokio::test]
+async fn a_fill_that_is_told_after_the_report_has_the_day_reported_anew() {
+    let fault = BrokerFault::FillsLate;
+    let (from, until) = (new_york(MONDAY, "12:57"), new_york(MONDAY, "16:40"));
+    let outside = Outside::with(vec![Spell { number: 0, from, until, fault }]);
+    outside.live_until("18:00").await;
+    let ledger = open(&outside.ledger);
+    let summaries =
+        "SELECT trigger, state FROM run WHERE kind = 'daily-summary' AND session = '2026-11-16' ORDER BY slot_at_ms";
+    assert_eq!(rows(&ledger, summaries), ["schedule|done", "manual|done"]);
+    assert_eq!(
+        rows(&ledger, "SELECT subject FROM alert WHERE event = 'day.ended' ORDER BY alert_id"),
+        [
+            "Daybook 2026-11-16: -$662.05 (-0.66 %), 5 trades, 1 POSITION OPEN",
+            "Daybook 2026-11-16: corrected, -$607.38 (-0.61 %), 6 trades, flat",
+        ]
+    );
+    let audit = audit_ledger(&ledger, &[], &Calendar::xnys(), new_york(MONDAY, "18:00")).unwrap();
+    assert_eq!(audit.findings(), Vec::<String>::new());
+
+    let punctual = Outside::new();
+    punctual.live_until("18:00").await;
+    let result = "SELECT realised, fees, pnl, trades FROM v_day";
+    assert_eq!(rows(&ledger, result), rows(&open(&punctual.ledger), result), "the day as it was");
 }

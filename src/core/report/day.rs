@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::{max_drawdown, most_at_once, nearest_ratio, thinned, total};
 use super::words;
-use super::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault};
+use super::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault, SessionResult};
 use crate::alert::{Alert, AlertEvent, AlertLevel};
 use crate::calendar::{Session, SessionKind};
 use crate::decision::{Candidate, EquityPoint};
@@ -48,6 +48,9 @@ pub struct DayReport {
     pub pnl: Money,
     /// The day's result as a ratio of the equity at the open.
     pub pnl_ratio: Bps,
+    /// What the report that this one takes the place of told as the day's result, where it was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<Money>,
     /// The change in equity that trading does not explain (a deposit, a dividend, a difference
     /// between ledger and broker); zero on an ordinary day.
     pub unexplained: Money,
@@ -273,6 +276,8 @@ impl DayReport {
             next_session,
             opening_equity,
             equity,
+            booked,
+            reported,
             positions,
             reviews,
             candidates,
@@ -281,11 +286,8 @@ impl DayReport {
             faults,
             counts,
         } = facts;
-        let closing = equity.last();
-        let closing_equity = closing.map_or(opening_equity, |point| point.equity);
-        let realised = closing.map_or(Money::ZERO, |point| point.realised);
-        let unrealised = closing.map_or(Money::ZERO, |point| point.unrealised);
-        let fees = closing.map_or(Money::ZERO, |point| point.fees);
+        let figures = closing(opening_equity, equity.last(), booked, &positions)?;
+        let Closing { realised, unrealised, fees, equity: closing_equity } = figures;
         let pnl = realised.plus(unrealised)?.minus(fees)?;
         let (max_drawdown, max_drawdown_ratio) =
             max_drawdown(std::iter::once(opening_equity).chain(equity.iter().map(|point| point.equity)))?;
@@ -310,6 +312,7 @@ impl DayReport {
             fees,
             pnl,
             pnl_ratio: nearest_ratio(pnl, opening_equity).unwrap_or_default(),
+            corrects: reported.filter(|told| *told != pnl),
             unexplained: closing_equity.minus(opening_equity)?.minus(pnl)?,
             max_drawdown,
             max_drawdown_ratio,
@@ -362,6 +365,35 @@ impl DayReport {
     pub fn refusals(&self) -> u32 {
         self.refused.iter().fold(0, |sum, refusal| sum.saturating_add(refusal.times))
     }
+}
+
+/// The figures that a session ended with.
+struct Closing {
+    realised: Money,
+    unrealised: Money,
+    fees: Money,
+    equity: Money,
+}
+
+/// Those of the session's last point, unless an execution became known after it: then what is booked counts.
+fn closing(
+    opening_equity: Money,
+    last: Option<&EquityPoint>,
+    booked: Option<SessionResult>,
+    positions: &[Position],
+) -> Result<Closing, MoneyError> {
+    let seen = last.map(|point| SessionResult { realised: point.realised, fees: point.fees }).unwrap_or_default();
+    let SessionResult { realised, fees } = booked.unwrap_or(seen);
+    let is_open = positions.iter().any(|position| position.closed_at.is_none());
+    let unrealised = match last {
+        Some(point) if is_open || seen == (SessionResult { realised, fees }) => point.unrealised,
+        _ => Money::ZERO,
+    };
+    let equity = match last {
+        Some(point) if seen == (SessionResult { realised, fees }) => point.equity,
+        _ => opening_equity.plus(realised)?.plus(unrealised)?.minus(fees)?,
+    };
+    Ok(Closing { realised, unrealised, fees, equity })
 }
 
 /// A number of things as if it were an amount, for a ratio of two numbers.

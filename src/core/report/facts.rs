@@ -20,6 +20,12 @@ pub struct DayFacts {
     pub opening_equity: Money,
     /// The account's figures through the session, in order; the last are the closing ones.
     pub equity: Vec<EquityPoint>,
+    /// What the session's executions come to by now; `None` in facts of a program that did not gather it.
+    #[serde(default)]
+    pub booked: Option<SessionResult>,
+    /// The result that an earlier report of the session told; `None` for its first one.
+    #[serde(default)]
+    pub reported: Option<Money>,
     /// Positions that were closed in the session, and those that are open at `as_of`.
     pub positions: Vec<Position>,
     /// Every signal of the session with risk's answer, in order.
@@ -34,6 +40,15 @@ pub struct DayFacts {
     pub faults: Vec<Fault>,
     /// How much was done.
     pub counts: DayCounts,
+}
+
+/// What a session has brought by its executions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionResult {
+    /// Realised, before fees.
+    pub realised: Money,
+    /// Commission and fees.
+    pub fees: Money,
 }
 
 /// A signal with risk's answer, and when it was given.

@@ -16,5 +16,5 @@ pub mod words;
 pub use day::{
     CurvePoint, DAY_ENDED, DayReport, DayTrade, Figure, Limit, LimitUse, OpenPosition, Refusal, TakenSignal,
 };
-pub use facts::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault, FaultKind};
+pub use facts::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault, FaultKind, SessionResult};
 pub use range::{RangeSummary, SessionLine};

@@ -270,8 +270,9 @@ pub fn subject(day: &DayReport) -> String {
     } else {
         counted(day.open_positions.len(), "POSITION OPEN", "POSITIONS OPEN")
     };
+    let corrected = if day.corrects.is_some() { "corrected, " } else { "" };
     let mut subject = format!(
-        "Daybook {}: {} ({}), {trades}, {end}",
+        "Daybook {}: {corrected}{} ({}), {trades}, {end}",
         day.session,
         signed_dollars(day.pnl),
         signed_percent(day.pnl_ratio)
@@ -287,6 +288,10 @@ pub fn subject(day: &DayReport) -> String {
 #[must_use]
 pub fn verdict(day: &DayReport) -> String {
     let mut sentences = vec![result_sentence(day), end_sentence(day)];
+    sentences.extend(day.corrects.map(|told| {
+        let told = signed_dollars(told);
+        format!("This takes the place of an earlier report, which told {told}: the broker has shown more since.")
+    }));
     sentences.extend(day.halts.iter().map(|latch| halt_sentence(latch, day.as_of)));
     let reached: Vec<String> = day
         .limits

@@ -98,6 +98,8 @@ fn quiet_day() -> DayFacts {
         next_session: Calendar::xnys().session_after(session.date),
         opening_equity: Money::whole(100_000),
         equity: vec![],
+        booked: None,
+        reported: None,
         positions: vec![],
         reviews: vec![],
         candidates: vec![],
@@ -209,6 +211,25 @@ fn what_is_left_open_and_what_trading_does_not_explain_is_shown() {
     assert!(!day.is_flat());
     assert_eq!(day.open_positions[0].quantity, Quantity::whole(100));
     assert_eq!(day.unexplained, dollars("-10"));
+}
+
+#[test]
+fn an_execution_that_came_after_the_last_point_counts_and_the_report_says_what_it_corrects() {
+    let as_seen = SessionResult { realised: dollars("214.40"), fees: dollars("4") };
+    let first = DayReport::build(DayFacts { booked: Some(as_seen), ..busy_day() }).unwrap();
+    assert_eq!(first, DayReport::build(busy_day()).unwrap(), "nothing came late");
+
+    let booked = Some(SessionResult { realised: dollars("204.40"), fees: dollars("5") });
+    let again = DayReport::build(DayFacts { booked, reported: Some(first.pnl), ..busy_day() }).unwrap();
+    assert_eq!((again.realised, again.fees, again.unrealised), (dollars("204.40"), dollars("5"), Money::ZERO));
+    assert_eq!((again.pnl, again.closing_equity), (dollars("199.40"), dollars("100199.40")));
+    assert_eq!(again.corrects, Some(dollars("210.40")));
+    let told = again.alert();
+    assert_eq!(told.subject, "Daybook 2026-11-16: corrected, +$199.40 (+0.20 %), 2 trades, flat");
+    assert!(told.body.contains("an earlier report, which told +$210.40"), "{}", told.body);
+
+    let same = DayReport::build(DayFacts { booked, reported: Some(again.pnl), ..busy_day() }).unwrap();
+    assert_eq!(same.corrects, None);
 }
 
 #[test]
