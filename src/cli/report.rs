@@ -1,6 +1,7 @@
 //! `trade report`: an ended session as the digest tells it, and the figures of many.
 
 use clap::{Args, Subcommand};
+use daybook_core::report::WeekReport;
 use daybook_core::schedule::JobKind;
 use daybook_core::time::SessionDate;
 
@@ -9,8 +10,8 @@ use super::exit::CommandError;
 use super::notify;
 use super::stats::StatsCommand;
 use super::time::{date, session_of};
-use crate::digest::plain_text;
-use crate::ledger::{equity, history};
+use crate::digest::{plain_text, week_text};
+use crate::ledger::{Ledger, equity, history};
 use crate::wiring;
 
 /// `trade report ...`.
@@ -22,6 +23,11 @@ pub enum ReportCommand {
   trade report day 2026-11-16 --send
   trade report day 2026-11-16 --json | jq .trades")]
     Day(Day),
+    /// The sessions of a week: result, days, strategies, faults
+    #[command(after_help = "Examples:
+  trade report week
+  trade report week 2026-11-16 --json | jq .strategies")]
+    Week(Week),
     /// What daily returns come to: growth, Sharpe, Sortino, drawdown, value at risk and the rest, as quantstats has them
     #[command(after_help = "Examples:
   trade report stats returns.csv
@@ -43,6 +49,40 @@ pub struct Day {
     send: bool,
 }
 
+/// Which week.
+#[derive(Debug, Args)]
+pub struct Week {
+    /// A date of the week [default: the week of the last session with a report]
+    #[arg(value_name = "DATE", value_parser = date)]
+    date: Option<SessionDate>,
+}
+
+impl Week {
+    fn run(&self, context: &Context) -> anyhow::Result<()> {
+        let calendar = context.configuration()?.settings.calendar();
+        let ledger = context.ledger()?;
+        let date = match self.date {
+            Some(date) => date,
+            None => last_reported(&ledger)?,
+        };
+        let (monday, sunday) = WeekReport::bounds(date);
+        let days = ledger.read(|conn| equity::days(conn, monday, sunday))?;
+        let week = WeekReport::build(&days, &calendar)?.ok_or_else(|| {
+            CommandError::Usage(format!(
+                "no session from {monday} to {sunday} has a report: the daily summary writes one after each close"
+            ))
+        })?;
+        context.output.document(&week, |week, _| week_text(week))
+    }
+}
+
+/// The last session that was summed up.
+fn last_reported(ledger: &Ledger) -> anyhow::Result<SessionDate> {
+    ledger.read(|conn| history::last_session(conn, JobKind::DailySummary))?.ok_or_else(|| {
+        CommandError::Usage("there is no report yet: the daily summary writes one after each close".to_owned()).into()
+    })
+}
+
 impl ReportCommand {
     /// Shows or sends the report.
     ///
@@ -51,6 +91,7 @@ impl ReportCommand {
     pub fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::Day(day) => day.run(context),
+            Self::Week(week) => week.run(context),
             Self::Stats(stats) => stats.run(context),
         }
     }
@@ -63,9 +104,7 @@ impl Day {
         let ledger = context.ledger()?;
         let session = match session {
             Some(date) => session_of(&configuration.settings.calendar(), date)?.date,
-            None => ledger.read(|conn| history::last_session(conn, JobKind::DailySummary))?.ok_or_else(|| {
-                CommandError::Usage("there is no report yet: the daily summary writes one after each close".to_owned())
-            })?,
+            None => last_reported(&ledger)?,
         };
         let report = ledger.read(|conn| equity::day(conn, session))?.ok_or_else(|| {
             CommandError::Usage(format!(

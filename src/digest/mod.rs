@@ -11,12 +11,14 @@ mod message;
 mod template;
 mod text;
 mod view;
+mod week;
 
 pub use chart::{ChartError, equity_curve};
 pub use html::{DigestError, page};
 pub use message::{alert_message, day_message, group_message};
 pub use template::Templates;
 pub use text::plain_text;
+pub use week::week_text;
 
 #[cfg(test)]
 pub(crate) mod samples;

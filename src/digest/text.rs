@@ -6,7 +6,7 @@ use daybook_core::report::DayReport;
 
 use super::view::{LimitRow, RefusalRow, TradeRow, View};
 
-const WIDTH: usize = 72;
+pub(super) const WIDTH: usize = 72;
 /// Cells of a limit's bar.
 const BAR: usize = 14;
 
@@ -99,7 +99,7 @@ fn faults(out: &mut String, view: &View) -> fmt::Result {
     left_out(out, view.faults_left_out)
 }
 
-fn section(out: &mut String, name: &str, lines: &[String]) -> fmt::Result {
+pub(super) fn section(out: &mut String, name: &str, lines: &[String]) -> fmt::Result {
     writeln!(out, "\n{name}")?;
     if lines.is_empty() {
         writeln!(out, "None.")?;
@@ -112,7 +112,7 @@ fn left_out(out: &mut String, number: usize) -> fmt::Result {
 }
 
 /// Breaks words into lines; spaces that lead the first line stay, `indent` leads the others.
-fn fill(out: &mut String, indent: &str, words: &str) -> fmt::Result {
+pub(super) fn fill(out: &mut String, indent: &str, words: &str) -> fmt::Result {
     let lead = words.len() - words.trim_start_matches(' ').len();
     let mut line = " ".repeat(lead);
     let mut column = lead;

@@ -307,6 +307,12 @@ fn a_replayed_day_answers_every_question() {
     let of_day = |arguments: &[&str]| desk.json(&[arguments, &["--ledger", "day.db"]].concat());
     assert_eq!(of_day(&["status"])["ledger"]["kind"], "replay");
     assert_eq!(of_day(&["report", "day"])["session"], "2013-10-07");
+    let week = of_day(&["report", "week"]);
+    assert_eq!((&week["monday"], &week["summary"]["sessions"][0]["session"]), (&"2013-10-07".into(), &"2013-10-07".into()));
+    assert_eq!(week["unreported"].as_array().unwrap().len(), 4);
+    let other = desk.trade(&["report", "week", "2013-10-14", "--ledger", "day.db"]);
+    assert_eq!((other.code, other.out.as_str()), (2, ""));
+    assert!(other.err.contains("no session from 2013-10-14 to 2013-10-20 has a report"), "{}", other.err);
     assert_eq!(of_day(&["verify", "--session", "2013-10-07"])["differences"], serde_json::json!([]));
     assert!(of_day(&["runs"]).as_array().unwrap().len() > 100);
     assert_eq!(of_day(&["why", "AIG"])["symbol"], "AIG");

@@ -499,7 +499,7 @@ fn limit_uses(limits: &DayLimits, equity: &[EquityPoint], positions: &[Position]
 }
 
 /// Counts the same fault of the same thing once, at its first time.
-fn merged(faults: Vec<Fault>) -> Vec<Fault> {
+pub(super) fn merged(faults: Vec<Fault>) -> Vec<Fault> {
     let mut kept: Vec<Fault> = Vec::new();
     for fault in faults {
         let same = kept

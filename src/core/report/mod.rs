@@ -11,6 +11,7 @@ mod day;
 mod facts;
 mod figures;
 mod range;
+mod week;
 pub mod words;
 
 pub use day::{
@@ -18,3 +19,4 @@ pub use day::{
 };
 pub use facts::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault, FaultKind, SessionResult};
 pub use range::{RangeSummary, SessionLine};
+pub use week::{StrategyLine, UnreportedDay, WeekReport};
