@@ -27,6 +27,16 @@ const TRADE_COLUMNS: [&str; 8] =
 /// `trade backtest`.
 #[derive(Debug, Args)]
 pub struct BacktestCommand {
+    #[command(flatten)]
+    subject: Subject,
+    /// A new file for the trades (CSV): the instants are the starts of the bars in which they filled
+    #[arg(long, value_name = "FILE")]
+    trades: Option<PathBuf>,
+}
+
+/// What is traded: strategies under their settings, and bars.
+#[derive(Debug, Args)]
+pub struct Subject {
     /// The strategy [default: all that are enabled]
     #[arg(long, value_name = "NAME")]
     strategy: Option<String>,
@@ -36,9 +46,6 @@ pub struct BacktestCommand {
     /// Sets a key of the strategy, or of the configuration by its whole path
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// A new file for the trades (CSV): the instants are the starts of the bars in which they filled
-    #[arg(long, value_name = "FILE")]
-    trades: Option<PathBuf>,
 }
 
 /// What a back-test came to.
@@ -72,15 +79,11 @@ impl BacktestCommand {
     /// # Errors
     /// If a file, a setting or an amount is unusable.
     pub fn run(&self, context: &Context) -> anyhow::Result<()> {
-        let settings = self.settings(context)?;
-        let strategies = strategies(&settings.strategies);
-        if strategies.is_empty() {
-            let message = "no strategy is enabled: name one with --strategy".to_owned();
-            return Err(CommandError::Usage(message).into());
-        }
+        let settings = self.subject.settings(context, &[])?;
         let begun = process::cpu_us();
-        let market = read(&self.bars)?;
+        let market = self.subject.market()?;
         let loaded = process::cpu_us();
+        let strategies = strategies(&settings.strategies);
         let outcome = trade(&market, &settings, &strategies)?;
         let done = process::cpu_us();
         if let Some(path) = &self.trades {
@@ -93,26 +96,53 @@ impl BacktestCommand {
         };
         context.output.document(&report, |report, paint| report.text(&outcome, paint))
     }
+}
 
-    /// The configuration with what the command line says over it.
-    fn settings(&self, context: &Context) -> anyhow::Result<Settings> {
-        let mut texts = Vec::new();
+impl Subject {
+    /// The configuration with what the command line says over it; `grid` are keys and values like those of `--set`.
+    ///
+    /// # Errors
+    /// If a setting is unusable, or no strategy is enabled.
+    pub fn settings(&self, context: &Context, grid: &[String]) -> anyhow::Result<Settings> {
+        let mut enabled = Vec::new();
         if let Some(name) = &self.strategy {
             if !StrategySettings::NAMES.contains(&name.as_str()) {
                 let known = StrategySettings::NAMES.join(", ");
                 return Err(CommandError::Usage(format!("there is no strategy {name}: expected one of {known}")).into());
             }
-            texts.extend(
+            enabled.extend(
                 StrategySettings::NAMES.iter().map(|each| format!("strategies.{each}.enabled={}", each == name)),
             );
         }
-        texts.extend(self.set.iter().map(|setting| match &self.strategy {
+        let mut sources = context.sources();
+        for (option, texts) in [("--strategy", enabled.as_slice()), ("--set", self.set.as_slice()), ("--grid", grid)] {
+            let settings: Result<Vec<Setting>, String> =
+                texts.iter().map(|text| self.whole_path(text).parse()).collect();
+            let settings = settings.map_err(|expected| CommandError::Usage(format!("{option}: {expected}")))?;
+            sources = sources.with_settings_of(option, &settings);
+        }
+        let settings = config::load(&sources)?.settings;
+        if strategies(&settings.strategies).is_empty() {
+            let message = "no strategy is enabled: name one with --strategy".to_owned();
+            return Err(CommandError::Usage(message).into());
+        }
+        Ok(settings)
+    }
+
+    /// A key and its value by the key's whole path: one of the strategy that is named may be given without.
+    fn whole_path(&self, setting: &str) -> String {
+        match &self.strategy {
             Some(name) if !is_whole_path(setting) => format!("strategies.{name}.{setting}"),
-            Some(_) | None => setting.clone(),
-        }));
-        let settings: Result<Vec<Setting>, String> = texts.iter().map(|text| text.parse()).collect();
-        let settings = settings.map_err(|expected| CommandError::Usage(format!("--set: {expected}")))?;
-        Ok(config::load(&context.sources().with_settings(&settings))?.settings)
+            Some(_) | None => setting.to_owned(),
+        }
+    }
+
+    /// The bars of all files.
+    ///
+    /// # Errors
+    /// If a file is unusable.
+    pub fn market(&self) -> Result<ColumnSeries, CommandError> {
+        read(&self.bars)
     }
 }
 
@@ -142,7 +172,11 @@ fn read(files: &[PathBuf]) -> Result<ColumnSeries, CommandError> {
     Ok(market)
 }
 
-fn trade(
+/// Trades the strategies over the market's bars, under the settings.
+///
+/// # Errors
+/// If an amount overflows.
+pub fn trade(
     market: &ColumnSeries,
     settings: &Settings,
     strategies: &[Box<dyn Strategy>],

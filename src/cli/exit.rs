@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::optimize::ShareError;
 use super::output::{Paint, say};
 use super::stats::FileError;
 use crate::adapters::feeds::files::ReadError;
@@ -106,7 +107,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             | WiringError::BadRows { .. } => Exit::Usage,
         });
     }
-    if cause.is::<ConfigError>() || cause.is::<ReadError>() || cause.is::<FileError>() {
+    if cause.is::<ConfigError>() || cause.is::<ReadError>() || cause.is::<FileError>() || cause.is::<ShareError>() {
         return Some(Exit::Usage);
     }
     if let Some(error) = cause.downcast_ref::<LedgerError>() {

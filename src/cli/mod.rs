@@ -21,6 +21,7 @@ mod ledger;
 mod lookup;
 mod notify;
 mod operate;
+mod optimize;
 mod output;
 mod paper;
 mod plan;
@@ -181,9 +182,16 @@ Without --ledger the replay writes a file of its own beside the configured ledge
     /// sent, `execution.paper` how they fill and what that costs, `risk` what may be risked.
     #[command(after_help = "Examples:
   trade backtest --bars us_minute_2013-10.csv
-  trade backtest --strategy opening_range_breakout --bars bars.csv.gz --set range_minutes=30 --trades trades.csv
+  trade backtest --strategy opening_range_breakout --bars bars.csv.gz --set range_minutes=10 --trades trades.csv
   trade backtest --bars bars.csv --set risk.max_positions=20 --set backtest.fills=last_close --json")]
     Backtest(backtest::BacktestCommand),
+    /// Trades a strategy under many settings, on all cores, and says how much of the best is luck
+    #[command(after_help = "Examples:
+  trade optimize --strategy opening_range_breakout --bars bars.csv --grid range_minutes=5,10,15 confirmation.closes=1,2
+  trade optimize --bars bars.csv --grid risk.max_positions=3,5,8 --walk-forward 60/20 --out trials.csv
+  trade optimize --strategy opening_range_breakout --bars bars.csv --grid range_minutes=5,10,15 --shard 1/3 --out share-1.csv
+  trade optimize merge share-*.csv --out all.csv")]
+    Optimize(Box<optimize::OptimizeCommand>),
     /// Decides recorded runs again from their facts, and prints what differs; ends with 1 if anything does
     Verify(days::VerifyCommand),
     /// Lives seeded trading days in which everything goes wrong that may, and audits after every turn
@@ -288,6 +296,7 @@ impl Trade {
             Command::Calendar(command) => command.run(&context),
             Command::Replay(command) => command.run(&context),
             Command::Backtest(command) => command.run(&context),
+            Command::Optimize(command) => command.run(&context),
             Command::Verify(command) => command.run(&context),
             Command::Simulate(command) => command.run(&context),
             Command::Drill(command) => command.run(&context),

@@ -99,9 +99,15 @@ impl Sources {
 
     /// The same sources and what `--setting KEY=VALUE` says, each over the one before it.
     #[must_use]
-    pub fn with_settings(mut self, settings: &[Setting]) -> Self {
+    pub fn with_settings(self, settings: &[Setting]) -> Self {
+        self.with_settings_of(SETTING_OPTION, settings)
+    }
+
+    /// The same sources and what another option says that takes keys and values.
+    #[must_use]
+    pub fn with_settings_of(mut self, name: &str, settings: &[Setting]) -> Self {
         let option = |Setting { key, value }: &Setting| OptionValue {
-            option: format!("{SETTING_OPTION} {key}"),
+            option: format!("{name} {key}"),
             key: key.clone(),
             value: Given::Text(value.clone()),
         };

@@ -17,6 +17,7 @@ pub mod exchange;
 pub mod indicators;
 pub mod market;
 pub mod money;
+pub mod optimize;
 pub mod order;
 pub mod patterns;
 pub mod phase;

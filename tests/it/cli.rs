@@ -8,37 +8,37 @@ use daybook::ledger::LedgerLock;
 use tempfile::TempDir;
 
 /// A folder of its own, in which `trade` runs.
-struct Desk {
+pub struct Desk {
     folder: TempDir,
 }
 
 /// How a command ended, and what it said.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path().join(name), text).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("trade"));
         command.args(arguments).current_dir(self.path()).env_clear();
         command
     }
 
-    fn trade(&self, arguments: &[&str]) -> Said {
+    pub fn trade(&self, arguments: &[&str]) -> Said {
         let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
         Said {
             code: status.code().unwrap(),
@@ -47,7 +47,7 @@ impl Desk {
         }
     }
 
-    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let said = self.trade(&[arguments, &["--json"]].concat());
         serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err))
     }

@@ -18,6 +18,7 @@ mod ibkr;
 mod ibkr_gateway;
 mod job_core;
 mod layers;
+mod optimize;
 mod paper_broker;
 mod paper_exchange;
 mod paper_week;

@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 
 /// Bars of one symbol with a column for each field: who looks for the next close above a price reads closes
 /// and nothing else.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct BarColumns {
     starts: Vec<Timestamp>,
     opens: Vec<Price>,
@@ -44,6 +44,16 @@ impl BarColumns {
             bars.dedup_by_key(|bar| bar.start);
             *self = bars.into_iter().collect();
         }
+    }
+
+    /// Leaves out every bar from the one at `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.starts.truncate(len);
+        self.opens.truncate(len);
+        self.highs.truncate(len);
+        self.lows.truncate(len);
+        self.closes.truncate(len);
+        self.volumes.truncate(len);
     }
 
     /// How many bars there are.

@@ -1,6 +1,6 @@
-//! What quantstats and empyrical themselves say: `tests/oracles/stats_golden.py` wrote the files.
+//! What others say of the same series: quantstats and empyrical (`tests/oracles/stats_golden.py`), and plain arithmetic of luck.
 
-use super::{DatedReturns, Figures, Returns};
+use super::{DatedReturns, Figures, Returns, Trials};
 use crate::time::SessionDate;
 
 const RETURNS: &str = include_str!("../../../tests/oracles/stats_returns.csv");
@@ -59,4 +59,48 @@ fn figures_that_are_not_defined_are_null_in_json() {
     let nothing = DatedReturns::new(Vec::new(), Returns::new(Vec::new()).unwrap()).unwrap();
     let figures = serde_json::to_value(Figures::of(&nothing)).unwrap();
     assert!(figures.as_object().unwrap().values().all(|value| value.is_null() || *value == 0), "{figures}");
+}
+
+/// What `tests/oracles/luck_golden.py` has worked out by other means: exact sums, all signs, Python's normal distribution.
+const LUCK_RETURNS: &str = include_str!("../../../tests/oracles/luck_returns.csv");
+const LUCK_FIGURES: &str = include_str!("../../../tests/oracles/luck_figures.csv");
+
+fn lucky(wanted: &str) -> Returns {
+    let rows = rows(LUCK_RETURNS).filter(|[name, _]| *name == wanted);
+    Returns::new(rows.map(|[_, value]| value.parse().unwrap()).collect()).unwrap()
+}
+
+/// The series that have a figure, with its value.
+fn luck(wanted: &str) -> Vec<(&'static str, f64)> {
+    let rows = rows(LUCK_FIGURES).filter(|[_, figure, _]| *figure == wanted);
+    rows.map(|[name, _, value]| (name, value.parse().unwrap())).collect()
+}
+
+#[test]
+fn a_search_is_deflated_as_it_is_by_other_means() {
+    let sharpes = luck("daily_sharpe");
+    assert_eq!(sharpes.len(), 10);
+    let trials = Trials::of(&sharpes.iter().map(|(_, sharpe)| *sharpe).collect::<Vec<_>>());
+    let [(_, expected_best)] = luck("expected_best")[..] else { panic!("one threshold for all") };
+    assert!(is_near(trials.expected_best(), expected_best), "{} {expected_best}", trials.expected_best());
+    let figure = |figure, value: fn(&Returns, Trials) -> Option<f64>| {
+        for (name, expected) in luck(figure) {
+            let value = value(&lucky(name), trials).unwrap();
+            assert!(is_near(value, expected), "{figure} of {name}: {value}, {expected}");
+        }
+    };
+    figure("daily_sharpe", |returns, _| returns.daily_sharpe());
+    figure("probabilistic_sharpe", |returns, _| returns.probabilistic_sharpe(0.0));
+    figure("deflated_sharpe", Returns::deflated_sharpe);
+}
+
+#[test]
+fn signs_drawn_at_random_do_as_well_as_often_as_all_of_them_say() {
+    let few = luck("sign_test");
+    assert_eq!(few.len(), 4);
+    for (name, expected) in few {
+        // Five deviations of so many draws; the draws are the same each time.
+        let value = lucky(name).sign_test(100_000, 1).unwrap();
+        assert!((value - expected).abs() < 5.0 * (0.25_f64 / 1e5).sqrt(), "{name}: {value}, {expected}");
+    }
 }
