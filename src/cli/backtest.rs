@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
 use daybook_core::backtest::{self, Outcome, Pace, Terms, Trade};
+use daybook_core::calendar::Calendar;
 use daybook_core::money::Money;
 use daybook_core::report::words::{counted, instant};
 use daybook_core::risk::Halt;
@@ -15,6 +17,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::exit::CommandError;
+use super::look_ahead::{self, Checked};
 use super::output::{Paint, pairs};
 use crate::adapters::feeds::files::{ColumnSeries, read_columns};
 use crate::config::{self, Setting, Settings};
@@ -32,6 +35,9 @@ pub struct BacktestCommand {
     /// A new file for the trades (CSV): the instants are the starts of the bars in which they filled
     #[arg(long, value_name = "FILE")]
     trades: Option<PathBuf>,
+    /// Decides everything again with the future cut off, at so many instants; ends with 1 if a decision is another one
+    #[arg(long, value_name = "CUTS", num_args = 0..=1, require_equals = true, default_missing_value = look_ahead::CUTS)]
+    check_look_ahead: Option<NonZeroUsize>,
 }
 
 /// What is traded: strategies under their settings, and bars.
@@ -71,6 +77,8 @@ struct Report {
     load_cpu_s: f64,
     engine_cpu_s: f64,
     peak_rss_mib: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    look_ahead: Option<Checked>,
 }
 
 impl BacktestCommand {
@@ -89,12 +97,15 @@ impl BacktestCommand {
         if let Some(path) = &self.trades {
             write_trades(path, &outcome.trades).with_context(|| format!("writing {}", path.display()))?;
         }
+        let checked = self.check_look_ahead.map(|cuts| Checked::of(&market, &settings, cuts)).transpose()?;
         let report = Report {
             load_cpu_s: seconds(begun, loaded),
             engine_cpu_s: seconds(loaded, done),
+            look_ahead: checked,
             ..Report::of(&outcome, &market, &settings, &strategies)
         };
-        context.output.document(&report, |report, paint| report.text(&outcome, paint))
+        context.output.document(&report, |report, paint| report.text(&outcome, paint))?;
+        report.look_ahead.as_ref().map_or(Ok(()), Checked::verdict)
     }
 }
 
@@ -181,15 +192,20 @@ pub fn trade(
     settings: &Settings,
     strategies: &[Box<dyn Strategy>],
 ) -> Result<Outcome, backtest::BacktestError> {
-    let terms = Terms {
-        calendar: &settings.calendar(),
+    let calendar = settings.calendar();
+    backtest::run(market, &terms(settings, &calendar, strategies), Pace::Skipping)
+}
+
+/// What a back-test is made under.
+pub fn terms<'a>(settings: &'a Settings, calendar: &'a Calendar, strategies: &'a [Box<dyn Strategy>]) -> Terms<'a> {
+    Terms {
+        calendar,
         backtest: &settings.backtest,
         risk: &settings.risk,
         exchange: &settings.execution.paper,
         half_spread: settings.market.files.quotes.half_spread,
         strategies,
-    };
-    backtest::run(market, &terms, Pace::Skipping)
+    }
 }
 
 fn write_trades(path: &Path, trades: &[Trade]) -> io::Result<()> {
@@ -230,6 +246,7 @@ impl Report {
             load_cpu_s: 0.0,
             engine_cpu_s: 0.0,
             peak_rss_mib: process::peak_resident_kib() as f64 / 1024.0,
+            look_ahead: None,
         }
     }
 
@@ -260,7 +277,8 @@ impl Report {
             .halts
             .iter()
             .map(|halt| format!("{}: {} {}\n", paint.yellow(halt.kind.as_str()), instant(halt.since), halt.reason));
-        format!("{}{}", pairs(&lines), halts.collect::<String>())
+        let checked = self.look_ahead.as_ref().map_or_else(String::new, |checked| checked.text(paint));
+        format!("{}{}{checked}", pairs(&lines), halts.collect::<String>())
     }
 }
 

@@ -18,6 +18,7 @@ mod drill;
 pub mod exit;
 mod job;
 mod ledger;
+mod look_ahead;
 mod lookup;
 mod notify;
 mod operate;
@@ -183,7 +184,8 @@ Without --ledger the replay writes a file of its own beside the configured ledge
     #[command(after_help = "Examples:
   trade backtest --bars us_minute_2013-10.csv
   trade backtest --strategy opening_range_breakout --bars bars.csv.gz --set range_minutes=10 --trades trades.csv
-  trade backtest --bars bars.csv --set risk.max_positions=20 --set backtest.fills=last_close --json")]
+  trade backtest --bars bars.csv --set risk.max_positions=20 --set backtest.fills=last_close --json
+  trade backtest --bars bars.csv --check-look-ahead")]
     Backtest(backtest::BacktestCommand),
     /// Trades a strategy under many settings, on all cores, and says how much of the best is luck
     #[command(after_help = "Examples:

@@ -191,7 +191,7 @@ mod tests {
         let trades: u32 = week.strategies.iter().map(|line| line.trades).sum();
         let refused: u32 = week.strategies.iter().map(|line| line.refused).sum();
         assert_eq!(trades, week.summary.trades);
-        assert_eq!(refused, week.summary.sessions.iter().map(|day| day.refused).sum());
+        assert_eq!(refused, week.summary.sessions.iter().map(|day| day.refused).sum::<u32>());
         assert!(week.strategies.windows(2).all(|pair| pair[0].pnl >= pair[1].pnl));
         let json = serde_json::to_value(&week).unwrap();
         assert_eq!(json["monday"], "2026-11-16");

@@ -308,7 +308,10 @@ fn a_replayed_day_answers_every_question() {
     assert_eq!(of_day(&["status"])["ledger"]["kind"], "replay");
     assert_eq!(of_day(&["report", "day"])["session"], "2013-10-07");
     let week = of_day(&["report", "week"]);
-    assert_eq!((&week["monday"], &week["summary"]["sessions"][0]["session"]), (&"2013-10-07".into(), &"2013-10-07".into()));
+    assert_eq!(
+        (&week["monday"], &week["summary"]["sessions"][0]["session"]),
+        (&"2013-10-07".into(), &"2013-10-07".into())
+    );
     assert_eq!(week["unreported"].as_array().unwrap().len(), 4);
     let other = desk.trade(&["report", "week", "2013-10-14", "--ledger", "day.db"]);
     assert_eq!((other.code, other.out.as_str()), (2, ""));
@@ -415,6 +418,13 @@ fn a_back_test_writes_its_trades_and_tells_what_they_came_to() {
     let twice = "confirmation={closes: 2, timeframe: 1m}";
     let strategy = ["--strategy", "opening_range_breakout", "--set", twice];
     assert_eq!(desk.json(&[backtest.as_slice(), &strategy].concat())["pnl"], 60.0);
+
+    let checked = &desk.json(&[backtest.as_slice(), &["--check-look-ahead=1"]].concat())["look_ahead"];
+    assert_eq!(*checked, serde_json::json!({"decisions": 1, "cuts": 1, "of": 2, "peeks": []}));
+    let told = desk.trade(&[&backtest[..5], &["--check-look-ahead"]].concat());
+    assert_eq!(told.code, 0, "{}", told.err);
+    assert!(told.out.ends_with("1 decision: the same with the future cut off at each of 2 instants\n"), "{}", told.out);
+    assert_eq!(desk.trade(&[&backtest[..5], &["--check-look-ahead=0"]].concat()).code, 2);
 
     let text = desk.trade(&backtest[..5]).out;
     assert!(text.contains("18 of 1 symbol in 1 session") && text.contains("$69.00 after $0.00 of fees"), "{text}");

@@ -1,6 +1,7 @@
 //! Tests of the whole: one binary, so that it is linked once.
 
 mod approval;
+mod backtest;
 mod broker_contract;
 mod cli;
 mod corruption;

@@ -1,5 +1,6 @@
 use crate::calendar::Session;
 use crate::decision::EquityPoint;
+use crate::market::Symbol;
 use crate::money::{Bps, Money, MoneyError};
 use crate::portfolio::Position;
 use crate::risk::{Commitment, Halt, HaltKind, PastTrade, Pause, RiskSettings, TradeRecord, pauses};
@@ -7,7 +8,7 @@ use crate::strategy::{Direction, Reason};
 use crate::time::Timestamp;
 
 use super::desk::Desk;
-use super::{Outcome, Terms, Trade};
+use super::{Act, ActKind, Outcome, Terms, Trade};
 
 /// What all symbols share: cash, limits, results.
 pub(super) struct Account {
@@ -27,6 +28,8 @@ pub(super) struct Account {
     /// What the protections look at.
     record: TradeRecord,
     outcome: Outcome,
+    /// What was done, where somebody asks.
+    pub(super) journal: Option<Vec<Act>>,
 }
 
 /// What is held, at prices of one instant.
@@ -69,6 +72,19 @@ impl Account {
             shorts: 0,
             record: TradeRecord::default(),
             outcome,
+            journal: None,
+        }
+    }
+
+    /// One that keeps what was done.
+    pub(super) fn with_journal(cash: Money) -> Self {
+        Self { journal: Some(Vec::new()), ..Self::new(cash) }
+    }
+
+    /// Takes down what was done, where somebody asks.
+    pub(super) fn note(&mut self, at: Timestamp, symbol: Symbol, kind: impl FnOnce() -> ActKind) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(Act { at, symbol, kind: kind() });
         }
     }
 

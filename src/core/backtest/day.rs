@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 use super::account::{Account, Valuation};
 use super::desk::{Daily, Desk, Errand, OnItsWay};
-use super::{BacktestError, Pace, Terms};
+use super::{ActKind, BacktestError, Pace, Terms};
 
 /// One session of all symbols.
 pub(super) struct Day<'r, 'm> {
@@ -161,6 +161,7 @@ impl<'r, 'm> Day<'r, 'm> {
                 Some(position) if position.state == PositionState::Closing => {}
                 Some(_) => {
                     desk.begin_exit("emergency stop");
+                    self.account.note(now, desk.symbol, || ActKind::Left("emergency stop".to_owned()));
                     self.send(place, Errand::Exit, now).map_err(|source| self.error(place, now, source))?;
                 }
                 None => desk.cancel_orders(now),
@@ -177,14 +178,16 @@ impl<'r, 'm> Day<'r, 'm> {
         let Some(close) = close else { return Ok(()) };
         if let Some(reason) = desk.exit_reason(close, now, self.flatten_at, self.terms) {
             desk.begin_exit(reason);
+            self.account.note(now, desk.symbol, || ActKind::Left(reason.to_owned()));
             return self.send(place, Errand::Exit, now);
         }
         if desk.is_stuck() {
             return self.send(place, Errand::Exit, now);
         }
         if desk.position.is_some() {
-            if let Some(mark) = desk.mark_at(now, self.terms)? {
-                desk.follow(mark, now, self.terms);
+            let mark = desk.mark_at(now, self.terms)?;
+            if let Some(stop) = mark.and_then(|mark| desk.follow(mark, now, self.terms)) {
+                self.account.note(now, desk.symbol, || ActKind::StopMoved(stop));
             }
         } else if now >= self.flatten_at {
             desk.on_its_way = None;
@@ -300,6 +303,7 @@ impl<'r, 'm> Day<'r, 'm> {
         self.valued = Some(valuation);
         for review in reviews {
             self.account.reviewed(review.leg.is_none());
+            self.account.note(now, review.signal.symbol, || ActKind::Reviewed(Box::new(review.clone())));
             let intent = review.leg.and_then(|leg| intents.iter().find(|intent| intent.leg == leg));
             let Some((intent, place)) = intent.zip(self.place_of(&review.signal)) else { continue };
             let Action::Submit(ticket) = &intent.action else { continue };

@@ -393,28 +393,26 @@ impl<'m> Desk<'m> {
         self.position = self.position.take().and_then(|position| position.apply(&event).ok());
     }
 
-    /// Moves the stop of a position that earns.
-    pub(super) fn follow(&mut self, mark: Price, now: Timestamp, terms: &Terms<'_>) {
-        let Some(position) = &mut self.position else { return };
+    /// Moves the stop of a position that earns; to where, if it moved.
+    pub(super) fn follow(&mut self, mark: Price, now: Timestamp, terms: &Terms<'_>) -> Option<Price> {
+        let position = self.position.as_mut()?;
         if position.state == PositionState::Closing || position.adjustments >= terms.risk.max_adjustments {
-            return;
+            return None;
         }
         if position.direction.favours(mark, position.best_price) {
             position.best_price = mark;
         }
-        let Some(stop) = trailed_stop(position, mark, &terms.risk.trailing) else { return };
+        let stop = trailed_stop(position, mark, &terms.risk.trailing)?;
         if terms.backtest.exits == Exits::Resting {
             let rests = |order_type| matches!(order_type, OrderType::Stop { .. });
             let mut orders = self.exchange.state().orders.values().filter(|book| book.is_working());
             let resting =
                 orders.find(|book| rests(book.order.order_type)).map(|book| book.order.broker_order_id.clone());
-            let moved = resting.map(|id| self.exchange.replace_stop(&id, stop, now));
-            if !matches!(moved, Some(Ok(_))) {
-                return;
-            }
+            self.exchange.replace_stop(&resting?, stop, now).ok()?;
         }
         position.stop = Some(stop);
         position.adjustments += 1;
+        Some(stop)
     }
 
     /// The average true range of the sessions before, once a strategy has looked.

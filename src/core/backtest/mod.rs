@@ -28,6 +28,7 @@
 mod account;
 mod day;
 mod desk;
+mod look_ahead;
 mod settings;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ use account::Account;
 use day::Day;
 use desk::Desk;
 
+pub use look_ahead::{Act, ActKind, LookAhead, MakeStrategies, Peek};
 pub use settings::{BacktestSettings, Exits, Fills};
 
 /// Under what a back-test is made.
@@ -160,12 +162,29 @@ pub struct BacktestError {
 /// If an amount overflows.
 pub fn run(market: &BTreeMap<Symbol, BarColumns>, terms: &Terms<'_>, pace: Pace) -> Result<Outcome, BacktestError> {
     let mut account = Account::new(terms.exchange.starting_cash);
+    live(market, terms, pace, &mut account)?;
+    Ok(account.finish(market.values().map(BarColumns::len).sum()))
+}
+
+/// Trades the strategies over the market's bars, and tells everything that was done of its own accord, in order.
+fn acts(market: &BTreeMap<Symbol, BarColumns>, terms: &Terms<'_>) -> Result<Vec<Act>, BacktestError> {
+    let mut account = Account::with_journal(terms.exchange.starting_cash);
+    live(market, terms, Pace::Skipping, &mut account)?;
+    Ok(account.journal.unwrap_or_default())
+}
+
+fn live(
+    market: &BTreeMap<Symbol, BarColumns>,
+    terms: &Terms<'_>,
+    pace: Pace,
+    account: &mut Account,
+) -> Result<(), BacktestError> {
     let mut desks: Vec<Desk<'_>> =
         (0..).zip(market).map(|(place, (symbol, bars))| Desk::new(place, *symbol, bars, terms.exchange)).collect();
     for session in sessions(market, terms) {
-        Day::new(session, terms, pace, &mut account, &mut desks).live()?;
+        Day::new(session, terms, pace, account, &mut desks).live()?;
     }
-    Ok(account.finish(market.values().map(BarColumns::len).sum()))
+    Ok(())
 }
 
 /// The sessions from the first bar to the last.

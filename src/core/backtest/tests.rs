@@ -11,7 +11,10 @@ use super::*;
 use crate::market::{Bar, Timeframe};
 use crate::money::Factor;
 use crate::risk::{HaltKind, SafeModeSettings, Sizing, TrailingSettings};
-use crate::strategy::{Anchor, Confirmation, Directions, Distance, OpeningRangeBreakout, StopRounding};
+use crate::strategy::{
+    Anchor, Confirmation, Directions, Distance, Evaluation, OpeningRangeBreakout, Signal, StopRounding,
+    StrategySettings, SymbolView,
+};
 use crate::time::Span;
 
 const SESSION_BARS: i64 = 390;
@@ -253,6 +256,24 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(Config::with_cases(12))]
+
+    /// So a choice among settings that was made on the sessions before knows no bar of those that it is held on.
+    #[test]
+    fn a_session_is_the_same_whatever_comes_after_it(market in market(1..4, 0.05), (fills, exits) in variants()) {
+        let setting = Setting::benchmark(fills, exits);
+        let mut first = market.clone();
+        for bars in first.values_mut() {
+            bars.truncate(bars.starts().partition_point(|start| *start < minute(1, 0)));
+        }
+        let (mut whole, alone) = (setting.run(&market, Pace::Skipping), setting.run(&first, Pace::Skipping));
+        whole.trades.retain(|trade| trade.entry_at < minute(1, 0));
+        prop_assert_eq!(whole.trades, alone.trades);
+        prop_assert_eq!(whole.equity.first(), alone.equity.first());
+    }
+}
+
 /// A quarter of an hour between 99.80 and 100.20, then these closes, a minute each, and the last one for the rest.
 fn day_of(closes: &[i64]) -> BarColumns {
     let last = closes.last().copied().unwrap_or(10_000);
@@ -356,4 +377,127 @@ fn a_half_day_ends_early_unless_the_bars_are_made_up() {
     assert_eq!(left_at(&setting), half.close.before(Span::minutes(5).as_duration()));
     setting.backtest.early_closes = false;
     assert_eq!(left_at(&setting), half.open.after(Span::minutes(385).as_duration()));
+}
+
+/// The cuts of a check, thinned, and what is found at them.
+fn peeks(
+    setting: &Setting,
+    market: &BTreeMap<Symbol, BarColumns>,
+    make: &MakeStrategies<'_>,
+    every: usize,
+) -> Vec<Peek> {
+    let terms = Terms {
+        calendar: &Calendar::xnys(),
+        backtest: &setting.backtest,
+        risk: &setting.risk,
+        exchange: &setting.exchange,
+        half_spread: setting.half_spread,
+        strategies: &[],
+    };
+    let check = LookAhead::of(market, &terms, make).unwrap();
+    assert!(!check.acts().is_empty(), "nothing was done");
+    let mut market = market.clone();
+    let cuts = check.cuts().iter().rev().step_by(every);
+    cuts.filter_map(|cut| check.at(*cut, &mut market, &terms, make).unwrap()).collect()
+}
+
+/// A market in which everything that breaks out does so, and comes back.
+fn waves() -> BTreeMap<Symbol, BarColumns> {
+    let wave = |place: i64, speed: i64| 10_000 + (place * speed % 97 - 48).abs() * 3 + place / 4;
+    let series = |speed: i64| -> BarColumns {
+        let bar = |place: i64| {
+            let (open, close) = (wave(place, speed), wave(place + 1, speed));
+            Bar {
+                start: minute(place / SESSION_BARS, place % SESSION_BARS),
+                open: cents(open),
+                high: cents(open.max(close) + 2),
+                low: cents(open.min(close) - 2),
+                close: cents(close),
+                volume: Quantity::whole(5_000),
+            }
+        };
+        (0..2 * SESSION_BARS).map(bar).collect()
+    };
+    [("SLOW", 1), ("FAST", 5)].map(|(name, speed)| (name.parse().unwrap(), series(speed))).into()
+}
+
+#[test]
+fn no_strategy_of_ours_looks_ahead() {
+    for (fills, exits) in [(Fills::NextOpen, Exits::Resting), (Fills::LastClose, Exits::OnClose)] {
+        let mut setting = Setting::benchmark(fills, exits);
+        setting.risk.trailing = TrailingSettings::default();
+        setting.backtest.looks = Timeframe::M5;
+        let all = |_: &BTreeMap<Symbol, BarColumns>| -> Vec<Box<dyn Strategy>> {
+            let settings = StrategySettings::default();
+            StrategySettings::NAMES.iter().filter_map(|name| settings.strategy(name)).collect()
+        };
+        assert_eq!(peeks(&setting, &waves(), &all, 5), []);
+    }
+}
+
+/// A strategy that has seen how the day ends: it buys what will close higher, or keeps from what will close lower.
+struct Peeking {
+    honest: OpeningRangeBreakout,
+    last: BTreeMap<Symbol, Price>,
+    buys: bool,
+}
+
+impl Strategy for Peeking {
+    fn name(&self) -> &'static str {
+        "peeking"
+    }
+    fn idea(&self) -> &'static str {
+        "knows how the day ends"
+    }
+    fn is_enabled(&self) -> bool {
+        true
+    }
+    fn directions(&self) -> Directions {
+        Directions::Long
+    }
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
+        let (last, entry) = (self.last[&view.symbol], view.last_price().unwrap());
+        if self.buys && last > entry {
+            let (stop, target) = (Price(entry.0 / 100 * 98), Price(entry.0 / 100 * 105));
+            return Evaluation::Signal(Signal {
+                symbol: view.symbol,
+                strategy: self.name().to_owned(),
+                direction: Direction::Long,
+                entry,
+                stop: cents(stop.0 / 1_000_000),
+                target: cents(target.0 / 1_000_000),
+                confidence: Bps::ONE,
+                reasons: Vec::new(),
+                valid_until: view.session.close,
+            });
+        }
+        let held_back = !self.buys && last < entry;
+        if held_back { Evaluation::None(Vec::new()) } else { self.honest.evaluate(view) }
+    }
+}
+
+#[test]
+fn a_strategy_that_peeks_is_found_whether_it_buys_or_holds_back() {
+    let setting = Setting::benchmark(Fills::NextOpen, Exits::Resting);
+    let make = |buys: bool| {
+        move |market: &BTreeMap<Symbol, BarColumns>| -> Vec<Box<dyn Strategy>> {
+            let last = market.iter().map(|(symbol, bars)| (*symbol, *bars.closes().last().unwrap())).collect();
+            vec![Box::new(Peeking { honest: breakout(), last, buys })]
+        }
+    };
+    let bought = peeks(&setting, &waves(), &make(true), 1);
+    assert!(
+        bought.iter().any(|peek| peek.with_the_future.is_some() && peek.without != peek.with_the_future),
+        "{bought:?}"
+    );
+    // It breaks out in the morning and ends the day below: who does not know that enters.
+    let risen = |place: i64| if place < 15 { 10_000 } else { 10_030 };
+    let mut closes: Vec<i64> = (15..300).map(risen).collect();
+    closes.extend([9_990; 75]);
+    let held_back =
+        peeks(&setting, &market_of(&[("AAA", closes.as_slice()), ("BBB", &[10_030, 10_040])]), &make(false), 1);
+    assert!(held_back.iter().any(|peek| peek.without.is_some()), "{held_back:?}");
 }

@@ -83,7 +83,7 @@ fn a_search_is_deflated_as_it_is_by_other_means() {
     let trials = Trials::of(&sharpes.iter().map(|(_, sharpe)| *sharpe).collect::<Vec<_>>());
     let [(_, expected_best)] = luck("expected_best")[..] else { panic!("one threshold for all") };
     assert!(is_near(trials.expected_best(), expected_best), "{} {expected_best}", trials.expected_best());
-    let figure = |figure, value: fn(&Returns, Trials) -> Option<f64>| {
+    let figure = |figure: &str, value: fn(&Returns, Trials) -> Option<f64>| {
         for (name, expected) in luck(figure) {
             let value = value(&lucky(name), trials).unwrap();
             assert!(is_near(value, expected), "{figure} of {name}: {value}, {expected}");

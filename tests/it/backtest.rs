@@ -1,0 +1,149 @@
+//! `trade backtest` beside `trade replay`: two programs around the same decisions and the same matching engine.
+
+use std::fmt::Write as _;
+
+use daybook_core::time::Timestamp;
+
+use crate::cli::Desk;
+use crate::repository;
+use crate::support::drawn;
+
+/// A session without a breakout, which leaves something to measure the next ones by, and four that trade; the last is a
+/// half day.
+const SESSIONS: [(&str, i64); 5] =
+    [("2026-11-20", 390), ("2026-11-23", 390), ("2026-11-24", 390), ("2026-11-25", 390), ("2026-11-27", 210)];
+const SYMBOLS: [&str; 6] = ["AIG", "BA", "CAT", "DIS", "GE", "HD"];
+
+/// Limits that bind, costs of every kind, both directions, stops that follow.
+const CONFIGURATION: &str = "
+scan: {top: 100, dollar_volume_min: 0, gap_min: 0%, relative_volume_min: 0%, range_min: 0%}
+market: {files: {quotes: {half_spread: 0.02%}}}
+strategies:
+  opening_range_breakout:
+    {direction: both, stop: {percent: 0.4%}, target: {percent: 0.8%}, buffer: {range: 0}, latest_entry: 5h}
+risk:
+  warm_up_cycles: 0
+  min_confidence: 0%
+  max_positions: 4
+  execute_top_n: 2
+  max_position_value: 30000
+  max_exposure: 120000
+  max_hold: 2h
+  trailing: {break_even_after: 0.5, distance: 0.8, step: 0.25}
+backtest: {looks: 5m, fills: last_close, flatten: 10m}
+execution:
+  paper:
+    allow_short: true
+    margin_multiplier: 4
+    slippage: 0.01%
+    commission_per_share: 0.005
+    commission_per_order: 0.35
+    commission_minimum: 1
+    participation: 20%
+";
+
+/// Minute bars of every symbol: a walk in cents, the same each time.
+fn bars() -> String {
+    let mut text = "symbol,ts_utc,open,high,low,close,volume\n".to_owned();
+    let dollars = |cents: i64| format!("{}.{:02}", cents / 100, cents % 100);
+    for (place, symbol) in (1..).zip(SYMBOLS) {
+        let mut draw = drawn(place);
+        let mut close = 8_000 + 1_000 * i64::try_from(place).unwrap();
+        for (session, (date, minutes)) in SESSIONS.into_iter().enumerate() {
+            let open: Timestamp = format!("{date}T14:30:00Z").parse().unwrap();
+            let drift = draw(7) - 3;
+            for minute in 0..minutes {
+                let open_price = close;
+                close += match session {
+                    0 if minute < 16 => [20, -20][minute as usize % 2],
+                    0 => 0,
+                    _ => draw(19) - 9 + if minute % 3 == 0 { drift } else { 0 },
+                };
+                let (high, low) = (open_price.max(close) + draw(4), open_price.min(close) - draw(4));
+                let start = Timestamp(open.0 + 60_000 * minute);
+                let prices = [open_price, high, low, close].map(dollars).join(",");
+                writeln!(text, "{symbol},{start},{prices},{}", 900 + draw(600)).unwrap();
+            }
+        }
+    }
+    text
+}
+
+/// A trade, as both programs tell it: the minutes of entry and exit, prices and results in 10^-8 dollars.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Trade {
+    entry: Timestamp,
+    symbol: String,
+    exit: Timestamp,
+    entry_price: i64,
+    exit_price: i64,
+    quantity: i64,
+    pnl: i64,
+    exit_reason: String,
+}
+
+/// Reads rows of `symbol,entry,entry_price,exit,exit_price,quantity,pnl,exit_reason`, in the order of their entries.
+fn trades(rows: &str, minute_of: impl Fn(Timestamp, &str) -> Timestamp) -> Vec<Trade> {
+    let exact = |text: &str| (text.parse::<f64>().unwrap() * 1e8).round() as i64;
+    let mut trades: Vec<Trade> = rows
+        .lines()
+        .skip(1)
+        .map(|row| {
+            let cells: [&str; 8] = row.split(',').collect::<Vec<_>>().try_into().unwrap();
+            let [symbol, entry, entry_price, exit, exit_price, quantity, pnl, reason] = cells;
+            Trade {
+                entry: minute_of(entry.parse().unwrap(), "entry"),
+                symbol: symbol.to_owned(),
+                exit: minute_of(exit.parse().unwrap(), reason),
+                entry_price: exact(entry_price),
+                exit_price: exact(exit_price),
+                quantity: exact(quantity),
+                pnl: exact(pnl),
+                exit_reason: reason.to_owned(),
+            }
+        })
+        .collect();
+    trades.sort();
+    trades
+}
+
+/// What is decided at the end of a bar meets the quote that its close makes: in the back-test the bar is that one, in
+/// a replay the instant is the next minute's first. What rests fills in a bar, at the same minute for both.
+fn minute_of_bar(start: Timestamp, why: &str) -> Timestamp {
+    let rests = ["stop", "trailed stop", "target"].contains(&why);
+    if rests { start } else { Timestamp(start.0 + 60_000) }
+}
+
+#[test]
+fn a_replay_of_the_same_days_with_the_same_settings_makes_the_same_trades() {
+    let desk = Desk::new();
+    desk.write("bars.csv", &bars());
+    desk.write("daybook.yaml", CONFIGURATION);
+    // A back-test looks the instant that a bar ends, and only there.
+    std::fs::create_dir(desk.path().join("jobs")).unwrap();
+    let job = |name: &str, from: &str, to: &str| {
+        let text = repository::read(&format!("jobs/{name}.yaml"));
+        assert!(text.contains(from), "{name}");
+        desk.write(&format!("jobs/{name}.yaml"), &text.replace(from, to));
+    };
+    job("breakout-watch", "delay: 5s", "delay: 0s");
+    job("analysis", "enabled: true", "enabled: false");
+
+    let with = ["--config", "daybook.yaml", "--bars", "bars.csv"];
+    let backtest = desk.trade(&[&["backtest", "--trades", "trades.csv"], &with[..]].concat());
+    assert_eq!(backtest.code, 0, "{}", backtest.err);
+    let days = ["replay", "--from", "2026-11-23", "--to", "2026-11-27", "--ledger", "replay.db"];
+    let replay = desk.trade(&[&days, &with[..]].concat());
+    assert_eq!(replay.code, 0, "{}", replay.err);
+    let sql =
+        "SELECT symbol, entry_at_utc, entry_price, exit_at_utc, exit_price, quantity, pnl, exit_reason FROM v_trade";
+    let replayed = desk.trade(&["ledger", "query", sql, "--ledger", "replay.db", "--format", "csv"]).out;
+
+    let ours = trades(&std::fs::read_to_string(desk.path().join("trades.csv")).unwrap(), minute_of_bar);
+    let theirs = trades(&replayed, |at, _| at.floor_to(daybook_core::market::MINUTE));
+    assert_eq!(ours, theirs);
+    for reason in ["stop", "target", "trailed stop", "max hold", "market close"] {
+        assert!(ours.iter().any(|trade| trade.exit_reason == reason), "nothing was left at its {reason}: {ours:?}");
+    }
+    assert!(ours.len() > 12, "{} trades", ours.len());
+}
