@@ -289,8 +289,8 @@ impl Exchange {
             }
         };
         if opens {
-            let commission = self.settings.commission(ticket.quantity)?;
-            let cost = reserve_price.times(ticket.quantity)?.plus(commission)?;
+            let value = reserve_price.times(ticket.quantity)?;
+            let cost = value.plus(self.settings.commission(ticket.quantity, value)?)?;
             let buying_power = match self.credit {
                 Some(granted) => granted,
                 None => self.figures(&BTreeMap::new())?.buying_power,

@@ -61,6 +61,7 @@
 mod acceptance;
 mod account;
 mod amendment;
+mod commission;
 mod event;
 mod matching;
 mod pricing;
@@ -86,6 +87,7 @@ use matching::Budget;
 
 pub use account::Figures;
 pub use amendment::Amendment;
+pub use commission::CommissionTier;
 pub use event::MarketEvent;
 pub use reach::Reach;
 pub use refusal::{ChangeRefusal, Refusal};
@@ -243,7 +245,7 @@ impl Exchange {
         order.updated_at = at;
         book.filled_value = book.filled_value.plus(price.times(quantity)?)?;
         order.average_price = Some(book.filled_value.per_share(order.filled)?);
-        let fees = self.settings.commission(order.filled)?;
+        let fees = self.settings.commission(order.filled, book.filled_value)?;
         let fee = fees.minus(book.fees)?;
         book.fees = fees;
         let book = book.clone();
@@ -335,6 +337,7 @@ impl Exchange {
 
     /// The commission that is still to come for an order, were it to fill wholly.
     fn commission_left(&self, book: &BookOrder) -> Result<Money, MoneyError> {
-        self.settings.commission(book.order.quantity)?.minus(book.fees)
+        let quantity = book.order.quantity;
+        self.settings.commission(quantity, book.reserve_price.times(quantity)?)?.minus(book.fees)
     }
 }

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::CommissionTier;
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 
 /// How the exchange fills, what it charges and what it lets an account do.
@@ -12,10 +13,14 @@ pub struct ExchangeSettings {
     pub slippage: Bps,
     /// Commission for each share.
     pub commission_per_share: Price,
+    /// What the shares of an order cost beyond a number of them, by rising numbers; empty: all cost the same.
+    pub commission_tiers: Vec<CommissionTier>,
     /// Commission for each order that fills, at its first execution.
     pub commission_per_order: Money,
     /// The least that an order which fills is charged in all.
     pub commission_minimum: Money,
+    /// The most that it is charged in all, of what its shares are worth; it goes before the least. `0%`: no bound.
+    pub commission_maximum: Bps,
     /// The part of a bar's volume that the account's orders may take; what is left waits for the
     /// next bar. `0%`: no bound.
     pub participation: Bps,
@@ -33,8 +38,10 @@ impl Default for ExchangeSettings {
             starting_cash: Money::whole(100_000),
             slippage: Bps(1),
             commission_per_share: Price::ZERO,
+            commission_tiers: Vec::new(),
             commission_per_order: Money::ZERO,
             commission_minimum: Money::ZERO,
+            commission_maximum: Bps::ZERO,
             participation: Bps::ZERO,
             allow_short: false,
             margin_multiplier: 1,
@@ -61,15 +68,7 @@ impl ExchangeSettings {
         if self.slippage < Bps::ZERO || self.slippage > SLIPPAGE_MAX {
             problems.push(("slippage", format!("{} is not between 0% and {SLIPPAGE_MAX}", self.slippage)));
         }
-        if self.commission_per_share.is_negative() {
-            problems.push(("commission_per_share", format!("{} is below 0", self.commission_per_share)));
-        }
-        if self.commission_per_order.is_negative() {
-            problems.push(("commission_per_order", format!("{} is below 0", self.commission_per_order)));
-        }
-        if self.commission_minimum.is_negative() {
-            problems.push(("commission_minimum", format!("{} is below 0", self.commission_minimum)));
-        }
+        problems.extend(self.commission_problems());
         if self.participation < Bps::ZERO || self.participation > Bps::ONE {
             problems.push(("participation", format!("{} is not between 0% and 100%", self.participation)));
         }
@@ -78,21 +77,6 @@ impl ExchangeSettings {
             problems.push(("margin_multiplier", expected));
         }
         problems
-    }
-
-    /// What an order has cost in commission once `filled` of it has traded.
-    ///
-    /// An execution is charged the difference between this before and after it, so that partial
-    /// fills together cost what one fill would.
-    ///
-    /// # Errors
-    /// On overflow.
-    pub fn commission(&self, filled: Quantity) -> Result<Money, MoneyError> {
-        if !filled.is_positive() {
-            return Ok(Money::ZERO);
-        }
-        let charged = self.commission_per_share.times(filled)?.plus(self.commission_per_order)?;
-        Ok(charged.max(self.commission_minimum))
     }
 
     /// Whether the account may take only a part of what is traded.

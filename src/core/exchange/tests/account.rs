@@ -38,7 +38,7 @@ fn commissions_of_partial_fills_add_up_to_those_of_one() {
     }
     let fees: Vec<_> = desk.fills.iter().map(|fill| fill.fee.to_string()).collect();
     assert_eq!(fees, ["1.00", "0.10", "0.40"], "the minimum covers the first 50 shares");
-    assert_eq!(settings.commission(Quantity::whole(100)).unwrap().to_string(), "1.50");
+    assert_eq!(settings.commission(Quantity::whole(100), Money::whole(1_000)).unwrap().to_string(), "1.50");
 }
 
 #[test]
