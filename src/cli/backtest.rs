@@ -46,7 +46,7 @@ pub struct Subject {
     /// The strategy [default: all that are enabled]
     #[arg(long, value_name = "NAME")]
     strategy: Option<String>,
-    /// Minute bars (CSV, also .gz and .zst)
+    /// Minute bars (CSV, also .gz and .zst, or Parquet)
     #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
     bars: Vec<PathBuf>,
     /// Sets a key of the strategy, or of the configuration by its whole path
@@ -251,18 +251,13 @@ impl Report {
     }
 
     fn text(&self, outcome: &Outcome, paint: Paint) -> String {
-        let Self { strategies, symbols, bars, sessions, trades, won, signals, refused, rejected, .. } = self;
+        let Self { strategies, trades, won, signals, refused, rejected, .. } = self;
+        let symbols = counted(self.symbols, "symbol", "symbols");
+        let sessions = counted(self.sessions, "session", "sessions");
         let money = |amount: f64| format!("{}${:.2}", if amount < 0.0 { "-" } else { "" }, amount.abs());
         let mut lines = vec![
             ("strategies", strategies.join(", ")),
-            (
-                "bars",
-                format!(
-                    "{bars} of {} in {}",
-                    counted(*symbols, "symbol", "symbols"),
-                    counted(*sessions, "session", "sessions")
-                ),
-            ),
+            ("bars", format!("{} of {symbols} in {sessions}", counted(self.bars, "bar", "bars"))),
             ("signals", format!("{signals}, {refused} refused by risk, {rejected} orders refused by the exchange")),
             ("trades", format!("{trades}, {won} won")),
             ("P&L", format!("{} after {} of fees", money(self.pnl), money(self.fees))),

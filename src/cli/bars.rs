@@ -29,7 +29,7 @@ const BAD_ROWS_SHOWN: usize = 20;
 /// `trade bars ...`.
 #[derive(Debug, Subcommand)]
 pub enum BarsCommand {
-    /// Imports minute bars from CSV files, plain, .gz or .zst
+    /// Imports minute bars from CSV files, plain, .gz or .zst, or from Parquet
     ///
     /// Columns: symbol,ts_utc,open,high,low,close,volume, where ts_utc is the start of the bar. `symbol` may
     /// be absent: then --symbol or the file's name is meant. `ts` (seconds, milliseconds or nanoseconds
@@ -59,7 +59,7 @@ pub enum BarsCommand {
 /// What is imported.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// CSV files of minute bars
+    /// CSV or Parquet files of minute bars
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Whose bars they are, for files without the column `symbol`
@@ -173,7 +173,7 @@ fn read_all(paths: &[PathBuf], symbol: Option<Symbol>) -> Result<(Series, Vec<Im
         let bad_rows = read
             .bad_rows
             .iter()
-            .map(|BadRow { line, fault }| ImportedBadRow { line: *line, reason: fault.to_string() });
+            .map(|BadRow { line, fault, .. }| ImportedBadRow { line: *line, reason: fault.to_string() });
         files.push(ImportedFile {
             file: path.display().to_string(),
             rows: read.rows,

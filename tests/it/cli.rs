@@ -138,7 +138,7 @@ fn a_files_bars_are_shown_as_indicators_and_patterns() {
     assert_eq!((unknown.code, unknown.out.as_str()), (2, ""));
     assert!(unknown.err.contains("expected a form such as SMA_20"), "{}", unknown.err);
     desk.write("bars.csv", BARS);
-    assert!(desk.trade(&["patterns", "bars.csv"]).err.contains("line 3: high 48.80 is below low 48.90"));
+    assert!(desk.trade(&["patterns", "bars.csv"]).err.contains("line 3: AIG: high 48.80 is below low 48.90"));
     desk.write(
         "two.csv",
         &BARS.replace("13:31:00Z,48.85,48.80,48.90", "13:31:00Z,48.85,48.90,48.80").replacen("AIG", "SPY", 1),
@@ -435,7 +435,7 @@ fn a_back_test_writes_its_trades_and_tells_what_they_came_to() {
     let bad = desk.trade(&backtest);
     assert_eq!(bad.code, 2);
     assert!(
-        bad.err.contains("bars.csv has 1 bad rows, the first on line 3: high 48.80 is below low 48.90"),
+        bad.err.contains("bars.csv has 1 bad rows, the first on line 3: AIG: high 48.80 is below low 48.90"),
         "{}",
         bad.err
     );

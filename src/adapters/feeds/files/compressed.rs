@@ -1,18 +1,16 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-const BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Opens a file that may be gzip or zstd. Its first bytes tell, not its name.
-pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read>> {
-    let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
+/// The text of a file that may be gzip or zstd. Its first bytes tell, not its name.
+pub(super) fn unpacked(mut file: BufReader<File>) -> io::Result<Box<dyn Read>> {
     let start = file.fill_buf()?;
     if start.starts_with(&GZIP_MAGIC) {
         Ok(Box::new(MultiGzDecoder::new(file)))

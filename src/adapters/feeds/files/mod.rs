@@ -1,22 +1,26 @@
 //! Bars in files, and a feed made of them.
 //!
 //! The format is one line a minute: `symbol,ts_utc,open,high,low,close,volume`, the instant being the
-//! start of the bar. [`read_bars`] reads it plain, gzipped or as zstd, and tells a wrong file (an error)
-//! from wrong rows (kept apart, with line and reason). [`write_bars`] writes it. [`BarsFeed`] answers from
-//! bars in memory, wherever they came from.
+//! start of the bar. [`read_bars`] reads it plain, gzipped or as zstd, as Parquet with the same columns, and as LEAN
+//! has it, and tells a wrong file (an error) from wrong rows (kept apart, with line and reason). [`write_bars`] writes
+//! it.
+//! [`BarsFeed`] answers from bars in memory, wherever they came from.
 
 mod compressed;
 mod feed;
+mod lean;
+mod parquet_file;
 mod plain;
 mod read;
 mod write;
+mod zip;
 
 use std::collections::BTreeMap;
 
 use daybook_core::market::{Bar, Symbol};
 
 pub use feed::{BarsFeed, BarsFeedSettings};
-pub use read::{BadRow, BarFile, ColumnSeries, ReadError, RowFault, read_bars, read_columns};
+pub use read::{BadRow, BarFile, ColumnSeries, ReadError, RowFault, Unordered, read_bars, read_columns};
 pub use write::{write_bars, write_header};
 
 /// Minute bars of each symbol, in order, each minute at most once.

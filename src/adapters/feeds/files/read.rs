@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,9 +9,11 @@ use csv::ByteRecord;
 use daybook_core::market::{Bar, BarColumns, BarFault, MINUTE, Symbol, SymbolError};
 use daybook_core::money::{MoneyError, Quantity};
 use daybook_core::time::Timestamp;
+use parquet::errors::ParquetError;
+use serde::Serialize;
 
 use super::plain::{Fields, Instants, whole};
-use super::{COLUMNS, Series, compressed};
+use super::{COLUMNS, Series, compressed, lean, parquet_file, zip};
 
 /// How much of a file is looked at at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -38,6 +41,26 @@ pub struct BarFile<S = Series> {
     pub bad_rows: Vec<BadRow>,
     /// How many bad rows there are.
     pub bad_row_count: u64,
+    /// The symbols whose rows are not in the order of time; the series are.
+    pub unordered: Vec<Unordered>,
+}
+
+/// Rows of a symbol that come after later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Unordered {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// How many rows are earlier than the row before them.
+    pub rows: u64,
+    /// The line of the first of them.
+    pub first_line: u64,
+}
+
+impl fmt::Display for Unordered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { symbol, rows, first_line } = self;
+        write!(f, "line {first_line}: {symbol}: out of order, the first of {rows}; the bars were sorted")
+    }
 }
 
 /// A row that is no bar.
@@ -45,13 +68,19 @@ pub struct BarFile<S = Series> {
 pub struct BadRow {
     /// Its line in the file, the header being line 1.
     pub line: u64,
+    /// Whose bar it would be, if that can be read.
+    pub symbol: Option<Symbol>,
     /// What is wrong with it.
     pub fault: RowFault,
 }
 
 impl fmt::Display for BadRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.fault)
+        let Self { line, symbol, fault } = self;
+        match symbol {
+            Some(symbol) => write!(f, "line {line}: {symbol}: {fault}"),
+            None => write!(f, "line {line}: {fault}"),
+        }
     }
 }
 
@@ -61,6 +90,9 @@ pub enum RowFault {
     /// Another number of fields than the header has.
     #[error("has {found} fields: expected {expected}")]
     Fields { found: usize, expected: usize },
+    /// A cell without a value.
+    #[error("{column} is empty: expected a value")]
+    Empty { column: &'static str },
     /// Bytes that are no text.
     #[error("{column} is not text in UTF-8")]
     NotText { column: &'static str },
@@ -82,9 +114,12 @@ pub enum RowFault {
     /// A bar that no trading makes.
     #[error("{0}")]
     Bar(BarFault),
+    /// A number that is not whole where one is expected.
+    #[error("{column}: \"{text}\" is no whole number of {expected}")]
+    Whole { column: &'static str, text: String, expected: &'static str },
     /// A minute that was there before.
-    #[error("{symbol} at {at} is on line {first_line} already")]
-    Duplicate { symbol: Symbol, at: Timestamp, first_line: u64 },
+    #[error("{at} is on line {first_line} already")]
+    Duplicate { at: Timestamp, first_line: u64 },
 }
 
 /// Why a file could not be read as bars.
@@ -101,12 +136,28 @@ pub enum ReadError {
         COLUMNS.join(",")
     )]
     Header { path: PathBuf, found: String },
+    /// It is no sound Parquet file, though it begins like one; `column` is where that was seen.
+    #[error(
+        "{} cannot be read as Parquet{}: it is damaged or cut short, expected a whole file",
+        path.display(),
+        column.map_or(String::new(), |column| format!(" in column {column}"))
+    )]
+    Parquet { path: PathBuf, column: Option<&'static str>, source: ParquetError },
+    /// A column of a Parquet file is missing or of another type.
+    #[error("{}: column {column} {found}: expected {expected}", path.display())]
+    Column { path: PathBuf, column: &'static str, found: String, expected: &'static str },
+    /// An archive of something else.
+    #[error(
+        "{} holds {found}: expected LEAN's minute bars of trades, such as 20131007_spy_minute_trade.csv",
+        path.display()
+    )]
+    Lean { path: PathBuf, found: String },
     /// It says nowhere whose bars they are.
     #[error("{} has no column symbol and its name is no symbol: give the symbol, or name it like SPY.csv", path.display())]
     NoSymbol { path: PathBuf },
 }
 
-/// Reads a file of minute bars, plain, gzipped or as zstd.
+/// Reads a file of minute bars: CSV, plain, gzipped or as zstd; Parquet; or LEAN's zip archive of a day.
 ///
 /// Rows may come in any order. A row that is no bar, or repeats a minute, is reported and left out; the
 /// others are kept. `symbol` is meant where the file has no such column; without it the file's name up to
@@ -115,9 +166,9 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`] if the file cannot be read, is not of this format, or has no symbol.
 pub fn read_bars(path: &Path, symbol: Option<Symbol>) -> Result<BarFile, ReadError> {
-    let BarFile { series, rows, bad_rows, bad_row_count } = read_columns(path, symbol)?;
+    let BarFile { series, rows, bad_rows, bad_row_count, unordered } = read_columns(path, symbol)?;
     let series = series.into_iter().map(|(symbol, bars)| (symbol, bars.bars(0..bars.len()).collect())).collect();
-    Ok(BarFile { series, rows, bad_rows, bad_row_count })
+    Ok(BarFile { series, rows, bad_rows, bad_row_count, unordered })
 }
 
 /// As [`read_bars`], the bars in columns.
@@ -126,7 +177,13 @@ pub fn read_bars(path: &Path, symbol: Option<Symbol>) -> Result<BarFile, ReadErr
 /// As [`read_bars`].
 pub fn read_columns(path: &Path, symbol: Option<Symbol>) -> Result<BarFile<ColumnSeries>, ReadError> {
     let failed = |source| ReadError::Io { path: path.to_owned(), source };
-    let mut lines = Lines::new(compressed::open(path).map_err(failed)?);
+    let mut file = BufReader::with_capacity(compressed::BUFFER_BYTES, File::open(path).map_err(failed)?);
+    match file.fill_buf().map_err(failed)?.first_chunk().copied() {
+        Some(parquet_file::MAGIC) => return parquet_file::read(path, file.into_inner(), symbol),
+        Some(zip::MAGIC) => return lean::read(path, file.into_inner()),
+        Some(_) | None => {}
+    }
+    let mut lines = Lines::new(compressed::unpacked(file).map_err(failed)?);
     let mut record = ByteRecord::new();
     if let Some((_, line)) = lines.next().map_err(failed)? {
         take_apart(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line), &mut record).map_err(failed)?;
@@ -228,14 +285,7 @@ impl Columns {
     }
 
     fn instant(&self, text: &str) -> Result<Timestamp, RowFault> {
-        let at = if self.numeric_time { instant_of_number(text)? } else { instant_of_text(text)? };
-        if !(0..END_MS).contains(&at.0) {
-            return Err(RowFault::OutOfRange { at });
-        }
-        if at.floor_to(MINUTE) != at {
-            return Err(RowFault::Unaligned { at });
-        }
-        Ok(at)
+        check_instant(if self.numeric_time { instant_of_number(text)? } else { instant_of_text(text)? })
     }
 }
 
@@ -245,11 +295,20 @@ struct Gathered {
     bars: BarColumns,
     lines: Vec<u64>,
     in_order: bool,
+    /// Rows that are earlier than the one before them, and the line of the first.
+    late: u64,
+    first_late: u64,
 }
 
 impl Gathered {
     fn push(&mut self, bar: &Bar, line: u64) {
-        self.in_order &= self.bars.starts().last().is_none_or(|last| *last < bar.start);
+        if let Some(last) = self.bars.starts().last().filter(|last| **last >= bar.start) {
+            self.in_order = false;
+            if *last > bar.start {
+                self.first_late = if self.late == 0 { line } else { self.first_late };
+                self.late += 1; // at most one for each row
+            }
+        }
         self.bars.push(bar);
         self.lines.push(line);
     }
@@ -257,11 +316,13 @@ impl Gathered {
 
 /// What has been read so far.
 #[derive(Default)]
-struct Rows {
+pub(super) struct Rows {
     gathered: Vec<Gathered>,
     places: HashMap<Symbol, usize>,
     /// The place of the last row's symbol: rows of one symbol mostly follow each other.
     place: usize,
+    /// The symbol of the row that is read now, once it is known.
+    symbol: Option<Symbol>,
     instants: Instants,
     bad: Vec<BadRow>,
     bad_count: u64,
@@ -277,12 +338,9 @@ impl Rows {
         };
         let time = fields.text()?;
         let start = if columns.numeric_time { instant_of_whole(whole(time)?)? } else { self.instants.utc(time)? };
-        let bar = fields.bar(start)?;
-        let is_minute = (0..END_MS).contains(&start.0) && start.floor_to(MINUTE) == start;
-        if !is_minute || bar.check().is_err() {
-            return None;
-        }
-        self.gathered.get_mut(place)?.push(&bar, number);
+        let bar = fields.bar(check_instant(start).ok()?)?;
+        bar.check().ok()?;
+        self.push(place, &bar, number);
         Some(())
     }
 
@@ -301,6 +359,7 @@ impl Rows {
         given: Option<Symbol>,
         line: u64,
     ) -> Result<(), RowFault> {
+        self.begin_row();
         let wrong_length = || RowFault::Fields { found: record.len(), expected: columns.names().len() };
         if record.len() != columns.names().len() {
             return Err(wrong_length());
@@ -324,38 +383,70 @@ impl Rows {
             volume: number::<Quantity>(next()?)?,
         };
         bar.check().map_err(RowFault::Bar)?;
-        if let Some(gathered) = self.gathered.get_mut(place) {
-            gathered.push(&bar, line);
-        }
+        self.push(place, &bar, line);
         Ok(())
     }
 
-    fn place_of_text(&mut self, text: &str) -> Result<usize, RowFault> {
+    /// Takes note that another row is read.
+    pub(super) const fn begin_row(&mut self) {
+        self.symbol = None;
+    }
+
+    /// Keeps a bar of the symbol at `place`.
+    pub(super) fn push(&mut self, place: usize, bar: &Bar, line: u64) {
+        if let Some(gathered) = self.gathered.get_mut(place) {
+            gathered.push(bar, line);
+        }
+    }
+
+    pub(super) fn place_of_text(&mut self, text: &str) -> Result<usize, RowFault> {
         match self.gathered.get(self.place) {
-            Some(last) if last.symbol.as_str() == text => Ok(self.place),
+            Some(last) if last.symbol.as_str() == text => {
+                self.symbol = Some(last.symbol);
+                Ok(self.place)
+            }
             _ => Ok(self.place_of(text.parse().map_err(RowFault::Symbol)?)),
         }
     }
 
-    fn place_of(&mut self, symbol: Symbol) -> usize {
+    pub(super) fn place_of(&mut self, symbol: Symbol) -> usize {
+        self.symbol = Some(symbol);
+        if self.gathered.get(self.place).is_some_and(|last| last.symbol == symbol) {
+            return self.place;
+        }
         let gathered = &mut self.gathered;
         self.place = *self.places.entry(symbol).or_insert_with(|| {
-            gathered.push(Gathered { symbol, bars: BarColumns::default(), lines: Vec::new(), in_order: true });
+            gathered.push(Gathered {
+                symbol,
+                bars: BarColumns::default(),
+                lines: Vec::new(),
+                in_order: true,
+                late: 0,
+                first_late: 0,
+            });
             gathered.len() - 1
         });
         self.place
     }
 
-    fn reject(&mut self, line: u64, fault: RowFault) {
+    /// Leaves the row that is read now out.
+    pub(super) fn reject(&mut self, line: u64, fault: RowFault) {
+        self.keep_bad(BadRow { line, symbol: self.symbol, fault });
+    }
+
+    fn keep_bad(&mut self, row: BadRow) {
         self.bad_count += 1;
         if self.bad.len() < BAD_ROWS_KEPT {
-            self.bad.push(BadRow { line, fault });
+            self.bad.push(row);
         }
     }
 
-    fn finish(mut self) -> BarFile<ColumnSeries> {
+    pub(super) fn finish(mut self) -> BarFile<ColumnSeries> {
         let mut file: BarFile<ColumnSeries> = BarFile::default();
-        for Gathered { symbol, mut bars, lines, in_order } in std::mem::take(&mut self.gathered) {
+        for Gathered { symbol, mut bars, lines, in_order, late, first_late } in std::mem::take(&mut self.gathered) {
+            if late > 0 {
+                file.unordered.push(Unordered { symbol, rows: late, first_line: first_late });
+            }
             if !in_order {
                 bars = self.ordered(symbol, &bars, &lines);
             }
@@ -379,7 +470,8 @@ impl Rows {
         let mut first_line = 0;
         for (bar, line) in rows {
             if ordered.starts().last() == Some(&bar.start) {
-                self.reject(line, RowFault::Duplicate { symbol, at: bar.start, first_line });
+                let fault = RowFault::Duplicate { at: bar.start, first_line };
+                self.keep_bad(BadRow { line, symbol: Some(symbol), fault });
             } else {
                 first_line = line;
                 ordered.push(&bar);
@@ -389,18 +481,29 @@ impl Rows {
     }
 }
 
+/// The instant, if a minute of these times begins with it.
+pub(super) fn check_instant(at: Timestamp) -> Result<Timestamp, RowFault> {
+    if !(0..END_MS).contains(&at.0) {
+        return Err(RowFault::OutOfRange { at });
+    }
+    if at.floor_to(MINUTE) != at {
+        return Err(RowFault::Unaligned { at });
+    }
+    Ok(at)
+}
+
 fn number<T: FromStr<Err = MoneyError>>((text, column): (&str, &'static str)) -> Result<T, RowFault> {
     text.parse().map_err(|reason| RowFault::Number { column, reason })
 }
 
-fn instant_of_number(text: &str) -> Result<Timestamp, RowFault> {
+pub(super) fn instant_of_number(text: &str) -> Result<Timestamp, RowFault> {
     let expected = "an instant in whole seconds, milliseconds or nanoseconds since 1970";
     let unreadable = || RowFault::Instant { text: text.to_owned(), expected };
     text.parse().ok().and_then(instant_of_whole).ok_or_else(unreadable)
 }
 
 /// The instant of seconds, milliseconds or nanoseconds since 1970: of the years 1973 to 2286 the magnitude tells.
-const fn instant_of_whole(number: i64) -> Option<Timestamp> {
+pub(super) const fn instant_of_whole(number: i64) -> Option<Timestamp> {
     match number {
         0..100_000_000_000 => Some(Timestamp(number * 1_000)),
         100_000_000_000..100_000_000_000_000 => Some(Timestamp(number)),
@@ -411,7 +514,7 @@ const fn instant_of_whole(number: i64) -> Option<Timestamp> {
 }
 
 /// Reads an instant with its zone.
-fn instant_of_text(text: &str) -> Result<Timestamp, RowFault> {
+pub(super) fn instant_of_text(text: &str) -> Result<Timestamp, RowFault> {
     Timestamp::from_str(text).map_err(|error| RowFault::Instant { text: error.text, expected: error.expected })
 }
 
@@ -425,7 +528,7 @@ fn text_of(record: &ByteRecord) -> String {
 }
 
 /// The symbol that a file is named after: `SPY.csv.gz` is SPY's.
-fn symbol_of(path: &Path) -> Option<Symbol> {
+pub(super) fn symbol_of(path: &Path) -> Option<Symbol> {
     path.file_name()?.to_str()?.split('.').next()?.parse().ok()
 }
 

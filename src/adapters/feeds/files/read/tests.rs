@@ -74,30 +74,30 @@ fn each_bad_row_is_named_by_line_and_reason_and_the_rest_is_kept() {
     let rows = [
         ("A,2013-10-04T13:30:00Z,10,11,9,10.5,100", None),
         ("A,2013-10-04T13:31:00Z,10,11,9,10.5", Some("has 6 fields: expected 7")),
-        ("A,2013-10-04T13:31:00Z,0,11,9,10.5,100", Some("open is 0.00: expected a price above zero")),
+        ("A,2013-10-04T13:31:00Z,0,11,9,10.5,100", Some("A: open is 0.00: expected a price above zero")),
         (
             "A,2013-10-04T13:31:00Z,10,9,11,10.5,100",
-            Some("high 9.00 is below low 11.00: expected the order open, high, low, close"),
+            Some("A: high 9.00 is below low 11.00: expected the order open, high, low, close"),
         ),
         (
             "A,2013-10-04T13:31:00Z,12,11,9,10.5,100",
-            Some("open 12.00 lies outside the range from low 9.00 to high 11.00"),
+            Some("A: open 12.00 lies outside the range from low 9.00 to high 11.00"),
         ),
-        ("A,2013-10-04T13:30:00Z,10,11,9,10.5,100", Some("A at 2013-10-04T13:30:00Z is on line 2 already")),
-        ("A,2013-10-04T13:31:30Z,10,11,9,10.5,100", Some("2013-10-04T13:31:30Z is not the start of a minute")),
+        ("A,2013-10-04T13:30:00Z,10,11,9,10.5,100", Some("A: 2013-10-04T13:30:00Z is on line 2 already")),
+        ("A,2013-10-04T13:31:30Z,10,11,9,10.5,100", Some("A: 2013-10-04T13:31:30Z is not the start of a minute")),
         (
             "A,1913-10-04T13:31:00Z,10,11,9,10.5,100",
-            Some("1913-10-04T13:31:00Z is out of range: expected a year from 1970 to 2100"),
+            Some("A: 1913-10-04T13:31:00Z is out of range: expected a year from 1970 to 2100"),
         ),
         (
             "A,2013-02-30T13:31:00Z,10,11,9,10.5,100",
-            Some("\"2013-02-30T13:31:00Z\" is not an instant with its zone, such as 2026-11-16T14:30:00Z"),
+            Some("A: \"2013-02-30T13:31:00Z\" is not an instant with its zone, such as 2026-11-16T14:30:00Z"),
         ),
         (
             "A,2013-10-04T13:31:00Z,ten,11,9,10.5,100",
-            Some("open: \"ten\" is no price: expected a decimal with at most 8 places, such as 12.34"),
+            Some("A: open: \"ten\" is no price: expected a decimal with at most 8 places, such as 12.34"),
         ),
-        ("A,2013-10-04T13:31:00Z,10,11,9,10.5,-1", Some("volume is -1: expected zero or more")),
+        ("A,2013-10-04T13:31:00Z,10,11,9,10.5,-1", Some("A: volume is -1: expected zero or more")),
         (
             "A B,2013-10-04T13:31:00Z,10,11,9,10.5,1",
             Some("\"A B\" is not a symbol: expected 1 to 15 of A-Z, 0-9, '.', '-' and '/', such as AAPL or BRK.B"),
@@ -124,6 +124,8 @@ fn rows_in_any_order_are_sorted() {
     let file = read("a.csv", text.as_bytes()).unwrap();
     let opens: Vec<String> = file.series[&symbol("A")].iter().map(|bar| bar.open.to_string()).collect();
     assert_eq!(opens, ["1.00", "2.00", "3.00"]);
+    let told: Vec<String> = file.unordered.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["line 4: A: out of order, the first of 1; the bars were sorted"]);
 }
 
 #[test]
