@@ -24,7 +24,7 @@ use daybook_core::report::SessionResult;
 use daybook_core::report::words::{instant, shares};
 use daybook_core::risk::{ApprovalRequest, Commitment, RiskFacts, RiskSettings, SymbolFacts, approvals, enter};
 use daybook_core::schedule::{JobKind, Pace};
-use daybook_core::strategy::{Evaluation, Strategy, SymbolView, strategies};
+use daybook_core::strategy::{Strategy, SymbolView, Wording, strategies};
 use daybook_core::time::{Span, Timestamp};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -125,15 +125,12 @@ impl Job for Analysis {
         let mut volatilities = Vec::new();
         for input in &facts.symbols {
             let view = symbol_view(facts, input);
-            for strategy in &strategies {
-                if let Evaluation::Signal(signal) = strategy.evaluate(&view) {
-                    signals.push(signal);
-                }
-            }
+            signals.extend(strategies.iter().filter_map(|strategy| strategy.signal(&view, Wording::Told)));
             volatilities.extend(volatility(&view, &settings.analysis.regime)?);
         }
         let count = signals.len();
-        let entries = enter(signals, &facts.risk, &settings.risk, &terms.origin(), 0).context("sizing an entry")?;
+        let entries = enter(signals, &facts.risk, &settings.risk, &terms.origin(), 0, Wording::Told);
+        let entries = entries.context("sizing an entry")?;
         let pace = choose_pace(facts.pace, &volatilities, &settings.analysis.regime);
         let refused = entries.reviews.iter().filter(|review| review.verdict.refused_by.is_some()).count();
         let approvals = approvals(&entries.reviews, settings.session_mode, settings.execution.approval_above);

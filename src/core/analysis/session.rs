@@ -23,14 +23,16 @@ pub struct OpeningRange {
 }
 
 impl OpeningRange {
-    /// Measures the first `length` of a session; `None` if no minute of it has traded.
+    /// Measures the first `length` of a session by minutes in order; `None` if none of it has traded.
     ///
     /// # Errors
     /// If the volume overflows.
     pub fn of(minutes: &[Bar], session: &Session, length: Duration) -> Result<Option<Self>, MoneyError> {
         let end = session.open.after(length).min(session.close);
+        let first = minutes.partition_point(|bar| bar.start < session.open);
+        let over = minutes.partition_point(|bar| bar.start < end);
         let mut range: Option<Self> = None;
-        for bar in minutes.iter().filter(|bar| bar.start >= session.open && bar.start < end) {
+        for bar in minutes.get(first..over).unwrap_or_default() {
             range = Some(match range {
                 None => Self { high: bar.high, low: bar.low, volume: bar.volume, minutes: 1, end },
                 Some(so_far) => Self {

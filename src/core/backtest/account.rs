@@ -4,7 +4,7 @@ use crate::market::Symbol;
 use crate::money::{Bps, Money, MoneyError};
 use crate::portfolio::Position;
 use crate::risk::{Commitment, Halt, HaltKind, PastTrade, Pause, RiskSettings, TradeRecord, pauses};
-use crate::strategy::{Direction, Reason};
+use crate::strategy::{Direction, Reason, Wording};
 use crate::time::Timestamp;
 
 use super::desk::Desk;
@@ -79,6 +79,11 @@ impl Account {
     /// One that keeps what was done.
     pub(super) fn with_journal(cash: Money) -> Self {
         Self { journal: Some(Vec::new()), ..Self::new(cash) }
+    }
+
+    /// Whether grounds are put into words: they are a part of what was done.
+    pub(super) const fn wording(&self) -> Wording {
+        if self.journal.is_some() { Wording::Told } else { Wording::Untold }
     }
 
     /// Takes down what was done, where somebody asks.

@@ -10,7 +10,7 @@ use crate::money::{Bps, Money, MoneyError, Price};
 use crate::order::{Action, OrderClass, OrderTicket, Origin};
 use crate::portfolio::{EntryPlan, PositionState};
 use crate::risk::{Commitment, Entries, RiskFacts, SymbolFacts, approve_entry, enter};
-use crate::strategy::{Evaluation, NextLook, Signal, SymbolView};
+use crate::strategy::{NextLook, Signal, SymbolView};
 use crate::time::Timestamp;
 
 use super::account::{Account, Valuation};
@@ -259,6 +259,7 @@ impl<'r, 'm> Day<'r, 'm> {
 
     /// Asks the strategies about the desks whose bars have just ended.
     fn look(&mut self, now: Timestamp, due: &[usize]) -> Result<Vec<Signal>, BacktestError> {
+        let wording = self.account.wording();
         let mut signals = Vec::new();
         if now >= self.flatten_at || !self.is_look(now) {
             return Ok(signals);
@@ -275,11 +276,7 @@ impl<'r, 'm> Day<'r, 'm> {
             self.shown.clear();
             self.shown.extend(desk.bars.bars(desk.day.first..last + 1));
             let view = known.view(desk, &self.shown, now, relative_volume).map_err(failed)?;
-            for strategy in self.terms.strategies {
-                if let Evaluation::Signal(signal) = strategy.evaluate(&view) {
-                    signals.push(signal);
-                }
-            }
+            signals.extend(self.terms.strategies.iter().filter_map(|strategy| strategy.signal(&view, wording)));
         }
         Ok(signals)
     }
@@ -294,10 +291,11 @@ impl<'r, 'm> Day<'r, 'm> {
     fn trade(&mut self, signals: Vec<Signal>, now: Timestamp) -> Result<(), BacktestError> {
         let first = signals.first().and_then(|signal| self.place_of(signal)).unwrap_or(0);
         let mut valuation = self.valuation(now)?;
+        let wording = self.account.wording();
         let origin = Origin { ledger_id: "backtest".to_owned(), job: "enter".to_owned(), slot: now };
         let entries = self
             .risk_facts(&signals, &mut valuation, now)
-            .and_then(|facts| enter(signals, &facts, self.terms.risk, &origin, 0))
+            .and_then(|facts| enter(signals, &facts, self.terms.risk, &origin, 0, wording))
             .map_err(|source| self.error(first, now, source))?;
         let Entries { reviews, intents } = entries;
         self.valued = Some(valuation);

@@ -12,8 +12,8 @@ use crate::market::{Bar, Timeframe};
 use crate::money::Factor;
 use crate::risk::{HaltKind, SafeModeSettings, Sizing, TrailingSettings};
 use crate::strategy::{
-    Anchor, Confirmation, Directions, Distance, Evaluation, OpeningRangeBreakout, Signal, StopRounding,
-    StrategySettings, SymbolView,
+    Anchor, Confirmation, Directions, Distance, OpeningRangeBreakout, Reasons, Signal, StopRounding, StrategySettings,
+    SymbolView,
 };
 use crate::time::Span;
 
@@ -458,11 +458,11 @@ impl Strategy for Peeking {
     fn problems(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
-    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
+    fn propose(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> Option<Signal> {
         let (last, entry) = (self.last[&view.symbol], view.last_price().unwrap());
         if self.buys && last > entry {
             let (stop, target) = (Price(entry.0 / 100 * 98), Price(entry.0 / 100 * 105));
-            return Evaluation::Signal(Signal {
+            return Some(Signal {
                 symbol: view.symbol,
                 strategy: self.name().to_owned(),
                 direction: Direction::Long,
@@ -475,7 +475,7 @@ impl Strategy for Peeking {
             });
         }
         let held_back = !self.buys && last < entry;
-        if held_back { Evaluation::None(Vec::new()) } else { self.honest.evaluate(view) }
+        if held_back { None } else { self.honest.propose(view, reasons) }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::money::{Bps, MoneyError, Price, Quantity};
 use crate::order::{
     Action, ClientOrderId, Intent, OrderClass, OrderTicket, OrderType, Origin, Purpose, Side, TimeInForce,
 };
-use crate::strategy::{Direction, Signal};
+use crate::strategy::{Direction, Signal, Wording};
 
 /// What a run does with its signals: risk's answers, and an intent for each that was approved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Entries {
 }
 
 /// Reviews a run's signals and turns the approved ones into bracket orders, legs numbered from
-/// `first_leg`.
+/// `first_leg`. What the checks measured stands in the verdicts where it is told.
 ///
 /// # Errors
 /// If the prices of an approved order cannot be computed.
@@ -28,9 +28,10 @@ pub fn enter(
     settings: &RiskSettings,
     origin: &Origin,
     first_leg: u32,
+    wording: Wording,
 ) -> Result<Entries, MoneyError> {
     signals.sort_by(surest_first);
-    let verdicts = review(&signals, facts, settings);
+    let verdicts = review(&signals, facts, settings, wording);
     let mut entries = Entries::default();
     let mut next_leg = first_leg;
     for (signal, verdict) in signals.into_iter().zip(verdicts) {

@@ -1,16 +1,16 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
-use super::sizing::{Basis, wanted};
+use super::sizing::{Basis, Wanted, wanted};
 use super::{Check, CheckName, Halt, Pause, RiskSettings, Verdict, protective_stop};
 use crate::calendar::Session;
 use crate::decision::{EquityPoint, Mark};
 use crate::market::Symbol;
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
-use crate::strategy::{Direction, Signal};
+use crate::strategy::{Direction, Signal, Wording};
 use crate::time::{Span, Timestamp};
 
 /// What the pre-trade gate knows when it reviews the signals of a run.
@@ -73,14 +73,16 @@ pub struct SymbolFacts {
 /// The surest signal is reviewed first (ties: by symbol, then strategy), and what it is granted is
 /// taken from what the next may use: places, exposure and buying power. Every check is made, also
 /// after one has failed, so that a person sees all the numbers; those of size are left out where
-/// there is no size.
+/// there is no size. Untold, a verdict has no checks but the name of the one that refused.
 #[must_use]
-pub fn review(signals: &[Signal], facts: &RiskFacts, settings: &RiskSettings) -> Vec<Verdict> {
+pub fn review(signals: &[Signal], facts: &RiskFacts, settings: &RiskSettings, wording: Wording) -> Vec<Verdict> {
     let mut ranked: Vec<(usize, &Signal)> = signals.iter().enumerate().collect();
     ranked.sort_by(|(_, a), (_, b)| surest_first(a, b));
     let mut room = Room::left_by(facts, signals);
-    let mut verdicts: Vec<(usize, Verdict)> =
-        ranked.into_iter().map(|(place, signal)| (place, review_one(signal, facts, settings, &mut room))).collect();
+    let mut verdicts: Vec<(usize, Verdict)> = ranked
+        .into_iter()
+        .map(|(place, signal)| (place, review_one(signal, facts, settings, &mut room, Checks::new(wording))))
+        .collect();
     verdicts.sort_by_key(|(place, _)| *place);
     verdicts.into_iter().map(|(_, verdict)| verdict).collect()
 }
@@ -126,11 +128,29 @@ impl Room {
 /// How many checks a signal meets.
 const CHECKS: usize = 15;
 
-struct Checks(Vec<Check>);
+/// The checks of one signal, as they are made.
+struct Checks {
+    wording: Wording,
+    refused_by: Option<CheckName>,
+    told: Vec<Check>,
+}
 
 impl Checks {
+    fn new(wording: Wording) -> Self {
+        let told = match wording {
+            Wording::Told => Vec::with_capacity(CHECKS),
+            Wording::Untold => Vec::new(),
+        };
+        Self { wording, refused_by: None, told }
+    }
+
     fn add(&mut self, name: CheckName, passed: bool, value: impl Display, limit: impl Display) {
-        self.0.push(Check { name, passed, value: value.to_string(), limit: limit.to_string() });
+        if !passed && self.refused_by.is_none() {
+            self.refused_by = Some(name);
+        }
+        if self.wording == Wording::Told {
+            self.told.push(Check { name, passed, value: value.to_string(), limit: limit.to_string() });
+        }
     }
 }
 
@@ -138,11 +158,43 @@ impl Checks {
 struct Size {
     quantity: Quantity,
     value: Money,
-    explanation: String,
+    grounds: SizeGrounds,
 }
 
-fn review_one(signal: &Signal, facts: &RiskFacts, settings: &RiskSettings, room: &mut Room) -> Verdict {
-    let mut checks = Checks(Vec::with_capacity(CHECKS));
+/// Why an entry has its size.
+enum SizeGrounds {
+    /// There is nothing to size by.
+    None { equity: Money, price: Price, distance: Price, stop: Price },
+    /// What the sizing wanted, and the shares that are left of it.
+    Wanted { quantity: Quantity, wanted: Wanted },
+}
+
+impl Display for SizeGrounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None { equity, price, distance, stop } => {
+                write!(f, "no shares: equity {equity}, price {price}, {distance} to the stop at {stop}")
+            }
+            Self::Wanted { quantity, wanted } => write!(f, "{quantity} shares: {wanted}"),
+        }
+    }
+}
+
+/// What stands there, or that nothing does.
+fn or_none(text: Option<impl Display>) -> impl Display {
+    fmt::from_fn(move |f| match &text {
+        Some(text) => text.fmt(f),
+        None => f.write_str("none"),
+    })
+}
+
+fn review_one(
+    signal: &Signal,
+    facts: &RiskFacts,
+    settings: &RiskSettings,
+    room: &mut Room,
+    mut checks: Checks,
+) -> Verdict {
     check_moment(&mut checks, signal, facts, settings);
     let mark = check_price(&mut checks, signal, facts, settings);
     check_signal(&mut checks, signal, facts, settings, room);
@@ -153,8 +205,8 @@ fn review_one(signal: &Signal, facts: &RiskFacts, settings: &RiskSettings, room:
             checks.add(
                 CheckName::Size,
                 size.quantity.is_positive(),
-                &size.explanation,
-                format!("at least one lot of {}", settings.lot_size),
+                &size.grounds,
+                format_args!("at least one lot of {}", settings.lot_size),
             );
             size.quantity.is_positive().then_some(size)
         }
@@ -167,7 +219,7 @@ fn review_one(signal: &Signal, facts: &RiskFacts, settings: &RiskSettings, room:
         check_room(&mut checks, size, settings, room);
     }
 
-    let refused_by = checks.0.iter().find(|check| !check.passed).map(|check| check.name);
+    let Checks { refused_by, told: checks, .. } = checks;
     let quantity = match (refused_by, fits) {
         (None, Some(size)) => {
             room.grant(signal.symbol, size.value);
@@ -175,33 +227,28 @@ fn review_one(signal: &Signal, facts: &RiskFacts, settings: &RiskSettings, room:
         }
         (Some(_), _) | (None, None) => None,
     };
-    Verdict { quantity, refused_by, checks: checks.0 }
+    Verdict { quantity, refused_by, checks }
 }
 
 /// Whether this is a moment to trade at all.
 fn check_moment(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, settings: &RiskSettings) {
     let now = facts.as_of;
     let halt = facts.halts.iter().find(|halt| halt.holds_at(now));
-    let standing = halt.map_or_else(|| "none".to_owned(), |halt| format!("{}: {}", halt.kind.as_str(), halt.reason));
-    checks.add(CheckName::Halted, halt.is_none(), standing, "no halt");
+    let standing = halt.map(|halt| fmt::from_fn(move |f| write!(f, "{}: {}", halt.kind.as_str(), halt.reason)));
+    checks.add(CheckName::Halted, halt.is_none(), or_none(standing), "no halt");
 
     let pause = facts.pauses.iter().find(|pause| pause.stops(signal.symbol, now));
-    checks.add(
-        CheckName::Protections,
-        pause.is_none(),
-        pause.map_or_else(|| "none".to_owned(), Pause::words),
-        "no pause",
-    );
+    checks.add(CheckName::Protections, pause.is_none(), or_none(pause.map(Pause::words)), "no pause");
 
     let pnl = facts.equity.day_pnl();
     let limit = settings.max_daily_loss.negated();
-    checks.add(CheckName::DayLoss, pnl > limit, pnl, format!("above {limit}"));
+    checks.add(CheckName::DayLoss, pnl > limit, pnl, format_args!("above {limit}"));
 
-    checks.add(CheckName::Validity, now <= signal.valid_until, now, format!("until {}", signal.valid_until));
+    checks.add(CheckName::Validity, now <= signal.valid_until, now, format_args!("until {}", signal.valid_until));
 
     let left = if now < facts.session.open { Span::ZERO } else { span(facts.session.close.since(now)) };
     let enough = !left.is_zero() && left >= settings.min_session_left;
-    checks.add(CheckName::SessionTime, enough, format!("{left} left"), settings.min_session_left);
+    checks.add(CheckName::SessionTime, enough, format_args!("{left} left"), settings.min_session_left);
 }
 
 /// Whether the price is one to trade on; the answer is the price the entry is sized at.
@@ -223,7 +270,7 @@ fn check_price(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, settings
         CheckName::PriceSanity,
         close && is_sane(signal, signal.entry) && is_sane(signal, mark.price),
         sides(signal, mark.price),
-        format!("stop, price, target in order; within {} of {}", settings.absurd_move, signal.entry),
+        format_args!("stop, price, target in order; within {} of {}", settings.absurd_move, signal.entry),
     );
     let age = span(facts.as_of.since(mark.at));
     checks.add(CheckName::PriceAge, age <= settings.max_price_age, age, settings.max_price_age);
@@ -238,8 +285,9 @@ fn is_sane(signal: &Signal, price: Price) -> bool {
     low.is_positive() && low < price && price < high
 }
 
-fn sides(signal: &Signal, price: Price) -> String {
-    format!("{} stop {}, price {price}, target {}", signal.direction.as_str(), signal.stop, signal.target)
+fn sides(signal: &Signal, price: Price) -> impl Display {
+    let Signal { direction, stop, target, .. } = signal;
+    fmt::from_fn(move |f| write!(f, "{} stop {stop}, price {price}, target {target}", direction.as_str()))
 }
 
 /// Whether the signal is worth a place, and there is one.
@@ -248,14 +296,14 @@ fn check_signal(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, setting
     checks.add(
         CheckName::WarmUp,
         bars >= settings.min_bars && facts.analysis_cycles >= settings.warm_up_cycles,
-        format!("{bars} bars, {} analyses", facts.analysis_cycles),
-        format!("{} bars, {} analyses", settings.min_bars, settings.warm_up_cycles),
+        format_args!("{bars} bars, {} analyses", facts.analysis_cycles),
+        format_args!("{} bars, {} analyses", settings.min_bars, settings.warm_up_cycles),
     );
     checks.add(
         CheckName::Confidence,
         signal.confidence > settings.min_confidence && signal.confidence <= Bps::ONE,
         signal.confidence,
-        format!("above {}", settings.min_confidence),
+        format_args!("above {}", settings.min_confidence),
     );
     let taken = room.symbols.contains(&signal.symbol);
     let standing = if taken { "held, ordered or entered today" } else { "new today" };
@@ -263,16 +311,11 @@ fn check_signal(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, setting
     checks.add(
         CheckName::Rank,
         room.granted < settings.execute_top_n,
-        format!("{} surer ones approved", room.granted),
-        format!("best {}", settings.execute_top_n),
+        format_args!("{} surer ones approved", room.granted),
+        format_args!("best {}", settings.execute_top_n),
     );
     let most = usize::try_from(settings.max_positions).unwrap_or(usize::MAX);
-    checks.add(
-        CheckName::Positions,
-        room.positions < most,
-        format!("{} held or ordered", room.positions),
-        format!("{most}"),
-    );
+    checks.add(CheckName::Positions, room.positions < most, format_args!("{} held or ordered", room.positions), most);
 }
 
 /// The shares that the sizing asks for and the value cap allows, in whole lots.
@@ -286,16 +329,15 @@ fn size_of(signal: &Signal, price: Price, facts: &RiskFacts, settings: &RiskSett
     };
     let equity = facts.equity.equity;
     if !distance.is_positive() || !price.is_positive() || !equity.is_positive() {
-        let explanation = format!("no shares: equity {equity}, price {price}, {distance} to the stop at {stop}");
-        return Ok(Size { quantity: Quantity::ZERO, value: Money::ZERO, explanation });
+        let grounds = SizeGrounds::None { equity, price, distance, stop };
+        return Ok(Size { quantity: Quantity::ZERO, value: Money::ZERO, grounds });
     }
     let known = facts.symbols.iter().find(|known| known.symbol == signal.symbol);
     let daily_atr = known.and_then(|known| known.daily_atr);
-    let (shares, why) =
-        wanted(&Basis { equity, price, stop, distance, daily_atr, results: &facts.latest_results }, settings)?;
+    let wanted = wanted(&Basis { equity, price, stop, distance, daily_atr, results: &facts.latest_results }, settings)?;
     let most = settings.max_position_value.shares_at(price)?;
-    let quantity = shares.min(most).max(Quantity::ZERO).floor_to_lot(settings.lot_size);
-    Ok(Size { quantity, value: price.times(quantity)?, explanation: format!("{quantity} shares: {why}") })
+    let quantity = wanted.shares.min(most).max(Quantity::ZERO).floor_to_lot(settings.lot_size);
+    Ok(Size { quantity, value: price.times(quantity)?, grounds: SizeGrounds::Wanted { quantity, wanted } })
 }
 
 /// Whether the account has room for an entry of this size.

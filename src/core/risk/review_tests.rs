@@ -66,7 +66,7 @@ fn facts() -> RiskFacts {
 }
 
 fn verdict(signal: &Signal, facts: &RiskFacts) -> Verdict {
-    review(std::slice::from_ref(signal), facts, &RiskSettings::default()).remove(0)
+    review(std::slice::from_ref(signal), facts, &RiskSettings::default(), Wording::Told).remove(0)
 }
 
 fn check(verdict: &Verdict, name: CheckName) -> &Check {
@@ -111,7 +111,7 @@ fn a_pause_refuses_its_symbol_and_no_other() {
 fn a_fixed_size_is_bounded_by_value_too() {
     let sized = |shares| {
         let settings = RiskSettings { sizing: Sizing::Fixed(Quantity::whole(shares)), ..RiskSettings::default() };
-        review(&[signal("AAA", 7_000)], &facts(), &settings).remove(0)
+        review(&[signal("AAA", 7_000)], &facts(), &settings, Wording::Told).remove(0)
     };
     assert_eq!(sized(100).quantity, Some(Quantity::whole(100)));
     assert_eq!(check(&sized(100), CheckName::Size).value, "100 shares: 100 wanted, stop at 49.50");
@@ -122,7 +122,7 @@ fn a_fixed_size_is_bounded_by_value_too() {
 fn a_part_of_the_equity_is_sized_by_the_price() {
     let sized = |part| {
         let settings = RiskSettings { sizing: Sizing::Equity(Bps(part)), ..RiskSettings::default() };
-        review(&[signal("AAA", 7_000)], &facts(), &settings).remove(0)
+        review(&[signal("AAA", 7_000)], &facts(), &settings, Wording::Told).remove(0)
     };
     // 5 % of 100,000 at 50.
     assert_eq!(sized(500).quantity, Some(Quantity::whole(100)));
@@ -243,13 +243,13 @@ fn a_latch_whose_time_is_over_does_not_refuse() {
 fn the_surest_signals_get_the_places_whatever_their_order() {
     let signals =
         [signal("AAA", 6_500), signal("BBB", 9_000), signal("CCC", 6_100), signal("DDD", 8_000), signal("EEE", 5_000)];
-    let verdicts = review(&signals, &facts(), &RiskSettings::default());
+    let verdicts = review(&signals, &facts(), &RiskSettings::default(), Wording::Told);
     let refused: Vec<Option<CheckName>> = verdicts.iter().map(|verdict| verdict.refused_by).collect();
     assert_eq!(refused, [None, None, Some(CheckName::Rank), None, Some(CheckName::Confidence)]);
     // A signal that another check refuses takes no place from the next.
     let mut facts = facts();
     facts.entered_today.push("BBB".parse().unwrap());
-    let verdicts = review(&signals, &facts, &RiskSettings::default());
+    let verdicts = review(&signals, &facts, &RiskSettings::default(), Wording::Told);
     assert_eq!(verdicts[1].refused_by, Some(CheckName::DuplicateSymbol));
     assert_eq!(verdicts[2].refused_by, None);
 }
@@ -258,7 +258,7 @@ fn the_surest_signals_get_the_places_whatever_their_order() {
 fn what_one_signal_is_granted_the_next_cannot_use() {
     let settings = RiskSettings { max_exposure: Money::whole(15_000), ..RiskSettings::default() };
     let signals = [signal("AAA", 7_000), signal("BBB", 8_000), signal("BBB", 7_500)];
-    let verdicts = review(&signals, &facts(), &settings);
+    let verdicts = review(&signals, &facts(), &settings, Wording::Told);
     assert_eq!(verdicts[1].quantity, Some(Quantity::whole(200)));
     assert_eq!(verdicts[0].refused_by, Some(CheckName::Exposure));
     assert_eq!(check(&verdicts[0], CheckName::Exposure).value, "20000.00");
@@ -271,7 +271,7 @@ fn approved_signals_become_brackets_that_their_verdicts_approve() {
     let origin = Origin { ledger_id: "1f3a9c2e".to_owned(), job: "analysis".to_owned(), slot: minutes_after_open(30) };
     let settings = RiskSettings { entry_order: EntryOrder::Limit { offset: Bps(10) }, ..RiskSettings::default() };
     let signals = vec![signal("AAA", 6_500), signal("BBB", 9_000), signal("CCC", 100)];
-    let entries = enter(signals, &facts(), &settings, &origin, 7).unwrap();
+    let entries = enter(signals, &facts(), &settings, &origin, 7, Wording::Told).unwrap();
     let legs: Vec<(&str, Option<u32>)> =
         entries.reviews.iter().map(|review| (review.signal.symbol.as_str(), review.leg)).collect();
     assert_eq!(legs, [("BBB", Some(7)), ("AAA", Some(8)), ("CCC", None)]);
@@ -332,8 +332,11 @@ proptest! {
         facts.buying_power = Money::whole(buying_power);
         facts.positions = (0..held).map(|n| commitment(&format!("H{n}"), exposure / held)).collect();
         let settings = RiskSettings::default();
-        let verdicts = review(&signals, &facts, &settings);
+        let verdicts = review(&signals, &facts, &settings, Wording::Told);
         prop_assert_eq!(verdicts.len(), signals.len());
+        let untold = review(&signals, &facts, &settings, Wording::Untold);
+        let silent = |verdict: &Verdict| Verdict { checks: vec![], ..verdict.clone() };
+        prop_assert_eq!(untold, verdicts.iter().map(silent).collect::<Vec<_>>());
         let value_held: Money = Money(facts.positions.iter().map(|held| held.value.0).sum());
         let mut bound = Money::ZERO;
         let mut symbols = BTreeSet::new();

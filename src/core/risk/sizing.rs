@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::RiskSettings;
@@ -87,39 +89,88 @@ pub(super) struct Basis<'a> {
     pub(super) results: &'a [Money],
 }
 
-/// The shares that the sizing asks for, and the numbers behind them.
-pub(super) fn wanted(basis: &Basis<'_>, settings: &RiskSettings) -> Result<(Quantity, String), MoneyError> {
-    let Basis { equity, price, stop, distance, daily_atr, results } = *basis;
-    let at_risk = |part: Bps, why: &str| -> Result<(Quantity, String), MoneyError> {
-        let budget = equity.portion(part)?;
-        let words = format!("{budget} at risk over {distance} to the stop at {stop}{why}");
-        Ok((if budget.is_positive() { budget.shares_at(distance)? } else { Quantity::ZERO }, words))
-    };
-    match settings.sizing {
-        Sizing::RiskPerTrade => at_risk(settings.risk_per_trade, ""),
-        Sizing::Fixed(shares) => Ok((shares, format!("{shares} wanted, stop at {stop}"))),
-        Sizing::Equity(part) => {
-            let words = format!("{part} of an equity of {equity} at {price}, stop at {stop}");
-            Ok((equity.portion(part)?.shares_at(price)?, words))
+/// The shares that a sizing asks for; as text, the numbers behind them.
+pub(super) struct Wanted {
+    /// Not yet in lots, nor bounded by what the account may hold.
+    pub(super) shares: Quantity,
+    stop: Price,
+    why: Why,
+}
+
+/// What the shares follow from.
+enum Why {
+    AtRisk { budget: Money, distance: Price, share: Share },
+    Fixed,
+    Equity { part: Bps, equity: Money, price: Price },
+    Volatility { budget: Money, atr: Price },
+    UnknownRange,
+}
+
+/// How the part of the equity that is at risk was chosen.
+enum Share {
+    Set,
+    TooFewTrades { known: usize, wanted: u32 },
+    Kelly { part: Bps, settings: KellySettings, kelly: Bps },
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shares, stop, why } = self;
+        match why {
+            Why::AtRisk { budget, distance, share } => {
+                write!(f, "{budget} at risk over {distance} to the stop at {stop}")?;
+                match share {
+                    Share::Set => Ok(()),
+                    Share::TooFewTrades { known, wanted } => {
+                        write!(f, " (Kelly's share is unknown: {known} trades of {wanted})")
+                    }
+                    Share::Kelly { part, settings: KellySettings { fraction, cap, .. }, kelly } => {
+                        write!(f, " ({part} of the equity: {fraction} of Kelly's {kelly}, at most {cap})")
+                    }
+                }
+            }
+            Why::Fixed => write!(f, "{shares} wanted, stop at {stop}"),
+            Why::Equity { part, equity, price } => {
+                write!(f, "{part} of an equity of {equity} at {price}, stop at {stop}")
+            }
+            Why::Volatility { budget, atr } => write!(f, "{budget} for a daily range of {atr}, stop at {stop}"),
+            Why::UnknownRange => f.write_str("the daily range is unknown"),
         }
+    }
+}
+
+/// The shares that the sizing asks for, and the numbers behind them.
+pub(super) fn wanted(basis: &Basis<'_>, settings: &RiskSettings) -> Result<Wanted, MoneyError> {
+    let Basis { equity, price, stop, distance, daily_atr, results } = *basis;
+    let at_risk = |part: Bps, share: Share| -> Result<(Quantity, Why), MoneyError> {
+        let budget = equity.portion(part)?;
+        let shares = if budget.is_positive() { budget.shares_at(distance)? } else { Quantity::ZERO };
+        Ok((shares, Why::AtRisk { budget, distance, share }))
+    };
+    let (shares, why) = match settings.sizing {
+        Sizing::RiskPerTrade => at_risk(settings.risk_per_trade, Share::Set)?,
+        Sizing::Fixed(shares) => (shares, Why::Fixed),
+        Sizing::Equity(part) => (equity.portion(part)?.shares_at(price)?, Why::Equity { part, equity, price }),
         Sizing::Volatility(part) => match daily_atr.filter(|atr| atr.is_positive()) {
             Some(atr) => {
                 let budget = equity.portion(part)?;
-                Ok((budget.shares_at(atr)?, format!("{budget} for a daily range of {atr}, stop at {stop}")))
+                (budget.shares_at(atr)?, Why::Volatility { budget, atr })
             }
-            None => Ok((Quantity::ZERO, "the daily range is unknown".to_owned())),
+            None => (Quantity::ZERO, Why::UnknownRange),
         },
-        Sizing::Kelly(KellySettings { fraction, cap, trades }) => {
-            let few = results.len() < usize::try_from(trades).unwrap_or(usize::MAX);
-            if few {
-                let why = format!(" (Kelly's share is unknown: {} trades of {trades})", results.len());
-                return at_risk(settings.risk_per_trade.min(cap), &why);
+        Sizing::Kelly(kelly @ KellySettings { fraction, cap, trades }) => {
+            let is_known = results.len() >= usize::try_from(trades).unwrap_or(usize::MAX);
+            if is_known {
+                let share = kelly_share(results);
+                let part = Bps(share.0.saturating_mul(fraction.0) / Bps::ONE.0).min(cap);
+                at_risk(part, Share::Kelly { part, settings: kelly, kelly: share })?
+            } else {
+                let share = Share::TooFewTrades { known: results.len(), wanted: trades };
+                at_risk(settings.risk_per_trade.min(cap), share)?
             }
-            let kelly = kelly_share(results);
-            let part = Bps(kelly.0.saturating_mul(fraction.0) / Bps::ONE.0).min(cap);
-            at_risk(part, &format!(" ({part} of the equity: {fraction} of Kelly's {kelly}, at most {cap})"))
         }
-    }
+    };
+    Ok(Wanted { shares, stop, why })
 }
 
 /// Kelly's share of the capital for a bet like the trades of the record, rounded down to a basis point: `W - (1 - W) / R`, where
@@ -164,8 +215,8 @@ mod tests {
             daily_atr: daily_atr.map(Price::from_cents),
             results,
         };
-        let (shares, words) = wanted(&basis, &RiskSettings { sizing, ..RiskSettings::default() }).unwrap();
-        (shares.to_string(), words)
+        let wanted = wanted(&basis, &RiskSettings { sizing, ..RiskSettings::default() }).unwrap();
+        (wanted.shares.to_string(), wanted.to_string())
     }
 
     fn expect(found: (String, String), shares: &str, words: &str) {

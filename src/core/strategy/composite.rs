@@ -1,8 +1,10 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::proposal::{self, Frame, Proposer, Setup, ratio};
 use super::terms::{Problems, Terms, terms};
-use super::{Direction, Directions, Distance, Reason, SymbolView};
+use super::{Direction, Directions, Distance, Reasons, SymbolView};
 use crate::indicators::{Candle, Ema, Indicator, Period, Rsi, Vwap};
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError};
@@ -138,20 +140,15 @@ impl Proposer for Composite {
         self.news_weight > 0
     }
 
-    fn look(
-        &self,
-        view: &SymbolView<'_>,
-        frame: &Frame,
-        reasons: &mut Vec<Reason>,
-    ) -> Result<Option<Setup>, MoneyError> {
+    fn look(&self, view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError> {
         let Some(atr) = proposal::average_range(&frame.bars)?.filter(|atr| atr.is_positive()) else {
-            reasons.push(proposal::unknown_atr(self.timeframe));
+            proposal::unknown_atr(self.timeframe, reasons);
             return Ok(None);
         };
         let Some(technical) = self.technical(&frame.candles, atr.to_f64(), reasons) else {
             let least = self.slow.len().max(self.rsi_period.len() + 1);
             let have = frame.bars.len();
-            reasons.push(Reason::new("bars", format!("{have} of {} (at least {least})", self.timeframe)));
+            reasons.note("bars", format_args!("{have} of {} (at least {least})", self.timeframe));
             return Ok(None);
         };
         let parts = [
@@ -162,19 +159,21 @@ impl Proposer for Composite {
         let (mut sum, mut weights) = (0, 0);
         for (name, weight, part) in parts {
             let weight = i64::from(weight);
-            let value = part.map_or_else(|| "nothing".to_owned(), |part| format!("{part}, weight {weight}"));
-            reasons.push(Reason::new(name, value));
-            if let Some(part) = part {
-                sum += weight * part.0.clamp(-Bps::ONE.0, Bps::ONE.0);
-                weights += weight;
+            match part {
+                Some(part) => {
+                    reasons.note(name, format_args!("{part}, weight {weight}"));
+                    sum += weight * part.0.clamp(-Bps::ONE.0, Bps::ONE.0);
+                    weights += weight;
+                }
+                None => reasons.note(name, "nothing"),
             }
         }
         let score = Bps(sum / weights.max(1));
-        reasons.push(Reason::new("score", score));
+        reasons.note("score", score);
         let (direction, confidence) =
             if score > Bps::ZERO { (Direction::Long, score) } else { (Direction::Short, Bps(-score.0)) };
         if confidence < self.threshold {
-            reasons.push(Reason::new("threshold", self.threshold));
+            reasons.note("threshold", self.threshold);
             return Ok(None);
         }
         Ok(Some(Setup { direction, confidence, target_limit: None }))
@@ -183,7 +182,7 @@ impl Proposer for Composite {
 
 impl Composite {
     /// What the indicators say; `None` with too few bars.
-    fn technical(&self, candles: &[Candle], atr: f64, reasons: &mut Vec<Reason>) -> Option<Bps> {
+    fn technical(&self, candles: &[Candle], atr: f64, reasons: &mut Reasons) -> Option<Bps> {
         let (mut fast, mut slow) = (Ema::new(self.fast), Ema::new(self.slow));
         let (mut rsi, mut vwap) = (Rsi::new(self.rsi_period), Vwap::default());
         let (mut high, mut low) = (f64::NEG_INFINITY, f64::INFINITY);
@@ -207,7 +206,7 @@ impl Composite {
         let mut sum = 0;
         for (name, part) in parts {
             let part = ratio(part.clamp(-1.0, 1.0));
-            reasons.push(Reason::new(name, part));
+            reasons.note(name, part);
             sum += part.0;
         }
         Some(Bps(sum / 4))
@@ -215,24 +214,23 @@ impl Composite {
 }
 
 /// What the patterns at the last bar say; `None` where there is none with a direction.
-fn patterns(candles: &[Candle], reasons: &mut Vec<Reason>) -> Option<Bps> {
+fn patterns(candles: &[Candle], reasons: &mut Reasons) -> Option<Bps> {
     let mut patterns = CandlePatterns::new();
     let recent = candles.get(candles.len().saturating_sub(PATTERN_BARS)..).unwrap_or_default();
     recent.iter().for_each(|candle| patterns.push(candle));
     let values = patterns.values();
     let mut sum = 0.0;
-    let mut found = String::new();
+    let mut found = Vec::new();
     for pattern in DIRECTED {
         let value = values.get(pattern as usize).copied().unwrap_or(0);
         if value != 0 {
             sum += f64::from(value);
-            found.push_str(if found.is_empty() { "" } else { ", " });
-            found.push_str(pattern.name());
+            found.push(pattern.name());
         }
     }
     if found.is_empty() {
         return None;
     }
-    reasons.push(Reason::new("patterns found", found));
+    reasons.note("patterns found", fmt::from_fn(|f| f.write_str(&found.join(", "))));
     Some(ratio((sum / PATTERNS_FULL).clamp(-1.0, 1.0)))
 }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::proposal::{self, Frame, Proposer, Setup, plateau, ratio, rise, volume_part, weigh};
 use super::terms::{Problems, Terms, terms};
-use super::{Direction, Directions, Distance, Reason, SymbolView};
+use super::{Direction, Directions, Distance, Reasons, SymbolView};
 use crate::indicators::Period;
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError, Price};
@@ -78,40 +78,35 @@ impl Proposer for DonchianBreakout {
         problems.require("max_extension", extension.is_positive(), extension, "more than 0");
     }
 
-    fn look(
-        &self,
-        view: &SymbolView<'_>,
-        frame: &Frame,
-        reasons: &mut Vec<Reason>,
-    ) -> Result<Option<Setup>, MoneyError> {
+    fn look(&self, view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError> {
         let wanted = self.channel_bars.len();
         let Some((last, before)) = frame.bars.split_last() else {
-            reasons.push(Reason::new("bars", format!("none of {}", self.timeframe)));
+            reasons.note("bars", format_args!("none of {}", self.timeframe));
             return Ok(None);
         };
         let channel = before.len().checked_sub(wanted).and_then(|first| before.get(first..)).unwrap_or_default();
         let extremes = channel.iter().map(|bar| bar.low).min().zip(channel.iter().map(|bar| bar.high).max());
         let Some((low, high)) = extremes else {
             let have = frame.bars.len();
-            reasons.push(Reason::new("bars", format!("{have} of {} (at least {})", self.timeframe, wanted + 1)));
+            reasons.note("bars", format_args!("{have} of {} (at least {})", self.timeframe, wanted + 1));
             return Ok(None);
         };
-        reasons.push(Reason::new("channel", format!("{low} to {high}, {wanted} bars of {}", self.timeframe)));
+        reasons.note("channel", format_args!("{low} to {high}, {wanted} bars of {}", self.timeframe));
         let (direction, beyond) = if last.close > high {
             (Direction::Long, last.close.minus(high)?)
         } else if last.close < low {
             (Direction::Short, low.minus(last.close)?)
         } else {
-            reasons.push(Reason::new("close", format!("{} within the channel", last.close)));
+            reasons.note("close", format_args!("{} within the channel", last.close));
             return Ok(None);
         };
-        reasons.push(Reason::new("close", format!("{}, {beyond} beyond the channel", last.close)));
+        reasons.note("close", format_args!("{}, {beyond} beyond the channel", last.close));
         let Some(atr) = proposal::average_range(&frame.bars)?.filter(|atr| atr.is_positive()) else {
-            reasons.push(proposal::unknown_atr(self.timeframe));
+            proposal::unknown_atr(self.timeframe, reasons);
             return Ok(None);
         };
         if beyond > atr.multiplied(self.max_extension)? {
-            reasons.push(Reason::new("distance", format!("expected at most {} ATRs of {atr}", self.max_extension)));
+            reasons.note("distance", format_args!("expected at most {} ATRs of {atr}", self.max_extension));
             return Ok(None);
         }
         let parts = [

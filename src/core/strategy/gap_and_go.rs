@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::proposal::{self, Frame, Proposer, Setup, plateau, ratio, rise, volume_part, weigh};
 use super::terms::{Problems, Terms, terms};
-use super::{Direction, Directions, Distance, Reason, SymbolView};
+use super::{Direction, Directions, Distance, Reasons, SymbolView};
 use crate::analysis::gap;
 use crate::market::{Bar, Timeframe, complete_minutes};
 use crate::money::{Bps, Factor, MoneyError, Price};
@@ -96,59 +96,51 @@ impl Proposer for GapAndGo {
         );
     }
 
-    fn look(
-        &self,
-        view: &SymbolView<'_>,
-        frame: &Frame,
-        reasons: &mut Vec<Reason>,
-    ) -> Result<Option<Setup>, MoneyError> {
+    fn look(&self, view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError> {
         let minutes = view.regular_bars();
         let opening_end = view.session.open.after(Span::minutes(self.opening_minutes).as_duration());
         let opening = complete_minutes(view.bars, view.session.open, opening_end.min(view.as_of));
         let (Some(previous_close), Some(first)) = (view.previous_close, opening.first()) else {
-            reasons.push(Reason::new("gap", "unknown: no close before, or no price in the first minutes"));
+            reasons.note("gap", "unknown: no close before, or no price in the first minutes");
             return Ok(None);
         };
         let size = gap(previous_close, first.open).unwrap_or_default();
-        reasons.push(Reason::new("gap", format!("{size}, {previous_close} to {}", first.open)));
+        reasons.note("gap", format_args!("{size}, {previous_close} to {}", first.open));
         if size.0.abs() < self.min_gap.0 || size.0.abs() > self.max_gap.0 {
-            reasons.push(Reason::new("gap wanted", format!("{} to {}, up or down", self.min_gap, self.max_gap)));
+            reasons.note("gap wanted", format_args!("{} to {}, up or down", self.min_gap, self.max_gap));
             return Ok(None);
         }
         let direction = if size > Bps::ZERO { Direction::Long } else { Direction::Short };
         let volume = view.relative_volume;
-        reasons.push(Reason::new(
-            "relative volume",
-            volume.map_or_else(|| "unknown".to_owned(), |ratio| ratio.to_string()),
-        ));
+        proposal::note_volume(volume, reasons);
         // Both are 10^-4: a multiple of 1.5 is 15,000 basis points.
         let least = Bps(self.min_relative_volume.0);
         if least > Bps::ZERO && volume.is_none_or(|ratio| ratio < least) {
-            reasons.push(Reason::new("least relative volume", least));
+            reasons.note("least relative volume", least);
             return Ok(None);
         }
         let before_level = view.premarket_bars().iter().chain(opening);
         let (Some(level), Some(deepest), Some(last)) =
             (furthest(direction, before_level), furthest(opposite(direction), minutes.iter()), frame.bars.last())
         else {
-            reasons.push(Reason::new("bars", format!("none of {}", self.timeframe)));
+            reasons.note("bars", format_args!("none of {}", self.timeframe));
             return Ok(None);
         };
         let beyond = match direction {
             Direction::Long => last.close.minus(level)?,
             Direction::Short => level.minus(last.close)?,
         };
-        reasons.push(Reason::new("level", format!("{level}, close {}", last.close)));
+        reasons.note("level", format_args!("{level}, close {}", last.close));
         if !beyond.is_positive() || last.start < opening_end {
-            reasons.push(Reason::new("breakout", "no close beyond the level"));
+            reasons.note("breakout", "no close beyond the level");
             return Ok(None);
         }
         if !direction.favours(deepest, previous_close) {
-            reasons.push(Reason::new("gap filled", format!("at {deepest}")));
+            reasons.note("gap filled", format_args!("at {deepest}"));
             return Ok(None);
         }
         let Some(atr) = proposal::average_range(&frame.bars)?.filter(|atr| atr.is_positive()) else {
-            reasons.push(proposal::unknown_atr(self.timeframe));
+            proposal::unknown_atr(self.timeframe, reasons);
             return Ok(None);
         };
         let parts = [

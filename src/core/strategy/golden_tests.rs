@@ -216,7 +216,16 @@ proptest! {
             for strategy in every_strategy() {
                 let with_all = strategy.evaluate(&day.view(&day.bars, as_of));
                 let with_known = strategy.evaluate(&day.view(&day.bars[..known], as_of));
-                prop_assert_eq!(with_all, with_known, "{}", strategy.name());
+                prop_assert_eq!(&with_all, &with_known, "{}", strategy.name());
+                // What is put into words changes nothing else.
+                let told = match with_all {
+                    Evaluation::Signal(signal) => Some(signal),
+                    Evaluation::None(_) => None,
+                };
+                let view = day.view(&day.bars, as_of);
+                prop_assert_eq!(&strategy.signal(&view, Wording::Told), &told);
+                let silent = told.map(|signal| Signal { reasons: vec![], ..signal });
+                prop_assert_eq!(strategy.signal(&view, Wording::Untold), silent);
             }
         }
     }

@@ -30,7 +30,7 @@ pub use donchian_breakout::DonchianBreakout;
 pub use gap_and_go::GapAndGo;
 pub use opening_range::{Anchor, Confirmation, OpeningRangeBreakout, StopRounding};
 pub use rsi_mean_reversion::RsiMeanReversion;
-pub use signal::{Direction, Reason, Signal};
+pub use signal::{Direction, Reason, Reasons, Signal, Wording};
 pub use terms::{Directions, Distance};
 pub use trend_following::TrendFollowing;
 pub use view::SymbolView;
@@ -54,8 +54,26 @@ pub trait Strategy: Send + Sync {
     fn wants_news(&self) -> bool {
         false
     }
-    /// Proposes to open a position, or gives the measure that stands against it.
-    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation;
+    /// Proposes to open a position, or does not; what was measured until that was clear is noted, the last of it
+    /// decided.
+    fn propose(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> Option<Signal>;
+    /// The answer with its grounds: the proposal, or the measure that stands against it.
+    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
+        let mut reasons = Reasons::new(Wording::Told);
+        match self.propose(view, &mut reasons) {
+            Some(signal) => Evaluation::Signal(signal),
+            None => Evaluation::None(reasons.take()),
+        }
+    }
+    /// The proposal, if there is one, with its grounds where they are told. Nearly every look finds none: words are
+    /// left for the one that does.
+    fn signal(&self, view: &SymbolView<'_>, wording: Wording) -> Option<Signal> {
+        let untold = self.propose(view, &mut Reasons::new(Wording::Untold))?;
+        match wording {
+            Wording::Untold => Some(untold),
+            Wording::Told => self.propose(view, &mut Reasons::new(Wording::Told)),
+        }
+    }
     /// The earliest look of the session, from this one on, at which [`Strategy::evaluate`] may propose. A back-test
     /// leaves out the looks before it, so it may come too early but never too late.
     fn next_look(&self, view: &SymbolView<'_>) -> NextLook {

@@ -1,9 +1,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::proposal::{
-    average_range, closed_to_entries, complete_bars, entry_price, plateau, rise, unknown_atr, weigh,
+    average_range, complete_bars, entry_price, is_open_to_entries, note_volume, plateau, rise, unknown_atr, weigh,
 };
-use super::{Direction, Directions, Distance, Evaluation, NextLook, Reason, Signal, Strategy, SymbolView};
+use super::{Direction, Directions, Distance, NextLook, Reasons, Signal, Strategy, SymbolView};
 use crate::analysis::{OpeningRange, gap};
 use crate::market::{Bar, Timeframe, aggregate};
 use crate::money::{Bps, Factor, MoneyError, Price};
@@ -197,16 +197,11 @@ impl Strategy for OpeningRangeBreakout {
         problems
     }
 
-    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
-        let mut reasons = Vec::new();
-        match self.propose(view, &mut reasons) {
-            Ok(Some(signal)) => Evaluation::Signal(signal),
-            Ok(None) => Evaluation::None(reasons),
-            Err(error) => {
-                reasons.push(Reason::new("arithmetic", error));
-                Evaluation::None(reasons)
-            }
-        }
+    fn propose(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> Option<Signal> {
+        self.find(view, reasons).unwrap_or_else(|error| {
+            reasons.note("arithmetic", error);
+            None
+        })
     }
 
     fn next_look(&self, view: &SymbolView<'_>) -> NextLook {
@@ -233,85 +228,78 @@ impl Breakout {
 
 impl OpeningRangeBreakout {
     /// The signal, or none; the reasons tell what was measured until then.
-    fn propose(&self, view: &SymbolView<'_>, reasons: &mut Vec<Reason>) -> Result<Option<Signal>, MoneyError> {
-        if let Some(against) = closed_to_entries(view, self.max_entries, self.earliest_entry, self.latest_entry) {
-            reasons.push(against);
+    fn find(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> Result<Option<Signal>, MoneyError> {
+        if !is_open_to_entries(view, self.max_entries, self.earliest_entry, self.latest_entry, reasons) {
             return Ok(None);
         }
-        let mut note = |measure: &str, value: String| reasons.push(Reason::new(measure, value));
-
         let bars = view.regular_bars();
         let length = Span::minutes(self.range_minutes).as_duration();
         let Some(range) = OpeningRange::of(bars, &view.session, length)?.filter(|range| range.is_complete(view.as_of))
         else {
-            note("opening range", "no complete range traded".to_owned());
+            reasons.note("opening range", "no complete range traded");
             return Ok(None);
         };
         let width = range.width();
-        note("opening range", format!("{} to {}, {} minutes", range.low, range.high, range.minutes));
+        reasons.note("opening range", format_args!("{} to {}, {} minutes", range.low, range.high, range.minutes));
         if !width.is_positive() {
-            note("range width", width.to_string());
+            reasons.note("range width", width);
             return Ok(None);
         }
         let atr = match self.atr_timeframe {
             Timeframe::D1 => view.daily_atr,
             within_session => average_range(&complete_bars(view, within_session)?)?,
         };
-        let unknown_atr = || unknown_atr(self.atr_timeframe);
-
         let Some(buffer) = self.buffer.at(range.high, Some(width), atr)? else {
-            reasons.push(unknown_atr());
+            unknown_atr(self.atr_timeframe, reasons);
             return Ok(None);
         };
         let (above, below) = (range.high.plus(buffer)?, range.low.minus(buffer)?);
         let Some(breakout) = self.confirmed(view, &range, above, below)? else {
-            let last = view.last_price().map_or_else(|| "none".to_owned(), |price| price.to_string());
-            note(
-                "breakout",
-                format!(
-                    "no {} closes of {} above {above} or below {below}, last {last}",
-                    self.confirmation.closes, self.confirmation.timeframe
-                ),
-            );
+            let Confirmation { closes, timeframe } = self.confirmation;
+            let wanted = format_args!("no {closes} closes of {timeframe} above {above} or below {below}");
+            match view.last_price() {
+                Some(last) => reasons.note("breakout", format_args!("{wanted}, last {last}")),
+                None => reasons.note("breakout", format_args!("{wanted}, last none")),
+            }
             return Ok(None);
         };
         let direction = breakout.direction;
-        note(
-            "breakout",
-            format!("{} closes of {} beyond {}", self.confirmation.closes, self.confirmation.timeframe, breakout.level),
-        );
+        let Confirmation { closes, timeframe } = self.confirmation;
+        reasons.note("breakout", format_args!("{closes} closes of {timeframe} beyond {}", breakout.level));
         if !self.direction.allow(direction) {
-            note("direction", format!("{} (allowed: {})", direction.as_str(), self.direction.as_str()));
+            let allowed = self.direction.as_str();
+            reasons.note("direction", format_args!("{} (allowed: {allowed})", direction.as_str()));
             return Ok(None);
         }
         let volume = view.relative_volume;
-        note("relative volume", volume.map_or_else(|| "unknown".to_owned(), |ratio| ratio.to_string()));
+        note_volume(volume, reasons);
         if self.min_relative_volume.is_positive() {
             // Both are 10^-4: a multiple of 1.5 is 15,000 basis points.
             let least = Bps(self.min_relative_volume.0);
             if volume.is_none_or(|ratio| ratio < least) {
-                note("least relative volume", least.to_string());
+                reasons.note("least relative volume", least);
                 return Ok(None);
             }
         }
 
         let Some(entry) = entry_price(view, direction) else {
-            note("price", "none".to_owned());
+            reasons.note("price", "none");
             return Ok(None);
         };
         let beyond = breakout.beyond(entry)?;
-        note("entry", format!("{entry}, {beyond} beyond the level"));
+        reasons.note("entry", format_args!("{entry}, {beyond} beyond the level"));
         if !beyond.is_positive() || beyond > width.multiplied(self.max_extension)? {
-            note("distance", format!("expected above 0 and at most {} ranges of {width}", self.max_extension));
+            let most = self.max_extension;
+            reasons.note("distance", format_args!("expected above 0 and at most {most} ranges of {width}"));
             return Ok(None);
         }
         let width = Some(width);
         let (Some(risked), Some(hoped)) = (self.stop.at(entry, width, atr)?, self.target.at(entry, width, atr)?) else {
-            reasons.push(unknown_atr());
+            unknown_atr(self.atr_timeframe, reasons);
             return Ok(None);
         };
         if let Some(atr) = atr {
-            note("ATR", format!("{atr} ({})", self.atr_timeframe));
+            reasons.note("ATR", format_args!("{atr} ({})", self.atr_timeframe));
         }
         let (stop, target) = self.exits(&breakout, &range, entry, risked, hoped)?;
         let (low, high) = match direction {
@@ -319,7 +307,8 @@ impl OpeningRangeBreakout {
             Direction::Short => (target, stop),
         };
         if !low.is_positive() || low >= entry || entry >= high {
-            note("bracket", format!("stop {stop}, entry {entry}, target {target}: less than a tick apart"));
+            let prices = format_args!("stop {stop}, entry {entry}, target {target}: less than a tick apart");
+            reasons.note("bracket", prices);
             return Ok(None);
         }
 
@@ -336,7 +325,7 @@ impl OpeningRangeBreakout {
             stop,
             target,
             confidence,
-            reasons: std::mem::take(reasons),
+            reasons: reasons.take(),
             valid_until: view.as_of.after(self.valid_for.as_duration()),
         }))
     }
@@ -461,7 +450,7 @@ struct Grounds<'a> {
 }
 
 /// The confidence formula; see [`OpeningRangeBreakout`].
-fn confidence(grounds: &Grounds<'_>, range_minutes: u32, reasons: &mut Vec<Reason>) -> Result<Bps, MoneyError> {
+fn confidence(grounds: &Grounds<'_>, range_minutes: u32, reasons: &mut Reasons) -> Result<Bps, MoneyError> {
     let parts = [
         ("distance", 25, distance_part(grounds)?),
         ("volume", 30, grounds.view.relative_volume.map_or(Bps(4_000), |ratio| rise(ratio, Bps(5_000), Bps(20_000)))),

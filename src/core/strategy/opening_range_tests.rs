@@ -5,6 +5,7 @@ use super::*;
 use crate::calendar::{Calendar, Session};
 use crate::market::Quote;
 use crate::money::Quantity;
+use crate::strategy::Evaluation;
 use crate::time::{SessionDate, Timestamp};
 
 fn session() -> Session {

@@ -1,7 +1,7 @@
 //! The way from what a strategy sees to its signal, which is the same for all of them.
 
 use super::terms::{Problems, Terms};
-use super::{Direction, Directions, Evaluation, Reason, Signal, Strategy, SymbolView};
+use super::{Direction, Directions, Reasons, Signal, Strategy, SymbolView};
 use crate::indicators::Candle;
 use crate::market::{Bar, Timeframe, aggregate};
 use crate::money::{Bps, MoneyError, Price};
@@ -56,12 +56,7 @@ pub(super) trait Proposer: Send + Sync {
         false
     }
     /// What it looks for; the reasons tell what was measured until the answer was clear.
-    fn look(
-        &self,
-        view: &SymbolView<'_>,
-        frame: &Frame,
-        reasons: &mut Vec<Reason>,
-    ) -> Result<Option<Setup>, MoneyError>;
+    fn look(&self, view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError>;
 }
 
 impl<P: Proposer> Strategy for P {
@@ -91,27 +86,17 @@ impl<P: Proposer> Strategy for P {
         Proposer::wants_news(self)
     }
 
-    fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
-        let mut reasons = Vec::new();
-        match propose(self, view, &mut reasons) {
-            Ok(Some(signal)) => Evaluation::Signal(signal),
-            Ok(None) => Evaluation::None(reasons),
-            Err(error) => {
-                reasons.push(Reason::new("arithmetic", error));
-                Evaluation::None(reasons)
-            }
-        }
+    fn propose(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> Option<Signal> {
+        find(self, view, reasons).unwrap_or_else(|error| {
+            reasons.note("arithmetic", error);
+            None
+        })
     }
 }
 
-fn propose<P: Proposer>(
-    strategy: &P,
-    view: &SymbolView<'_>,
-    reasons: &mut Vec<Reason>,
-) -> Result<Option<Signal>, MoneyError> {
+fn find<P: Proposer>(strategy: &P, view: &SymbolView<'_>, reasons: &mut Reasons) -> Result<Option<Signal>, MoneyError> {
     let terms = strategy.terms();
-    if let Some(against) = closed_to_entries(view, terms.max_entries, terms.earliest_entry, terms.latest_entry) {
-        reasons.push(against);
+    if !is_open_to_entries(view, terms.max_entries, terms.earliest_entry, terms.latest_entry, reasons) {
         return Ok(None);
     }
     let frame = Frame::of(view, terms.timeframe)?;
@@ -120,21 +105,21 @@ fn propose<P: Proposer>(
     };
     if !terms.direction.allow(direction) {
         let allowed = terms.direction.as_str();
-        reasons.push(Reason::new("direction", format!("{} (allowed: {allowed})", direction.as_str())));
+        reasons.note("direction", format_args!("{} (allowed: {allowed})", direction.as_str()));
         return Ok(None);
     }
     let Some(entry) = entry_price(view, direction) else {
-        reasons.push(Reason::new("price", "none"));
+        reasons.note("price", "none");
         return Ok(None);
     };
-    reasons.push(Reason::new("entry", entry));
+    reasons.note("entry", entry);
     let atr = average_range(&frame.bars)?;
     let (Some(risked), Some(hoped)) = (terms.stop.at(entry, None, atr)?, terms.target.at(entry, None, atr)?) else {
-        reasons.push(unknown_atr(terms.timeframe));
+        unknown_atr(terms.timeframe, reasons);
         return Ok(None);
     };
     if let Some(atr) = atr {
-        reasons.push(Reason::new("ATR", format!("{atr} ({})", terms.timeframe)));
+        reasons.note("ATR", format_args!("{atr} ({})", terms.timeframe));
     }
     let hoped = match target_limit {
         Some(limit) => hoped.min(match direction {
@@ -152,25 +137,30 @@ fn propose<P: Proposer>(
         stop,
         target,
         confidence,
-        reasons: std::mem::take(reasons),
+        reasons: reasons.take(),
         valid_until: view.as_of.after(terms.valid_for.as_duration()),
     }))
 }
 
-/// What stands against any entry now: there were enough today, or it is too early or too late.
-pub(super) fn closed_to_entries(
+/// Whether there may be an entry now; otherwise there were enough today, or it is too early or too late.
+pub(super) fn is_open_to_entries(
     view: &SymbolView<'_>,
     max_entries: u32,
     earliest_entry: Span,
     latest_entry: Span,
-) -> Option<Reason> {
+    reasons: &mut Reasons,
+) -> bool {
     if view.entries_today >= max_entries {
-        return Some(Reason::new("entries today", format!("{} (limit {max_entries})", view.entries_today)));
+        reasons.note("entries today", format_args!("{} (limit {max_entries})", view.entries_today));
+        return false;
     }
     let after_open = |span: Span| -> Timestamp { view.session.open.after(span.as_duration()) };
     let (earliest, latest) = (after_open(earliest_entry), after_open(latest_entry).min(view.session.close));
     let is_open = earliest <= view.as_of && view.as_of <= latest;
-    (!is_open).then(|| Reason::new("time", format!("{} (entries from {earliest} to {latest})", view.as_of)))
+    if !is_open {
+        reasons.note("time", format_args!("{} (entries from {earliest} to {latest})", view.as_of));
+    }
+    is_open
 }
 
 /// The price at which a position could be opened, rounded to a tick to the worse side.
@@ -196,7 +186,7 @@ pub(super) fn exits(
     entry: Price,
     risked: Price,
     hoped: Price,
-    reasons: &mut Vec<Reason>,
+    reasons: &mut Reasons,
 ) -> Result<Option<Exits>, MoneyError> {
     let (stop, target) = match direction {
         Direction::Long => (entry.minus(risked)?.round_to_tick_up(), entry.plus(hoped)?.round_to_tick_down()),
@@ -207,15 +197,23 @@ pub(super) fn exits(
         Direction::Short => (target, stop),
     };
     if !low.is_positive() || low >= entry || entry >= high {
-        let value = format!("stop {stop}, entry {entry}, target {target}: less than a tick apart");
-        reasons.push(Reason::new("bracket", value));
+        reasons.note("bracket", format_args!("stop {stop}, entry {entry}, target {target}: less than a tick apart"));
         return Ok(None);
     }
     Ok(Some(Exits { stop, target }))
 }
 
-pub(super) fn unknown_atr(timeframe: Timeframe) -> Reason {
-    Reason::new("ATR", format!("unknown: too few bars of {timeframe}"))
+/// Notes that there were too few bars for an average range.
+pub(super) fn unknown_atr(timeframe: Timeframe, reasons: &mut Reasons) {
+    reasons.note("ATR", format_args!("unknown: too few bars of {timeframe}"));
+}
+
+/// Notes the relative volume.
+pub(super) fn note_volume(volume: Option<Bps>, reasons: &mut Reasons) {
+    match volume {
+        Some(ratio) => reasons.note("relative volume", ratio),
+        None => reasons.note("relative volume", "unknown"),
+    }
 }
 
 /// The bars of a timeframe that were complete at the view's instant, of the session so far.
@@ -252,10 +250,10 @@ pub(super) fn average_range(bars: &[Bar]) -> Result<Option<Price>, MoneyError> {
 }
 
 /// The weighted sum of the parts of a confidence, each with its name and its weight in percent; each is noted.
-pub(super) fn weigh(parts: &[(&str, i64, Bps)], reasons: &mut Vec<Reason>) -> Bps {
+pub(super) fn weigh(parts: &[(&str, i64, Bps)], reasons: &mut Reasons) -> Bps {
     let mut sum = 0;
     for (name, weight, part) in parts {
-        reasons.push(Reason::new(&format!("confidence in {name}"), format!("{part} of {weight}%")));
+        reasons.note(format_args!("confidence in {name}"), format_args!("{part} of {weight}%"));
         sum += weight * part.0;
     }
     Bps(sum / 100)

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::proposal::{self, Frame, Proposer, Setup, ratio, rise, volume_part, weigh};
 use super::terms::{Problems, Terms, terms};
-use super::{Direction, Directions, Distance, Reason, SymbolView};
+use super::{Direction, Directions, Distance, Reasons, SymbolView};
 use crate::indicators::{Indicator, Period, Rsi, Sma};
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError};
@@ -86,12 +86,7 @@ impl Proposer for RsiMeanReversion {
         problems.require("overbought", high > low && high < full, high, &expected);
     }
 
-    fn look(
-        &self,
-        view: &SymbolView<'_>,
-        frame: &Frame,
-        reasons: &mut Vec<Reason>,
-    ) -> Result<Option<Setup>, MoneyError> {
+    fn look(&self, view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError> {
         let (mut rsi, mut average) = (Rsi::new(self.rsi_period), Sma::new(self.trend_bars));
         let mut now = None;
         for candle in &frame.candles {
@@ -101,28 +96,28 @@ impl Proposer for RsiMeanReversion {
         let Some((close, rsi, average)) = now else {
             let least = self.trend_bars.len().max(self.rsi_period.len() + 1);
             let have = frame.bars.len();
-            reasons.push(Reason::new("bars", format!("{have} of {} (at least {least})", self.timeframe)));
+            reasons.note("bars", format_args!("{have} of {} (at least {least})", self.timeframe));
             return Ok(None);
         };
         let (oversold, overbought) = (self.oversold.to_f64(), self.overbought.to_f64());
-        reasons.push(Reason::new("RSI", format!("{rsi:.2} of {}", self.rsi_period)));
+        reasons.note("RSI", format_args!("{rsi:.2} of {}", self.rsi_period));
         let (direction, depth, sign) = if rsi <= oversold {
             (Direction::Long, (oversold - rsi) / oversold, 1.0)
         } else if rsi >= overbought {
             (Direction::Short, (rsi - overbought) / (100.0 - overbought), -1.0)
         } else {
-            let limits = format!("at most {} or at least {}", self.oversold, self.overbought);
-            reasons.push(Reason::new("RSI wanted", limits));
+            let limits = format_args!("at most {} or at least {}", self.oversold, self.overbought);
+            reasons.note("RSI wanted", limits);
             return Ok(None);
         };
         let beyond = sign * (close - average);
-        reasons.push(Reason::new("average", format!("{average:.4} of {}, close {close:.4}", self.trend_bars)));
+        reasons.note("average", format_args!("{average:.4} of {}, close {close:.4}", self.trend_bars));
         if beyond <= 0.0 {
-            reasons.push(Reason::new("trend", format!("against a {} position", direction.as_str())));
+            reasons.note("trend", format_args!("against a {} position", direction.as_str()));
             return Ok(None);
         }
         let Some(atr) = proposal::average_range(&frame.bars)?.filter(|atr| atr.is_positive()) else {
-            reasons.push(proposal::unknown_atr(self.timeframe));
+            proposal::unknown_atr(self.timeframe, reasons);
             return Ok(None);
         };
         let parts = [

@@ -1,3 +1,5 @@
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 use crate::market::Symbol;
@@ -58,6 +60,43 @@ impl Reason {
     #[must_use]
     pub fn new(measure: &str, value: impl ToString) -> Self {
         Self { measure: measure.to_owned(), value: value.to_string() }
+    }
+}
+
+/// Whether the grounds of a decision are put into words. What is decided is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wording {
+    /// They are: the ledger keeps them, and somebody may ask why.
+    Told,
+    /// They are not: nobody will ask, as in a back-test.
+    Untold,
+}
+
+/// The grounds of an answer, noted as they are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reasons {
+    wording: Wording,
+    noted: Vec<Reason>,
+}
+
+impl Reasons {
+    /// No grounds yet.
+    #[must_use]
+    pub const fn new(wording: Wording) -> Self {
+        Self { wording, noted: Vec::new() }
+    }
+
+    /// Notes a measure and its number; they become text only where they are told.
+    pub fn note(&mut self, measure: impl Display, value: impl Display) {
+        if self.wording == Wording::Told {
+            self.noted.push(Reason { measure: measure.to_string(), value: value.to_string() });
+        }
+    }
+
+    /// What was noted so far; nothing is left.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<Reason> {
+        std::mem::take(&mut self.noted)
     }
 }
 

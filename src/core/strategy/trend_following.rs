@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::proposal::{self, Frame, Proposer, Setup, ratio, rise, weigh};
 use super::terms::{Problems, Terms, terms};
-use super::{Direction, Directions, Distance, Reason, SymbolView};
+use super::{Direction, Directions, Distance, Reasons, SymbolView};
 use crate::indicators::{Adx, Ema, Indicator, Period};
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError};
@@ -88,37 +88,35 @@ impl Proposer for TrendFollowing {
         problems.require("min_adx", holds, self.min_adx, "0 or more, and below 100");
     }
 
-    fn look(
-        &self,
-        _view: &SymbolView<'_>,
-        frame: &Frame,
-        reasons: &mut Vec<Reason>,
-    ) -> Result<Option<Setup>, MoneyError> {
+    fn look(&self, _view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError> {
         let Some((last, averages)) = frame.candles.last().zip(self.averages(frame)) else {
             let have = frame.bars.len();
-            reasons.push(Reason::new("bars", format!("{have} of {} (at least {})", self.timeframe, self.slow)));
+            reasons.note("bars", format_args!("{have} of {} (at least {})", self.timeframe, self.slow));
             return Ok(None);
         };
         let Averages { fast, slow, crossed } = averages;
-        reasons.push(Reason::new("averages", format!("{fast:.4} of {}, {slow:.4} of {}", self.fast, self.slow)));
+        reasons.note("averages", format_args!("{fast:.4} of {}, {slow:.4} of {}", self.fast, self.slow));
         let Some(age) = crossed.filter(|age| *age <= self.max_age_bars) else {
-            let ago = crossed.map_or_else(|| "never".to_owned(), |age| format!("{age} bars ago"));
-            reasons.push(Reason::new("crossed", format!("{ago} (at most {})", self.max_age_bars)));
+            let most = self.max_age_bars;
+            match crossed {
+                Some(age) => reasons.note("crossed", format_args!("{age} bars ago (at most {most})")),
+                None => reasons.note("crossed", format_args!("never (at most {most})")),
+            }
             return Ok(None);
         };
-        reasons.push(Reason::new("crossed", format!("{age} bars ago")));
+        reasons.note("crossed", format_args!("{age} bars ago"));
         let Some(adx) = Adx::new(self.adx_period).last(&frame.candles) else {
             let least = 2 * self.adx_period.len();
-            reasons.push(Reason::new("ADX", format!("unknown: {} bars (at least {least})", frame.bars.len())));
+            reasons.note("ADX", format_args!("unknown: {} bars (at least {least})", frame.bars.len()));
             return Ok(None);
         };
-        reasons.push(Reason::new("ADX", format!("{adx:.2}")));
+        reasons.note("ADX", format_args!("{adx:.2}"));
         if adx < self.min_adx.to_f64() {
-            reasons.push(Reason::new("least ADX", self.min_adx));
+            reasons.note("least ADX", self.min_adx);
             return Ok(None);
         }
         let Some(atr) = proposal::average_range(&frame.bars)?.filter(|atr| atr.is_positive()) else {
-            reasons.push(proposal::unknown_atr(self.timeframe));
+            proposal::unknown_atr(self.timeframe, reasons);
             return Ok(None);
         };
         let (direction, sign) = if fast > slow { (Direction::Long, 1.0) } else { (Direction::Short, -1.0) };

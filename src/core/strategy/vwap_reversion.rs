@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::proposal::{self, Frame, Proposer, Setup, plateau, ratio, rise, weigh};
 use super::terms::{Problems, Terms, terms};
-use super::{Direction, Directions, Distance, Reason, SymbolView};
+use super::{Direction, Directions, Distance, Reasons, SymbolView};
 use crate::indicators::Candle;
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError, Price};
@@ -84,16 +84,11 @@ impl Proposer for VwapReversion {
         problems.require("max_deviations", most > least, most, &format!("more than deviations ({least})"));
     }
 
-    fn look(
-        &self,
-        _view: &SymbolView<'_>,
-        frame: &Frame,
-        reasons: &mut Vec<Reason>,
-    ) -> Result<Option<Setup>, MoneyError> {
+    fn look(&self, _view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError> {
         let candles = frame.candles.as_slice();
         let have = u32::try_from(candles.len()).unwrap_or(u32::MAX);
         let (true, [.., before, last]) = (have >= self.min_bars, candles) else {
-            reasons.push(Reason::new("bars", format!("{have} of {} (at least {})", self.timeframe, self.min_bars)));
+            reasons.note("bars", format_args!("{have} of {} (at least {})", self.timeframe, self.min_bars));
             return Ok(None);
         };
         let (first_half, second_half) = candles.split_at(candles.len() / 2);
@@ -105,25 +100,25 @@ impl Proposer for VwapReversion {
         let distance = last.close - vwap;
         let away = distance.abs() / deviation;
         if !away.is_finite() {
-            reasons.push(Reason::new("deviation", "none: the price has not moved"));
+            reasons.note("deviation", "none: the price has not moved");
             return Ok(None);
         }
-        reasons.push(Reason::new("VWAP", format!("{vwap:.4}, deviation {deviation:.4}")));
-        reasons.push(Reason::new("distance", format!("{away:.2} deviations")));
+        reasons.note("VWAP", format_args!("{vwap:.4}, deviation {deviation:.4}"));
+        reasons.note("distance", format_args!("{away:.2} deviations"));
         if away < self.deviations.to_f64() || away > self.max_deviations.to_f64() {
-            let limits = format!("{} to {} deviations", self.deviations, self.max_deviations);
-            reasons.push(Reason::new("distance wanted", limits));
+            let limits = format_args!("{} to {} deviations", self.deviations, self.max_deviations);
+            reasons.note("distance wanted", limits);
             return Ok(None);
         }
         let (direction, sign) = if distance < 0.0 { (Direction::Long, 1.0) } else { (Direction::Short, -1.0) };
         let turned = sign * (last.close - before.close);
-        reasons.push(Reason::new("turned", format!("{turned:.4}")));
+        reasons.note("turned", format_args!("{turned:.4}"));
         if turned <= 0.0 {
-            reasons.push(Reason::new("turn wanted", "a close nearer to the average than the one before"));
+            reasons.note("turn wanted", "a close nearer to the average than the one before");
             return Ok(None);
         }
         let Some(atr) = proposal::average_range(&frame.bars)?.filter(|atr| atr.is_positive()) else {
-            reasons.push(proposal::unknown_atr(self.timeframe));
+            proposal::unknown_atr(self.timeframe, reasons);
             return Ok(None);
         };
         let moved = ratio((vwap - half_way).abs() / deviation);
