@@ -50,7 +50,7 @@ struct Arguments {
     /// The seed of the simulated market
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Minute bars to replay in place of the simulated market (CSV, also .gz and .zst, or Parquet)
+    /// Minute bars to replay in place of the simulated market (CSV, .gz, .zst, Parquet, or the folder of a store)
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "simulate", conflicts_with = "seed")]
     bars: Vec<PathBuf>,
     /// Leaves out bad rows of the bars instead of refusing them

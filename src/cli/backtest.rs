@@ -46,7 +46,7 @@ pub struct Subject {
     /// The strategy [default: all that are enabled]
     #[arg(long, value_name = "NAME")]
     strategy: Option<String>,
-    /// Minute bars (CSV, also .gz and .zst, or Parquet)
+    /// Minute bars (CSV, .gz, .zst, Parquet, or the folder of a store)
     #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
     bars: Vec<PathBuf>,
     /// Sets a key of the strategy, or of the configuration by its whole path

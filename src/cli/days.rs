@@ -33,7 +33,7 @@ pub struct ReplayCommand {
     /// The last session
     #[arg(long, value_name = "DATE", value_parser = date)]
     to: SessionDate,
-    /// Minute bars to replay (CSV, also .gz and .zst, or Parquet) [default: the simulated market]
+    /// Minute bars to replay (CSV, .gz, .zst, Parquet, or the folder of a store) [default: the simulated market]
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "seed")]
     bars: Vec<PathBuf>,
     /// Leave bad rows of the bars out instead of refusing them
@@ -175,7 +175,7 @@ pub struct ScanCommand {
     /// How many at most [default: all that were chosen]
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// Ranks the symbols of these files (CSV, also .gz and .zst, or Parquet) by what their last bars say
+    /// Ranks the symbols of these files (CSV, .gz, .zst, Parquet, or the folder of a store) by what their last bars say
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "session")]
     bars: Vec<PathBuf>,
     #[command(flatten)]

@@ -155,7 +155,7 @@ enum Command {
     /// The file itself: questions in SQL, checks, backups
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
-    /// Minute bars in the ledger: import, list, show, export
+    /// Minute bars by symbol and year: import, list, show, export
     #[command(subcommand)]
     Bars(bars::BarsCommand),
     /// Indicators of a file's bars, one row a bar; an empty cell is undefined
@@ -183,6 +183,7 @@ Without --ledger the replay writes a file of its own beside the configured ledge
     /// sent, `execution.paper` how they fill and what that costs, `risk` what may be risked.
     #[command(after_help = "Examples:
   trade backtest --bars us_minute_2013-10.csv
+  trade backtest --bars data/bars
   trade backtest --strategy opening_range_breakout --bars bars.csv.gz --set range_minutes=10 --trades trades.csv
   trade backtest --bars bars.csv --set risk.max_positions=20 --set backtest.fills=last_close --json
   trade backtest --bars bars.csv --check-look-ahead")]

@@ -61,7 +61,7 @@ pub struct ServeCommand {
     /// The address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = LISTEN)]
     listen: SocketAddr,
-    /// Minute bars that make the market (CSV, also .gz and .zst, or Parquet) [default: the simulated market]
+    /// Minute bars that make the market (CSV, .gz, .zst, Parquet, or the folder of a store) [default: the simulated market]
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "seed")]
     bars: Vec<PathBuf>,
     /// The seed of the simulated market

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use daybook::ledger::LedgerLock;
+use daybook::ledger::{Ledger, LedgerKind, LedgerLock, NewLedger, OpenOptions};
+use daybook_core::time::Timestamp;
 use tempfile::TempDir;
 
 /// A folder of its own, in which `trade` runs.
@@ -101,7 +102,7 @@ fn bad_rows_are_named_the_others_kept_and_the_import_fails_unless_they_are_expec
     let import = ["bars", "import", "bars.csv", "--ledger", "day.db"];
     let first = desk.trade(&import);
     assert_eq!(first.code, 1);
-    assert!(first.out.contains("line 3: high 48.80 is below low 48.90"), "{}", first.out);
+    assert!(first.out.contains("line 3: AIG: high 48.80 is below low 48.90"), "{}", first.out);
     assert!(first.err.contains("1 bad row was left out"), "{}", first.err);
     let again = desk.json(&[&import[..], &["--skip-bad"]].concat());
     assert_eq!((&again["new"], &again["repeated"]), (&0.into(), &2.into()));
@@ -112,6 +113,13 @@ fn bad_rows_are_named_the_others_kept_and_the_import_fails_unless_they_are_expec
     assert_eq!((exported.code, exported.out), (0, good));
     let shown = desk.json(&["bars", "show", "aig", "--ledger", "day.db"]);
     assert_eq!(shown[1]["close"], "48.90");
+    let listed = desk.json(&["bars", "list", "--store", "bars"]);
+    assert_eq!(
+        (&listed[0]["symbol"], &listed[0]["where"], &listed[0]["bars"]),
+        (&"AIG".into(), &"store".into(), &2.into())
+    );
+    assert!(desk.path().join("bars/AIG/2013.parquet").exists());
+    assert!(!desk.path().join("day.db").exists());
 }
 
 #[test]
@@ -149,14 +157,14 @@ fn a_files_bars_are_shown_as_indicators_and_patterns() {
 }
 
 #[test]
-fn a_wrong_file_leaves_no_ledger_behind() {
+fn a_wrong_file_leaves_no_store_behind() {
     let desk = Desk::new();
     desk.write("swapped.csv", "symbol,ts_utc,open,low,high,close,volume\n");
     desk.write("bars.csv", BARS);
     let refused = desk.trade(&["bars", "import", "bars.csv", "swapped.csv", "--ledger", "day.db"]);
     assert_eq!((refused.code, refused.out.as_str()), (2, ""));
     assert!(refused.err.contains("swapped.csv:1: the columns are"), "{}", refused.err);
-    assert!(!desk.path().join("day.db").exists());
+    assert!(!desk.path().join("bars").exists());
 }
 
 #[test]
@@ -176,8 +184,8 @@ fn a_missing_or_foreign_ledger_is_named_and_left_alone() {
 #[test]
 fn an_unknown_job_is_answered_with_the_one_that_was_meant() {
     let desk = Desk::new();
-    desk.write("bars.csv", BARS);
-    desk.trade(&["bars", "import", "bars.csv", "--skip-bad", "--ledger", "day.db"]);
+    let new = NewLedger::simulated(LedgerKind::Simulation, "paper", "cli", Timestamp(0));
+    Ledger::open(&desk.path().join("day.db"), &OpenOptions::create_or_open(new)).unwrap();
     let unknown = desk.trade(&["job", "history", "analisys", "--ledger", "day.db"]);
     assert_eq!(unknown.code, 2);
     assert!(unknown.err.contains("did you mean \"analysis\"?"), "{}", unknown.err);

@@ -74,6 +74,12 @@ impl BarColumns {
         &self.starts
     }
 
+    /// Each bar's first price.
+    #[must_use]
+    pub fn opens(&self) -> &[Price] {
+        &self.opens
+    }
+
     /// Each bar's highest price.
     #[must_use]
     pub fn highs(&self) -> &[Price] {
@@ -113,7 +119,19 @@ impl BarColumns {
 
     /// The bars in `places`, as far as there are any.
     pub fn bars(&self, places: Range<usize>) -> impl Iterator<Item = Bar> + '_ {
-        places.map_while(|place| self.get(place))
+        let end = places.end.min(self.len());
+        let places = places.start.min(end)..end;
+        let prices = self.opens[places.clone()].iter().zip(&self.highs[places.clone()]); // all columns are of one length
+        let more = self.lows[places.clone()].iter().zip(&self.closes[places.clone()]);
+        let rest = self.starts[places.clone()].iter().zip(&self.volumes[places]);
+        prices.zip(more).zip(rest).map(|(((open, high), (low, close)), (start, volume))| Bar {
+            start: *start,
+            open: *open,
+            high: *high,
+            low: *low,
+            close: *close,
+            volume: *volume,
+        })
     }
 
     /// The bars in `places` as one bar; `None` if there is none.

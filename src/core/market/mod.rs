@@ -7,6 +7,7 @@
 mod bar;
 mod bucket;
 mod columns;
+mod gaps;
 mod quote;
 mod symbol;
 mod timeframe;
@@ -14,6 +15,7 @@ mod timeframe;
 pub use bar::{Bar, BarFault, BarSet, MINUTE, complete_minutes};
 pub use bucket::{Bucket, aggregate, session_bar};
 pub use columns::BarColumns;
+pub use gaps::{Gaps, gaps};
 pub use quote::{Quote, QuoteFault, Stale, check_age};
 pub use symbol::{Symbol, SymbolError};
 pub use timeframe::{Timeframe, TimeframeError};

@@ -3,7 +3,7 @@
 //! The format is one line a minute: `symbol,ts_utc,open,high,low,close,volume`, the instant being the
 //! start of the bar. [`read_bars`] reads it plain, gzipped or as zstd, as Parquet with the same columns, and as LEAN
 //! has it, and tells a wrong file (an error) from wrong rows (kept apart, with line and reason). [`write_bars`] writes
-//! it.
+//! it. A [`BarStore`] keeps many years of many symbols.
 //! [`BarsFeed`] answers from bars in memory, wherever they came from.
 
 mod compressed;
@@ -12,6 +12,7 @@ mod lean;
 mod parquet_file;
 mod plain;
 mod read;
+mod store;
 mod write;
 mod zip;
 
@@ -21,6 +22,7 @@ use daybook_core::market::{Bar, Symbol};
 
 pub use feed::{BarsFeed, BarsFeedSettings};
 pub use read::{BadRow, BarFile, ColumnSeries, ReadError, RowFault, Unordered, read_bars, read_columns};
+pub use store::{Added, BarStore, BarStoreError, Different, StoredSeries};
 pub use write::{write_bars, write_header};
 
 /// Minute bars of each symbol, in order, each minute at most once.

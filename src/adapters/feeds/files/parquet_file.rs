@@ -69,6 +69,11 @@ pub(super) fn read(path: &Path, file: File, symbol: Option<Symbol>) -> Result<Ba
     read_groups(path, &reader, given)
 }
 
+/// Reads a file all of whose rows are known to be the symbol's, whatever its column says.
+pub(super) fn read_as(path: &Path, file: File, symbol: Symbol) -> Result<BarFile<ColumnSeries>, ReadError> {
+    read_groups(path, &reader_of(path, file)?, Some(symbol))
+}
+
 fn reader_of(path: &Path, file: File) -> Result<SerializedFileReader<File>, ReadError> {
     SerializedFileReader::new(file).map_err(|source| Fault::Damaged { column: None, source }.at(path))
 }

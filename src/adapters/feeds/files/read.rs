@@ -13,7 +13,7 @@ use parquet::errors::ParquetError;
 use serde::Serialize;
 
 use super::plain::{Fields, Instants, whole};
-use super::{COLUMNS, Series, compressed, lean, parquet_file, zip};
+use super::{COLUMNS, Series, compressed, lean, parquet_file, store, zip};
 
 /// How much of a file is looked at at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -152,12 +152,19 @@ pub enum ReadError {
         path.display()
     )]
     Lean { path: PathBuf, found: String },
+    /// A folder that is no store of bars.
+    #[error(
+        "{} is a folder without bars: expected files such as AAPL/2026.parquet, as `trade bars import` writes them",
+        path.display()
+    )]
+    NoStore { path: PathBuf },
     /// It says nowhere whose bars they are.
     #[error("{} has no column symbol and its name is no symbol: give the symbol, or name it like SPY.csv", path.display())]
     NoSymbol { path: PathBuf },
 }
 
-/// Reads a file of minute bars: CSV, plain, gzipped or as zstd; Parquet; or LEAN's zip archive of a day.
+/// Reads a file of minute bars: CSV, plain, gzipped or as zstd; Parquet; LEAN's zip archive of a day; or a whole
+/// [store](super::BarStore).
 ///
 /// Rows may come in any order. A row that is no bar, or repeats a minute, is reported and left out; the
 /// others are kept. `symbol` is meant where the file has no such column; without it the file's name up to
@@ -177,6 +184,9 @@ pub fn read_bars(path: &Path, symbol: Option<Symbol>) -> Result<BarFile, ReadErr
 /// As [`read_bars`].
 pub fn read_columns(path: &Path, symbol: Option<Symbol>) -> Result<BarFile<ColumnSeries>, ReadError> {
     let failed = |source| ReadError::Io { path: path.to_owned(), source };
+    if path.is_dir() {
+        return store::read_folder(path);
+    }
     let mut file = BufReader::with_capacity(compressed::BUFFER_BYTES, File::open(path).map_err(failed)?);
     match file.fill_buf().map_err(failed)?.first_chunk().copied() {
         Some(parquet_file::MAGIC) => return parquet_file::read(path, file.into_inner(), symbol),

@@ -1,0 +1,276 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use daybook_core::calendar::Calendar;
+use daybook_core::market::{Bar, Gaps, Symbol, gaps};
+use daybook_core::report::words::{counted, instant};
+use serde::Serialize;
+
+use super::StoreArg;
+use crate::adapters::feeds::files::{Added, BadRow, BarStore, ColumnSeries, Different, Unordered, read_columns};
+use crate::cli::Context;
+use crate::cli::exit::CommandError;
+use crate::cli::output::{Paint, progress};
+
+/// Findings of a kind that are named one by one; the rest are counted, and JSON has more of them.
+const SHOWN: usize = 20;
+
+/// What is imported.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Files of minute bars: CSV, Parquet, or LEAN's zip archives
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Whose bars they are, for files without the column `symbol`
+    #[arg(long)]
+    symbol: Option<Symbol>,
+    /// Leave bad rows out and end with 0
+    #[arg(long)]
+    skip_bad: bool,
+    #[command(flatten)]
+    store: StoreArg,
+}
+
+/// What an import did.
+#[derive(Debug, Default, Serialize)]
+struct Imported {
+    store: PathBuf,
+    symbols: usize,
+    new: usize,
+    repeated: usize,
+    /// Bars that differ from those that are stored, which stay.
+    different: Vec<String>,
+    files: Vec<ImportedFile>,
+    /// What is missing of the symbols in these files.
+    gaps: Vec<SymbolGaps>,
+}
+
+#[derive(Debug, Serialize)]
+struct ImportedFile {
+    file: String,
+    rows: u64,
+    bad_row_count: u64,
+    bad_rows: Vec<ImportedBadRow>,
+    unordered: Vec<Unordered>,
+}
+
+#[derive(Debug, Serialize)]
+struct ImportedBadRow {
+    line: u64,
+    symbol: Option<Symbol>,
+    reason: String,
+    #[serde(skip)]
+    told: String,
+}
+
+impl From<&BadRow> for ImportedBadRow {
+    fn from(row: &BadRow) -> Self {
+        Self { line: row.line, symbol: row.symbol, reason: row.fault.to_string(), told: row.to_string() }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct SymbolGaps {
+    symbol: Symbol,
+    #[serde(flatten)]
+    gaps: Gaps,
+}
+
+impl Import {
+    pub(super) fn run(&self, context: &Context) -> anyhow::Result<()> {
+        let (series, files) = read_all(&self.files, self.symbol)?;
+        let settings = context.configuration()?.settings;
+        let store = self.store.open(&settings);
+        let added = store.add(&series)?;
+        let imported = Imported::of(&store, &series, files, added, &settings.calendar());
+        context.output.document(&imported, |imported, paint| imported.text(paint))?;
+        imported.fault(self.skip_bad).map_or(Ok(()), |fault| Err(fault.into()))
+    }
+}
+
+/// Reads every file before anything is written: a wrong file leaves the store as it was.
+fn read_all(paths: &[PathBuf], symbol: Option<Symbol>) -> Result<(ColumnSeries, Vec<ImportedFile>), CommandError> {
+    let bar = progress(paths.len() as u64, "reading");
+    let mut series = ColumnSeries::new();
+    let mut files = Vec::new();
+    for path in paths {
+        let read = read_columns(path, symbol).map_err(|error| {
+            let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
+            CommandError::Usage(format!("{error}{cause}"))
+        })?;
+        files.push(ImportedFile {
+            file: path.display().to_string(),
+            rows: read.rows,
+            bad_row_count: read.bad_row_count,
+            bad_rows: read.bad_rows.iter().map(ImportedBadRow::from).collect(),
+            unordered: read.unordered,
+        });
+        for (symbol, bars) in read.series {
+            series.entry(symbol).or_default().merge(bars);
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok((series, files))
+}
+
+fn prices(bar: &Bar) -> String {
+    format!("{}/{}/{}/{} x {}", bar.open, bar.high, bar.low, bar.close, bar.volume)
+}
+
+impl Imported {
+    fn of(
+        store: &BarStore,
+        series: &ColumnSeries,
+        files: Vec<ImportedFile>,
+        added: Added,
+        calendar: &Calendar,
+    ) -> Self {
+        let Added { new, repeated, different } = added;
+        let told = |Different { symbol, kept, offered }: &Different| {
+            format!("{symbol} {}: stored {}, offered {}", kept.start, prices(kept), prices(offered))
+        };
+        let missing = |(symbol, bars): (&Symbol, &daybook_core::market::BarColumns)| {
+            let gaps = gaps(bars.starts(), calendar);
+            (!gaps.is_none()).then_some(SymbolGaps { symbol: *symbol, gaps })
+        };
+        Self {
+            store: store.root().to_owned(),
+            symbols: series.len(),
+            new,
+            repeated,
+            different: different.iter().map(told).collect(),
+            files,
+            gaps: series.iter().filter_map(missing).collect(),
+        }
+    }
+
+    /// What keeps the import from being a full success.
+    fn fault(&self, skip_bad: bool) -> Option<CommandError> {
+        let bad: u64 = self.files.iter().map(|file| file.bad_row_count).sum();
+        let different = self.different.len();
+        let mut faults = Vec::new();
+        if bad > 0 {
+            faults.push(if bad == 1 {
+                "1 bad row was left out".to_owned()
+            } else {
+                format!("{bad} bad rows were left out")
+            });
+        }
+        if different > 0 {
+            let bars = counted(different, "bar differs", "bars differ");
+            faults.push(format!("{bars} from what was stored before, which stays"));
+        }
+        let told = format!("{}; the rest is imported (--skip-bad accepts that)", faults.join(", and "));
+        (!skip_bad && !faults.is_empty()).then_some(CommandError::Failed(told))
+    }
+
+    fn text(&self, paint: Paint) -> String {
+        let mut text = String::new();
+        for ImportedFile { file, rows, bad_row_count, bad_rows, unordered } in &self.files {
+            text.push_str(&format!("{file}: {rows} good rows, {bad_row_count} bad\n"));
+            let known = bad_rows.len() as u64;
+            let bad = bad_rows.iter().map(|row| row.told.as_str());
+            list(&mut text, bad, bad_row_count.saturating_sub(known), |told| yellow_head(paint, told));
+            list(&mut text, unordered, 0, |unordered| yellow_head(paint, &unordered.to_string()));
+        }
+        list(&mut text, &self.different, 0, |different| format!("{} {different}", paint.yellow("differs:")));
+        list(&mut text, &self.gaps, 0, |gaps| format!("{} {}", paint.yellow("missing:"), gaps.text()));
+        let Self { store, symbols, new, repeated, .. } = self;
+        let symbols = counted(*symbols, "symbol", "symbols");
+        text.push_str(&format!("{}: {new} new bars of {symbols}, {repeated} were there already\n", store.display()));
+        text
+    }
+}
+
+/// Adds a line for each of the first findings, and the number of the others: `unknown` are not among `all`.
+fn list<T>(text: &mut String, all: impl IntoIterator<Item = T>, unknown: u64, line: impl Fn(T) -> String) {
+    let mut all = all.into_iter();
+    for finding in all.by_ref().take(SHOWN) {
+        text.push_str(&format!("  {}\n", line(finding)));
+    }
+    let more = all.count() as u64 + unknown;
+    if more > 0 {
+        text.push_str(&format!("  and {more} more; --json has more of them\n"));
+    }
+}
+
+/// The line's number in a colour of its own.
+fn yellow_head(paint: Paint, told: &str) -> String {
+    match told.split_once(' ').and_then(|(line, rest)| rest.split_once(' ').map(|(number, rest)| (line, number, rest)))
+    {
+        Some((line, number, rest)) => format!("{} {rest}", paint.yellow(&format!("{line} {number}"))),
+        None => told.to_owned(),
+    }
+}
+
+impl SymbolGaps {
+    fn text(&self) -> String {
+        let Self { symbol, gaps: Gaps { sessions, first_session, minutes, longest_minutes, longest_from } } = self;
+        let sessions = first_session
+            .map(|first| format!("{} without a bar, the first on {first}", counted(*sessions, "session", "sessions")));
+        let minutes = longest_from.map(|from| {
+            format!(
+                "{} without a bar in other sessions, at most {longest_minutes} in a row, from {} on",
+                counted(*minutes, "minute", "minutes"),
+                instant(from)
+            )
+        });
+        let told: Vec<String> = [sessions, minutes].into_iter().flatten().collect();
+        format!("{symbol}: {}", told.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daybook_core::time::SessionDate;
+
+    use super::*;
+
+    fn symbol() -> Symbol {
+        "AIG".parse().unwrap()
+    }
+
+    fn file(bad_row_count: u64) -> ImportedFile {
+        let reason = "high 9.90 is below low 10.10";
+        let bad_row = |line| ImportedBadRow {
+            line,
+            symbol: Some(symbol()),
+            reason: reason.to_owned(),
+            told: format!("line {line}: AIG: {reason}"),
+        };
+        ImportedFile {
+            file: "bars.csv".to_owned(),
+            rows: 390,
+            bad_row_count,
+            bad_rows: (2..bad_row_count + 2).map(bad_row).collect(),
+            unordered: vec![Unordered { symbol: symbol(), rows: 3, first_line: 7 }],
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_and_fails_the_import_unless_it_is_expected() {
+        let gaps = Gaps {
+            sessions: 2,
+            first_session: SessionDate::of(2013, 10, 7),
+            minutes: 12,
+            longest_minutes: 5,
+            longest_from: Some("2013-10-04T14:00:00Z".parse().unwrap()),
+        };
+        let imported = Imported {
+            store: "data/bars".into(),
+            symbols: 1,
+            new: 380,
+            repeated: 9,
+            different: vec!["AIG 2013-10-04T10:59:00Z: stored 1/1/1/1 x 3, offered 1/2/1/1 x 3".to_owned()],
+            files: vec![file(2), file(22)],
+            gaps: vec![SymbolGaps { symbol: symbol(), gaps }],
+        };
+        insta::assert_snapshot!(imported.text(Paint::PLAIN));
+        let expected = "24 bad rows were left out, and 1 bar differs from what was stored before, which stays; the rest \
+            is imported (--skip-bad accepts that)";
+        assert_eq!(imported.fault(false), Some(CommandError::Failed(expected.to_owned())));
+        assert_eq!(imported.fault(true), None);
+        assert_eq!(Imported { files: vec![file(0)], ..Imported::default() }.fault(false), None);
+    }
+}
