@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Findings, Invariant, LedgerView};
 use crate::market::Symbol;
-use crate::order::{Order, OrderStatus, OrderType, Purpose, Side};
+use crate::order::{ClientOrderId, Fill, Order, OrderRole, OrderStatus, OrderType, Purpose, Side};
 use crate::time::{Span, Timestamp};
 
 /// Something that changes what is held or what is protected.
@@ -44,9 +44,15 @@ fn changes(view: &LedgerView) -> BTreeMap<Symbol, Vec<(Timestamp, Change<'_>)>> 
         })
         .map(|order| (order.broker_order_id.as_str(), order))
         .collect();
+    let cuts = cuts(view);
     for event in &view.order_events {
         let Some(order) = stops.get(event.broker_order_id.as_str()) else { continue };
-        let remaining = i128::from(order.quantity.0) - i128::from(event.filled.0);
+        // The order is known as it is now: what was taken off it later still rested at this event.
+        let until = if order.status.is_terminal() { order.updated_at } else { view.as_of };
+        let of_group = order.parent.as_ref().and_then(|parent| cuts.get(parent));
+        let later = of_group.into_iter().flatten().filter(|(at, _)| event.at < *at && *at <= until);
+        let cut_later: i128 = later.map(|(_, shares)| shares).sum();
+        let remaining = i128::from(order.quantity.0) + cut_later - i128::from(event.filled.0);
         let rests = match event.status {
             OrderStatus::Accepted | OrderStatus::New | OrderStatus::PartiallyFilled | OrderStatus::PendingCancel => {
                 remaining
@@ -70,6 +76,27 @@ fn changes(view: &LedgerView) -> BTreeMap<Symbol, Vec<(Timestamp, Change<'_>)>> 
         changes.entry(intent.symbol).or_default().push((intent.decided_at, Change::Leaving));
     }
     changes
+}
+
+/// What fills of a group's target took off its stop, by the entry: a part that fills makes the other leg smaller, the
+/// last one cancels it.
+fn cuts(view: &LedgerView) -> BTreeMap<&ClientOrderId, Vec<(Timestamp, i128)>> {
+    let targets = view.orders.iter().map(|row| &row.order).filter(|order| order.role == OrderRole::TakeProfit);
+    let targets: BTreeMap<&str, &Order> = targets.map(|order| (order.broker_order_id.as_str(), order)).collect();
+    let mut fills: Vec<&Fill> = view.fills.iter().map(|row| &row.fill).collect();
+    fills.sort_by_key(|fill| fill.at);
+    let mut filled: BTreeMap<&str, i128> = BTreeMap::new();
+    let mut cuts: BTreeMap<&ClientOrderId, Vec<(Timestamp, i128)>> = BTreeMap::new();
+    for fill in fills {
+        let Some(target) = targets.get(fill.broker_order_id.as_str()) else { continue };
+        let shares = i128::from(fill.quantity.0);
+        let so_far = filled.entry(target.broker_order_id.as_str()).or_default();
+        *so_far += shares;
+        if let Some(parent) = target.parent.as_ref().filter(|_| *so_far < i128::from(target.quantity.0)) {
+            cuts.entry(parent).or_default().push((fill.at, shares));
+        }
+    }
+    cuts
 }
 
 fn check_symbol(view: &LedgerView, symbol: Symbol, changes: &[(Timestamp, Change<'_>)], findings: &mut Findings) {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::decision::EquityPoint;
 use crate::money::{Money, Price, Quantity};
-use crate::order::{Fill, IntentState, Order, OrderStatus, Purpose, Side};
+use crate::order::{Fill, IntentState, Order, OrderRole, OrderStatus, Purpose, Side};
 use crate::portfolio::{Book, FillOrigin, Position, sort_fills};
 use crate::risk::HaltKind;
 use crate::risk::testing::{cents, entry, legs, minute, position, session, symbol};
@@ -335,6 +335,30 @@ fn what_is_being_sold_needs_no_stop() {
         ..view.intents[0].clone()
     });
     assert!(!bare(&view));
+}
+
+#[test]
+fn a_stop_that_its_target_made_smaller_protected_all_before() {
+    let mut view = day();
+    // 40 of the 100 shares leave at the target at minute 60; from then on the broker shows a stop of 60.
+    let (part, rest) = (Quantity::whole(40), Quantity::whole(60));
+    for order in view.orders.iter_mut().map(|row| &mut row.order) {
+        match order.role {
+            OrderRole::Parent => {}
+            OrderRole::StopLoss => (order.quantity, order.filled, order.updated_at) = (rest, rest, minute(90)),
+            OrderRole::TakeProfit => order.filled = part,
+        }
+    }
+    let target = view.orders.iter().find(|row| row.order.role == OrderRole::TakeProfit).unwrap();
+    let at_target = Fill { quantity: part, ..fill_of(&target.order, "x3", 53_00, minute(60)) };
+    view.fills[1].fill.quantity = rest;
+    view.fills.push(FillRow { fill: at_target, ..view.fills[1].clone() });
+    view.order_events[3].filled = rest;
+    let bare = |view: &LedgerView| audit(view).iter().any(|found| found.invariant == Invariant::Protected);
+    assert!(!bare(&view));
+    // Had another order sold them, the stop would have been as small before, and 40 shares bare.
+    view.fills[2].fill.broker_order_id = "another".to_owned();
+    assert!(bare(&view));
 }
 
 #[test]
