@@ -15,31 +15,21 @@ use daybook_core::analysis::{
     RegimeSettings, catalyst, choose_pace, latest_atr, realised_volatility, relative_volume, volume_through,
 };
 use daybook_core::calendar::Session;
-use daybook_core::decision::{Decision, EquityPoint, Mark};
-use daybook_core::indicators::Period;
+use daybook_core::decision::{Decision, Mark};
 use daybook_core::market::{Bar, BarSet, Quote, Symbol, Timeframe, aggregate};
-use daybook_core::money::{Bps, Money, Price};
-use daybook_core::order::{Action, Intent, OrderRole, Purpose};
-use daybook_core::report::SessionResult;
-use daybook_core::report::words::{instant, shares};
-use daybook_core::risk::{ApprovalRequest, Commitment, RiskFacts, RiskSettings, SymbolFacts, approvals, enter};
-use daybook_core::schedule::{JobKind, Pace};
+use daybook_core::money::{Bps, Price};
+use daybook_core::risk::{RiskFacts, SymbolFacts, approval_alert, approvals, enter};
+use daybook_core::schedule::Pace;
 use daybook_core::strategy::{Strategy, SymbolView, Wording, strategies};
 use daybook_core::time::{Span, Timestamp};
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::account;
+use super::account::{self, ATR_SESSIONS, DAILY_BARS, Gathered, risk_facts};
 use crate::config::{AnalysisParameters, AnalysisSettings};
-use crate::engine::broker_link::BrokerView;
 use crate::engine::job::{Answer, Job, Sources, Terms};
-use crate::ledger::{LedgerError, equity, fill, halt, intent, pause, position, run, run_facts, signal};
-
-/// Sessions that the average true range is measured over, and one more for the close before the first.
-const DAILY_BARS: usize = 15;
-const ATR_SESSIONS: Period = Period::of::<14>();
+use crate::ledger::{intent, run, signal};
 
 /// The bars that volatility is measured by.
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
@@ -135,7 +125,7 @@ impl Job for Analysis {
         let refused = entries.reviews.iter().filter(|review| review.verdict.refused_by.is_some()).count();
         let approvals = approvals(&entries.reviews, settings.session_mode, settings.execution.approval_above);
         let mut alerts: Vec<Alert> = facts.failures.iter().map(alert_of_failure).collect();
-        alerts.extend(approvals.iter().filter_map(|asked| alert_of_approval(asked, &entries.intents)));
+        alerts.extend(approvals.iter().filter_map(|asked| approval_alert(asked, &entries.intents)));
         Ok(Decision {
             summary: format!(
                 "{} symbols, {count} signals, {} entries, {refused} refused, pace {}",
@@ -210,23 +200,6 @@ fn volatility(view: &SymbolView<'_>, settings: &RegimeSettings) -> anyhow::Resul
 fn alert_of_failure(failure: &Failure) -> Alert {
     let Failure { symbol, reason } = failure;
     Alert::new(AlertEvent::SymbolFailed, format!("{symbol} could not be analysed: {reason}")).about(*symbol)
-}
-
-/// What a person is told of an entry that waits for them.
-fn alert_of_approval(asked: &ApprovalRequest, intents: &[Intent]) -> Option<Alert> {
-    let Intent { action: Action::Submit(ticket), valid_until, .. } =
-        intents.iter().find(|intent| intent.leg == asked.leg)?
-    else {
-        return None;
-    };
-    let (symbol, side, quantity) = (ticket.symbol, ticket.side.as_str(), shares(ticket.quantity));
-    let until = valid_until.map_or_else(String::new, |until| format!(" until {}", instant(until)));
-    let subject = format!("{symbol}: to {side} {quantity} waits for you{until}");
-    let body = format!(
-        "It waits because {}. `trade approve {symbol}` sends it, `trade reject {symbol}` does not.",
-        asked.reason
-    );
-    Some(Alert::new(AlertEvent::ApprovalAsked, subject).about(symbol).with_body(body))
 }
 
 /// What every symbol of a run is gathered for.
@@ -333,80 +306,4 @@ fn symbol_facts(input: &SymbolInput, bars: &BarSet, session: Session) -> SymbolF
         bars: u32::try_from(in_session).unwrap_or(u32::MAX),
         daily_atr: input.daily_atr,
     }
-}
-
-/// What was gathered beside the ledger's account.
-struct Gathered<'a> {
-    session: Session,
-    view: &'a BrokerView,
-    /// The prices of what is held.
-    marks: &'a [Mark],
-    entered_today: Vec<Symbol>,
-    symbols: Vec<SymbolFacts>,
-}
-
-fn risk_facts(
-    conn: &Connection,
-    account: &str,
-    gathered: Gathered<'_>,
-    settings: &RiskSettings,
-) -> Result<RiskFacts, LedgerError> {
-    let Gathered { session, view, marks, entered_today, symbols } = gathered;
-    let positions: Vec<Commitment> = account::open_positions(conn, account)?
-        .iter()
-        .map(|position| {
-            let price = marks.iter().find(|mark| mark.symbol == position.symbol).map(|mark| mark.price);
-            let value = price.and_then(|price| price.times(position.quantity).ok()).unwrap_or(position.cost);
-            Commitment { symbol: position.symbol, value }
-        })
-        .collect();
-    let SessionResult { realised, fees } = fill::session_result(conn, account, session.date)?;
-    let opening_equity = equity::opening(conn, session.date)?.unwrap_or(view.account.equity);
-    let exposure = Money(positions.iter().map(|held| held.value.0).fold(0, i64::saturating_add));
-    let day = view.account.equity.0.saturating_sub(opening_equity.0);
-    let equity = EquityPoint {
-        session: session.date,
-        at: view.as_of,
-        equity: view.account.equity,
-        opening_equity,
-        exposure,
-        realised,
-        unrealised: Money(day.saturating_sub(realised.0).saturating_add(fees.0)),
-        fees,
-    };
-    Ok(RiskFacts {
-        as_of: view.as_of,
-        session,
-        halts: halt::in_force(conn, view.as_of)?,
-        pauses: pause::in_force(conn, view.as_of)?,
-        equity,
-        buying_power: view.account.buying_power,
-        working_entries: working_entries(conn, view, &positions)?,
-        positions,
-        entered_today,
-        symbols,
-        analysis_cycles: run_facts::decided_count(conn, JobKind::Analysis, settings.warm_up_cycles)?,
-        latest_results: position::latest_results(conn, account, settings.sizing.looks_at_trades())?,
-    })
-}
-
-/// Orders that wait to enter, and intents to enter that the broker has not answered.
-fn working_entries(
-    conn: &Connection,
-    view: &BrokerView,
-    positions: &[Commitment],
-) -> Result<Vec<Commitment>, LedgerError> {
-    let mut entries: Vec<Commitment> = view
-        .open_orders
-        .iter()
-        .filter(|order| order.role == OrderRole::Parent && positions.iter().all(|held| held.symbol != order.symbol))
-        .map(|order| Commitment { symbol: order.symbol, value: order.notional() })
-        .collect();
-    for stored in intent::unsettled(conn)? {
-        let symbol = stored.intent.action.symbol();
-        if stored.intent.purpose == Purpose::Enter && entries.iter().all(|entry| entry.symbol != symbol) {
-            entries.push(Commitment { symbol, value: Money::ZERO });
-        }
-    }
-    Ok(entries)
 }

@@ -1,7 +1,10 @@
 use serde::{Deserialize, Serialize};
 
+use crate::alert::{Alert, AlertEvent};
 use crate::decision::Review;
 use crate::money::Money;
+use crate::order::{Action, Intent};
+use crate::report::words::{instant, shares};
 
 /// How far the program goes by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,6 +46,24 @@ pub fn approvals(reviews: &[Review], mode: SessionMode, above: Option<Money>) ->
         }
     };
     reviews.iter().filter_map(request).collect()
+}
+
+/// What a person is told of an entry that waits for them.
+#[must_use]
+pub fn approval_alert(asked: &ApprovalRequest, intents: &[Intent]) -> Option<Alert> {
+    let Intent { action: Action::Submit(ticket), valid_until, .. } =
+        intents.iter().find(|intent| intent.leg == asked.leg)?
+    else {
+        return None;
+    };
+    let (symbol, side, quantity) = (ticket.symbol, ticket.side.as_str(), shares(ticket.quantity));
+    let until = valid_until.map_or_else(String::new, |until| format!(" until {}", instant(until)));
+    let subject = format!("{symbol}: to {side} {quantity} waits for you{until}");
+    let body = format!(
+        "It waits because {}. `trade approve {symbol}` sends it, `trade reject {symbol}` does not.",
+        asked.reason
+    );
+    Some(Alert::new(AlertEvent::ApprovalAsked, subject).about(symbol).with_body(body))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ mod sizing;
 pub(crate) mod testing;
 mod verdict;
 
-pub use approval::{ApprovalRequest, SessionMode, approvals};
+pub use approval::{ApprovalRequest, SessionMode, approval_alert, approvals};
 pub use approved::{ApprovalError, Approved, approve_entry, approve_exit, approve_protection};
 pub use day::{DayAssessment, assess_day};
 pub use entry::{Entries, enter, entry_ticket, exit_ticket, exit_ticket_at, protection_ticket, protective_stop};
