@@ -48,7 +48,9 @@ use crate::ledger::command::{self, CommandState};
 use crate::ledger::run::CRASH_ATTEMPTS_MAX;
 use crate::ledger::run_facts::{self, RunOutcome};
 use crate::ledger::settings as versions;
-use crate::ledger::{Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, Transaction};
+use crate::ledger::{
+    Connection, Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, Transaction, approval,
+};
 use crate::outbox::Outbox;
 use crate::ports::{Broker, Channel, Clock, MarketFeed};
 
@@ -307,6 +309,9 @@ pub async fn once(
     driver
         .run_until(|ledger| {
             let Some(next) = ledger.read(|conn| run_facts::next_attempt(conn, &job))? else { return Ok(true) };
+            if ledger.read(|conn| waits_for_a_person(conn, &job))? {
+                return Ok(true);
+            }
             let now = clock.wall();
             // What has to wait is left to the next call: other jobs need the ledger, too.
             Ok(is_due && (next > now.after(LEAD) || now >= leave_at))
@@ -319,6 +324,16 @@ pub async fn once(
         }
     }
     ledger.read(|conn| run_facts::claimed_under(conn, &job, parts.epoch)).map_err(Into::into)
+}
+
+/// Whether a person's answer is all that the job's runs wait for: another call brings it.
+fn waits_for_a_person(conn: &Connection, job: &str) -> Result<bool, LedgerError> {
+    for run in run_facts::unfinished(conn)?.iter().filter(|run| run.job == job) {
+        if !approval::is_all_that_is_left(conn, run.run_id)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Waits for a slot that is near: what fires on the full minute is early for a slot five seconds after it.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use daybook_core::order::{IntentState, Purpose};
 use daybook_core::report::words::instant;
 use serde::Serialize;
 
@@ -10,13 +11,14 @@ use super::Context;
 use super::exit::CommandError;
 use super::output::{Paint, say};
 use crate::config::Configuration;
-use crate::engine::commands::Command;
-use crate::ledger::approval::Answer;
+use crate::engine::commands::{Command, OPERATOR, Trade};
+use crate::ledger::approval::{self, Answer};
 use crate::ledger::command::{self, CommandState};
 use crate::ledger::intent::{self, StoredIntent};
 use crate::ledger::run::RunState;
 use crate::ledger::run_facts::{self, RunOutcome};
-use crate::ledger::{Ledger, LedgerError, OpenOptions};
+use crate::ledger::why::{self as considered, ConsideredSignal};
+use crate::ledger::{Connection, Ledger, LedgerError, OpenOptions, order, record};
 use crate::ports::Clock;
 use crate::wiring::{self, Errand};
 
@@ -43,6 +45,15 @@ pub struct AskedRun {
     /// How it ended.
     #[serde(flatten)]
     pub outcome: RunOutcome,
+    /// Why it has not come to what was asked for: the rules, or the broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Whether it waits for another person's yes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub waits_for_approval: bool,
+    /// What was proposed, with each check that risk made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signals: Vec<ConsideredSignal>,
     /// What it wanted, and what came of it.
     pub intents: Vec<StoredIntent>,
 }
@@ -100,11 +111,45 @@ fn done_here(path: &Path, asked: &Command, outcomes: Vec<RunOutcome>) -> anyhow:
 
 fn with_intents(path: &Path, asked: Asked, outcomes: Vec<RunOutcome>) -> anyhow::Result<Asked> {
     let ledger = Ledger::open(path, &OpenOptions::existing())?;
-    let runs = outcomes.into_iter().map(|outcome| {
-        let intents = ledger.read(|conn| intent::of_run(conn, outcome.run_id))?;
-        Ok(AskedRun { outcome, intents })
-    });
-    Ok(Asked { runs: runs.collect::<Result<_, LedgerError>>()?, ..asked })
+    let runs = outcomes.into_iter().map(|outcome| ledger.read(|conn| asked_run(conn, outcome)));
+    let runs: Vec<AskedRun> = runs.collect::<Result<_, LedgerError>>()?;
+    let message = if runs.iter().any(|run| run.refused.is_some()) {
+        "nothing came of it".to_owned()
+    } else if runs.iter().any(|run| run.waits_for_approval) {
+        "it waits for another person's yes: `trade approve` sends it, `trade status` shows it".to_owned()
+    } else {
+        asked.message
+    };
+    Ok(Asked { message, runs, ..asked })
+}
+
+fn asked_run(conn: &Connection, outcome: RunOutcome) -> Result<AskedRun, LedgerError> {
+    let run_id = outcome.run_id;
+    let intents = intent::of_run(conn, run_id)?;
+    let mut refused = record::refused(conn, run_id)?;
+    for stored in intents.iter().filter(|stored| stored.intent.purpose == Purpose::Enter) {
+        let why = stored.outcome.as_deref().unwrap_or("no reason given");
+        match stored.state {
+            IntentState::Abandoned => refused = Some(format!("it was not sent: {why}")),
+            // What the broker has taken is a row.
+            IntentState::Terminal if order::of_intent(conn, stored.intent_id)?.is_empty() => {
+                refused = Some(format!("the broker refuses it: {why}"));
+            }
+            IntentState::Conflict => refused = Some(format!("the broker holds it under other terms: {why}")),
+            IntentState::Pending
+            | IntentState::Submitting
+            | IntentState::Unknown
+            | IntentState::Acked
+            | IntentState::Terminal => {}
+        }
+    }
+    let waits_for_approval = is_waiting(conn, &outcome)?;
+    Ok(AskedRun { refused, waits_for_approval, signals: considered::signals(conn, run_id, None)?, intents, outcome })
+}
+
+/// Whether a run waits for a person's answer, and for nothing else.
+fn is_waiting(conn: &Connection, outcome: &RunOutcome) -> Result<bool, LedgerError> {
+    Ok(outcome.state == RunState::Decided && approval::is_all_that_is_left(conn, outcome.run_id)?)
 }
 
 /// Writes the command into the ledger, and waits until the scheduler has carried it out.
@@ -144,8 +189,10 @@ fn done_by_scheduler(
         say(&format!("run {run_id} is with the scheduler"));
     }
     let ended = wait(context, ENDED_WITHIN, || {
-        let outcome = ledger.read(|conn| run_facts::outcome(conn, run_id))?;
-        Ok(outcome.state.is_final().then_some(outcome))
+        ledger.read(|conn| {
+            let outcome = run_facts::outcome(conn, run_id)?;
+            Ok((outcome.state.is_final() || is_waiting(conn, &outcome)?).then_some(outcome))
+        })
     })?;
     let outcome = match ended {
         Some(outcome) => outcome,
@@ -195,7 +242,10 @@ fn done_words(asked: &Command) -> String {
         Command::Answer { answer: Answer::Rejected, .. } => {
             "rejected: it is not sent, and its symbol is not entered in this session".to_owned()
         }
-        Command::Trade(_) => "asked the broker".to_owned(),
+        Command::Trade(Trade::Order(_)) => "asked risk, and the broker".to_owned(),
+        Command::Trade(Trade::Close { .. } | Trade::Cancel { .. } | Trade::StopEverything { .. }) => {
+            "asked the broker".to_owned()
+        }
     }
 }
 
@@ -207,7 +257,7 @@ fn print(context: &Context, asked: &Asked) -> anyhow::Result<()> {
 impl Asked {
     fn text(&self, paint: Paint) -> String {
         let mut text = format!("{}\n", self.message);
-        for AskedRun { outcome, intents } in &self.runs {
+        for AskedRun { outcome, signals, intents, .. } in &self.runs {
             let RunOutcome { run_id, job, state, summary, reason, .. } = outcome;
             let told = reason.as_deref().or(summary.as_deref()).unwrap_or_default();
             let state = match state {
@@ -222,6 +272,11 @@ impl Asked {
                 | RunState::Canceled => paint.red(state.as_str()),
             };
             text.push_str(&format!("  run {run_id} of {job}: {state}: {told}\n"));
+            for ConsideredSignal { verdict, .. } in signals.iter().filter(|_| job == OPERATOR) {
+                for line in super::why::check_lines(&verdict.checks, paint) {
+                    text.push_str(&format!("    {line}\n"));
+                }
+            }
             for StoredIntent { intent, state, outcome, .. } in intents {
                 let outcome = outcome.as_ref().map_or(String::new(), |outcome| format!(", {outcome}"));
                 let (symbol, what) = (intent.action.symbol(), super::why::action_words(&intent.action));
@@ -233,9 +288,13 @@ impl Asked {
 
     /// The first run that did not end as it should.
     fn fault(&self) -> Option<CommandError> {
-        self.runs.iter().find_map(|AskedRun { outcome, .. }| {
+        self.runs.iter().find_map(|AskedRun { outcome, refused, waits_for_approval, .. }| {
             let RunOutcome { run_id, job, state, .. } = outcome;
+            if let Some(why) = refused {
+                return Some(CommandError::Refused(format!("refused: {why}")));
+            }
             match state {
+                RunState::Decided if *waits_for_approval => None,
                 RunState::Done => None,
                 RunState::Skipped | RunState::Expired | RunState::Canceled | RunState::Dead => {
                     Some(CommandError::Failed(format!("run {run_id} of {job} ended as {}", state.as_str())))
@@ -266,8 +325,26 @@ mod tests {
         Asked {
             scheduler: None,
             message: "asked the broker".to_owned(),
-            runs: vec![AskedRun { outcome, intents: Vec::new() }],
+            runs: vec![AskedRun {
+                outcome,
+                refused: None,
+                waits_for_approval: false,
+                signals: Vec::new(),
+                intents: Vec::new(),
+            }],
         }
+    }
+
+    #[test]
+    fn what_is_refused_ends_with_its_own_code_and_what_waits_is_no_failure() {
+        let mut refused = outcome(RunState::Done);
+        refused.runs[0].refused = Some("halted: manual: lunch, against no halt".to_owned());
+        let expected = CommandError::Refused("refused: halted: manual: lunch, against no halt".to_owned());
+        assert_eq!(refused.fault(), Some(expected));
+        let mut waits = outcome(RunState::Decided);
+        assert!(matches!(waits.fault(), Some(CommandError::Failed(_))));
+        waits.runs[0].waits_for_approval = true;
+        assert_eq!(waits.fault(), None);
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
 /// Looks at Daybook's ledger, and asks its scheduler for things
 ///
 /// Everything that Daybook saw, decided and did is a row in the ledger. `trade` shows it, tells why, and
-/// asks the running scheduler to halt, resume, close or run something; where none runs, it does so itself.
+/// asks the running scheduler to halt, resume, trade, close or run something; where none runs, it does so itself.
 ///
 /// Times without a zone are New York time; JSON and CSV have UTC.
 #[derive(Debug, Parser)]
@@ -242,6 +242,30 @@ candlestick patterns; the score is the sum of the factors that are shown.")]
     Reject(operate::AnswerCommand),
     /// The emergency stop: halts, cancels every order, closes every position; asks first
     StopEverything(operate::StopCommand),
+    /// Buys: enters a position with its stop and its target, or buys back what was sold short
+    ///
+    /// By the gate that every signal passes: halts, the day's loss, the places left, exposure, buying power, the price's age,
+    /// the size. The answer shows each check with its numbers. Stop and target go to the broker with the order, so there is
+    /// no position without them. Where a position is short, it is bought back, in whole or in part.
+    #[command(after_help = "Examples:
+  trade buy AAPL 10
+  trade buy AAPL 10 --limit 221.50 --stop 218 --target 230
+  trade buy AAPL --notional 2500
+
+Ends with 3 if risk or the broker refuses it; then nothing was bought. Entries worth more than
+execution.approval_above wait for `trade approve`.")]
+    Buy(operate::OrderCommand),
+    /// Sells what is held, in whole or in part; with --short, what is not
+    ///
+    /// What is held is sold at the market, whatever is halted: its stop and target are canceled first, and what is left of it
+    /// has its stop again at once. --short enters a short position, through the gate as `trade buy` does.
+    #[command(after_help = "Examples:
+  trade sell AAPL 5
+  trade sell AAPL --notional 1000
+  trade sell TSLA 10 --short --stop 412 --target 380
+
+`trade close AAPL` sells all of it. Ends with 3 if it is refused; then nothing was sold.")]
+    Sell(operate::SellCommand),
     /// Closes a position at the market, or all of them
     #[command(after_help = "Examples:
   trade close AAPL
@@ -310,6 +334,8 @@ impl Trade {
             Command::Approve(command) => command.approve(&context),
             Command::Reject(command) => command.reject(&context),
             Command::StopEverything(command) => command.run(&context),
+            Command::Buy(order) => order.buy(&context),
+            Command::Sell(command) => command.run(&context),
             Command::Close(command) => command.run(&context),
             Command::Cancel(command) => command.run(&context),
             Command::Paper(command) => command.run(&context),

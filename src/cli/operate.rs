@@ -1,9 +1,12 @@
-//! `trade halt`, `resume`, `approve`, `reject`, `stop-everything`, `close` and `cancel`: a person steps in.
+//! `trade halt`, `resume`, `approve`, `reject`, `stop-everything`, `buy`, `sell`, `close` and `cancel`: a person steps in.
 
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 use daybook_core::market::Symbol;
+use daybook_core::money::{Money, Price, Quantity};
+use daybook_core::order::Side;
+use daybook_core::risk::{HandOrder, HandSize};
 
 use super::Context;
 use super::ask::ask;
@@ -45,6 +48,38 @@ pub struct AnswerCommand {
     /// Why; it stands in the ledger
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+}
+
+/// `trade buy`, and what `trade sell` has in common with it.
+#[derive(Debug, Args)]
+pub struct OrderCommand {
+    /// What to trade
+    symbol: Symbol,
+    /// How many shares
+    #[arg(required_unless_present = "notional", conflicts_with = "notional")]
+    shares: Option<Quantity>,
+    /// As many whole lots as so many dollars buy
+    #[arg(long, value_name = "DOLLARS")]
+    notional: Option<Money>,
+    /// The worst price of an entry [default: at the market, or as risk.entry_order says]
+    #[arg(long, value_name = "PRICE")]
+    limit: Option<Price>,
+    /// Where its loss is taken [default: as far away as risk.stop_loss allows]
+    #[arg(long, value_name = "PRICE")]
+    stop: Option<Price>,
+    /// Where its profit is taken [default: one and a half times as far as the stop]
+    #[arg(long, value_name = "PRICE")]
+    target: Option<Price>,
+}
+
+/// `trade sell`.
+#[derive(Debug, Args)]
+pub struct SellCommand {
+    #[command(flatten)]
+    order: OrderCommand,
+    /// Sell short what is not held
+    #[arg(long)]
+    short: bool,
 }
 
 /// `trade close`.
@@ -107,6 +142,45 @@ impl AnswerCommand {
 
     fn answer(self, answer: Answer, context: &Context) -> anyhow::Result<()> {
         operate(context, &Command::Answer { answer, entry: self.entry, reason: self.reason })
+    }
+}
+
+impl OrderCommand {
+    /// Buys, through the gate that every entry passes.
+    pub fn buy(self, context: &Context) -> anyhow::Result<()> {
+        operate(context, &Command::Trade(Trade::Order(self.order(Side::Buy, false)?)))
+    }
+
+    fn order(self, side: Side, short: bool) -> Result<HandOrder, CommandError> {
+        let Self { symbol, shares, notional, limit, stop, target } = self;
+        let size = match (shares, notional) {
+            (Some(shares), _) if shares.is_positive() => HandSize::Shares(shares),
+            (None, Some(dollars)) if dollars.is_positive() => HandSize::Worth(dollars),
+            (Some(_), _) | (None, _) => {
+                let side = side.as_str();
+                let message = format!("how much? More than none is expected, as in `trade {side} {symbol} 10`");
+                return Err(CommandError::Usage(message));
+            }
+        };
+        for (option, price) in [("--limit", limit), ("--stop", stop), ("--target", target)] {
+            let Some(price) = price else { continue };
+            if !price.is_positive() {
+                return Err(CommandError::Usage(format!("{option} {price}: expected a price above zero")));
+            }
+            if price != price.round_to_tick_down() {
+                let (tick, below) = (price.tick(), price.round_to_tick_down());
+                let message = format!("{option} {price} is no price that trades: expected steps of {tick}, such as {below}");
+                return Err(CommandError::Usage(message));
+            }
+        }
+        Ok(HandOrder { symbol, side, size, short, limit, stop, target })
+    }
+}
+
+impl SellCommand {
+    /// Sells what is held, or short.
+    pub fn run(self, context: &Context) -> anyhow::Result<()> {
+        operate(context, &Command::Trade(Trade::Order(self.order.order(Side::Sell, self.short)?)))
     }
 }
 

@@ -332,12 +332,8 @@ fn write_signal(lines: &mut Lines, ConsideredSignal { signal, verdict, .. }: &Co
     );
     lines.wrapped(UNDER + 2, &format!("because {}", words::reasons(&signal.reasons)));
     let Verdict { quantity, refused_by, checks } = verdict;
-    let name_width = checks.iter().map(|check| words::check(check.name).len()).max().unwrap_or(0);
-    let value_width = checks.iter().map(|check| check.value.chars().count()).max().unwrap_or(0).min(VALUE_WIDTH_MAX);
-    for Check { name, passed, value, limit } in checks {
-        let mark = if *passed { paint.green("ok") } else { paint.red("NO") };
-        let name = words::check(*name);
-        lines.line(UNDER + 2, format_args!("{mark}  {name:<name_width$}  {value:<value_width$}  against {limit}"));
+    for line in check_lines(checks, paint) {
+        lines.line(UNDER + 2, format_args!("{line}"));
     }
     match (quantity, refused_by) {
         (_, Some(check)) => {
@@ -349,6 +345,19 @@ fn write_signal(lines: &mut Lines, ConsideredSignal { signal, verdict, .. }: &Co
         // The ledger holds no verdict without one of the two.
         (None, None) => {}
     }
+}
+
+/// Checks with their numbers, a line each, lined up.
+#[must_use]
+pub fn check_lines(checks: &[Check], paint: Paint) -> Vec<String> {
+    let name_width = checks.iter().map(|check| words::check(check.name).len()).max().unwrap_or(0);
+    let value_width = checks.iter().map(|check| check.value.chars().count()).max().unwrap_or(0).min(VALUE_WIDTH_MAX);
+    let line = |Check { name, passed, value, limit }: &Check| {
+        let mark = if *passed { paint.green("ok") } else { paint.red("NO") };
+        let name = words::check(*name);
+        format!("{mark}  {name:<name_width$}  {value:<value_width$}  against {limit}")
+    };
+    checks.iter().map(line).collect()
 }
 
 fn write_intent(lines: &mut Lines, ConsideredIntent { intent, orders }: &ConsideredIntent) {
@@ -403,7 +412,8 @@ pub fn action_words(action: &Action) -> String {
         Action::ReplaceStop { broker_order_id, stop, .. } => {
             format!("move the stop {broker_order_id} to {}", words::price(*stop))
         }
-        Action::Close { .. } => "close the position at the market".to_owned(),
+        Action::Close { quantity: Some(part), .. } => format!("close {} at the market", words::shares(*part)),
+        Action::Close { quantity: None, .. } => "close the position at the market".to_owned(),
     }
 }
 

@@ -19,6 +19,9 @@ use crate::time::{SessionDate, Timestamp};
 pub struct Decision {
     /// One line for a person: `3 candidates of 500 symbols`.
     pub summary: String,
+    /// Why what a person asked for is not done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// The symbols a scan chose, best first; they replace the session's earlier ones.
     pub candidates: Option<Vec<Candidate>>,
     /// Each signal with risk's answer.

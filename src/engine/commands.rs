@@ -4,7 +4,7 @@
 
 use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::order::Action;
-use daybook_core::risk::{Halt, HaltKind};
+use daybook_core::risk::{Halt, HaltKind, HandOrder};
 use daybook_core::schedule::{JobDefinition, slots};
 use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::Transaction;
@@ -104,6 +104,8 @@ impl Command {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Trade {
+    /// Buys or sells: enters a position with its stop and its target, or leaves one or a part of it.
+    Order(HandOrder),
     /// Closes the position in a symbol, or every position.
     Close { symbol: Option<daybook_core::market::Symbol> },
     /// Cancels an order by any of its names, or every order.

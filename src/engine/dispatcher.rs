@@ -120,7 +120,9 @@ impl Dispatcher {
                     Err(error) => self.after_error(stored, error).await,
                 }
             }
-            Action::Close { symbol, client_order_id } => self.close(stored, *symbol, client_order_id).await,
+            Action::Close { symbol, client_order_id, quantity } => {
+                self.close(stored, *symbol, client_order_id, *quantity).await
+            }
         }
     }
 
@@ -421,15 +423,22 @@ impl Dispatcher {
         Ok(self.broker().orders(&id).await?)
     }
 
-    /// Cancels what works in the symbol, awaits that, and closes what is really there.
+    /// Cancels what works in the symbol, awaits that, and closes what is really there, or no more than `part` of it.
     ///
     /// The order's name carries a revision that counts the orders sent before it under this intent,
     /// so a close that was overtaken by a late fill can be followed by another.
-    async fn close(&self, stored: &StoredIntent, symbol: Symbol, id: &ClientOrderId) -> Result<Progress, LinkError> {
+    async fn close(
+        &self,
+        stored: &StoredIntent,
+        symbol: Symbol,
+        id: &ClientOrderId,
+        part: Option<Quantity>,
+    ) -> Result<Progress, LinkError> {
         if self.begin(stored).await? == IntentState::Abandoned {
             return Ok(Progress::Settled);
         }
         crash_point!("close.begin");
+        let mut left = part;
         for revision in 0..CLOSE_ROUNDS_MAX {
             let id = id.with_revision(revision);
             let sent = self.broker().orders_by_client_id(&id).await?;
@@ -437,8 +446,12 @@ impl Dispatcher {
                 if !order.status.is_terminal() {
                     return self.settle(stored, IntentEvent::Acknowledged, None, sent).await;
                 }
+                left = left_after(left, order);
                 self.record(sent).await?;
                 continue;
+            }
+            if left.is_some_and(|left| !left.is_positive()) {
+                return self.settle(stored, IntentEvent::Ended, None, Vec::new()).await;
             }
             if !self.cancel_all(symbol).await? {
                 return Ok(Progress::Waits);
@@ -448,10 +461,11 @@ impl Dispatcher {
                 let note = (revision == 0).then(|| "nothing was left to close".to_owned());
                 return self.settle(stored, IntentEvent::Ended, note, Vec::new()).await;
             }
-            let way_out = self.way_out(symbol, held).await;
+            let leaves = leaving(held, left);
+            let way_out = self.way_out(symbol, leaves).await;
             let ticket = match way_out {
-                WayOut::Market | WayOut::Parked => exit_ticket(symbol, held, id),
-                WayOut::ExtendedHours { limit } => exit_ticket_at(limit, symbol, held, id),
+                WayOut::Market | WayOut::Parked => exit_ticket(symbol, leaves, id),
+                WayOut::ExtendedHours { limit } => exit_ticket_at(limit, symbol, leaves, id),
             };
             let approved = match approve_exit(ticket, held) {
                 Ok(approved) => approved,
@@ -466,10 +480,13 @@ impl Dispatcher {
             crash_point!("close.sent");
             match answer {
                 Ok(orders) if orders.first().is_some_and(|order| !order.status.is_terminal()) => {
-                    let parked = (way_out == WayOut::Parked).then(|| self.parked(symbol, held));
+                    let parked = (way_out == WayOut::Parked).then(|| self.parked(symbol, leaves));
                     return self.settle_and_tell(stored, IntentEvent::Acknowledged, None, orders, parked).await;
                 }
-                Ok(orders) => self.record(orders).await?,
+                Ok(orders) => {
+                    left = orders.first().map_or(left, |order| left_after(left, order));
+                    self.record(orders).await?;
+                }
                 // The position changed between the look and the order: look again.
                 Err(BrokerError::Rejected { reason, .. }) if revision + 1 < CLOSE_ROUNDS_MAX => {
                     tracing::warn!(%symbol, %reason, "close.refused");
@@ -477,7 +494,7 @@ impl Dispatcher {
                 Err(error) => return self.after_error(stored, error).await,
             }
         }
-        if self.held(symbol).await?.is_zero() {
+        if left.is_some_and(|left| !left.is_positive()) || self.held(symbol).await?.is_zero() {
             return self.settle(stored, IntentEvent::Ended, None, Vec::new()).await;
         }
         let why = format!("{CLOSE_ROUNDS_MAX} orders did not close it; the monitor tries again");
@@ -549,6 +566,20 @@ impl Dispatcher {
             clock.sleep_until(clock.wall().after(TRY_WAIT)).await;
         }
         Ok(false)
+    }
+}
+
+/// What is left of the part that was to be closed, after an order that has ended.
+fn left_after(part: Option<Quantity>, order: &Order) -> Option<Quantity> {
+    part.map(|left| Quantity(left.0.saturating_sub(order.filled.0)))
+}
+
+/// The shares of a position (negative: short) that an order is to leave: all, or no more than a part.
+fn leaving(held: Quantity, part: Option<Quantity>) -> Quantity {
+    match part {
+        Some(part) if held.is_negative() => held.max(part.negated()),
+        Some(part) => held.min(part),
+        None => held,
     }
 }
 

@@ -173,6 +173,7 @@ fn was_sent(stored: &StoredIntent) -> bool {
 fn line_of(stored: &StoredIntent) -> String {
     let what = match (&stored.intent.action, stored.intent.purpose) {
         (Action::Submit(ticket), _) => format!("{} {}", ticket.side.as_str(), words::shares(ticket.quantity)),
+        (Action::Close { quantity: Some(part), .. }, _) => format!("close {}", words::shares(*part)),
         (_, Purpose::Enter) => "enter".to_owned(),
         (_, _) => "close".to_owned(),
     };

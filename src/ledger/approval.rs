@@ -105,6 +105,21 @@ pub fn is_awaited(conn: &Connection, intent_id: i64) -> Result<bool, LedgerError
     Ok(of_intent(conn, intent_id)?.is_some_and(|asked| asked.answer != Some(Answer::Approved)))
 }
 
+/// Whether a run that has decided waits for a person's answer, and for nothing else.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn is_all_that_is_left(conn: &Connection, run_id: i64) -> Result<bool, LedgerError> {
+    let mut left = intent::of_run(conn, run_id)?;
+    left.retain(|stored| !stored.state.is_settled());
+    for stored in &left {
+        if !is_awaited(conn, stored.intent_id)? {
+            return Ok(false);
+        }
+    }
+    Ok(!left.is_empty())
+}
+
 /// The entries that wait for a person and are still worth an answer, the oldest first.
 ///
 /// # Errors

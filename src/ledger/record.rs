@@ -26,6 +26,7 @@ const SQL_RECORD: &str = "
 const SQL_RUN_BAR: &str = "
     INSERT INTO run_bar (run_id, symbol, from_at_ms, through_at_ms, bars) VALUES (?1, ?2, ?3, ?4, ?5)";
 const SQL_DECISION: &str = "SELECT decision FROM run_record WHERE run_id = ?1";
+const SQL_REFUSED: &str = "SELECT decision ->> '$.refused' FROM run_record WHERE run_id = ?1";
 const SQL_DECIDED_RUNS: &str = "
     SELECT run_id FROM run WHERE decided_at_ms IS NOT NULL AND (?1 IS NULL OR session = ?1)
     ORDER BY slot_at_ms, run_id";
@@ -111,6 +112,14 @@ pub fn chores(conn: &Connection, run_id: i64) -> Result<Vec<Chore>, LedgerError>
     let decision: Option<Json<Decision>> =
         conn.prepare_cached(SQL_DECISION)?.query_row([run_id], |row| row.get(0)).optional()?;
     Ok(decision.map(|json| json.0.chores).unwrap_or_default())
+}
+
+/// Why a run does not do what a person asked for; `None` where it does, or has no record.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn refused(conn: &Connection, run_id: i64) -> Result<Option<String>, LedgerError> {
+    Ok(conn.prepare_cached(SQL_REFUSED)?.query_row([run_id], |row| row.get(0)).optional()?.flatten())
 }
 
 /// The runs that have decided, in the order in which they came due; all, or those of one session.

@@ -30,7 +30,7 @@ const SQL_CANDIDATE: &str = "
 const SQL_SIGNALS: &str = "
     SELECT signal_id, symbol, strategy, direction, entry_e8, stop_e8, target_e8, confidence_bps, reasons, valid_until_ms,
         quantity_e9, refused_by, checks
-    FROM signal JOIN verdict USING (signal_id) WHERE run_id = ?1 AND symbol = ?2 ORDER BY ordinal";
+    FROM signal JOIN verdict USING (signal_id) WHERE run_id = ?1 AND (?2 IS NULL OR symbol = ?2) ORDER BY ordinal";
 
 /// A run that looked at the symbol. Without a candidate, a signal or an intent it saw the symbol's bars
 /// and proposed nothing.
@@ -143,7 +143,7 @@ pub fn story(
         .collect::<Result<Vec<_>, _>>()?;
     for consideration in &mut considerations {
         consideration.candidate = candidate(conn, consideration.run_id, symbol)?;
-        consideration.signals = signals(conn, consideration.run_id, symbol)?;
+        consideration.signals = signals(conn, consideration.run_id, Some(symbol))?;
         consideration.intents = intents(conn, account, consideration.run_id, symbol)?;
     }
     let positions = position::of_symbol(conn, account, symbol, from, until)?
@@ -164,9 +164,17 @@ fn candidate(conn: &Connection, run_id: i64, symbol: Symbol) -> Result<Option<Ca
     Ok(Some(Candidate { symbol, rank: row.get(0)?, score: row.get(1)?, factors: factors.0 }))
 }
 
-fn signals(conn: &Connection, run_id: i64, symbol: Symbol) -> Result<Vec<ConsideredSignal>, LedgerError> {
+/// What was proposed in a run, with risk's answers: all of it, or what is about one symbol.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn signals(
+    conn: &Connection,
+    run_id: i64,
+    symbol: Option<Symbol>,
+) -> Result<Vec<ConsideredSignal>, LedgerError> {
     let mut select = conn.prepare_cached(SQL_SIGNALS)?;
-    let mut rows = select.query(params![run_id, symbol.as_str()])?;
+    let mut rows = select.query(params![run_id, symbol.as_ref().map(Symbol::as_str)])?;
     let mut signals = Vec::new();
     while let Some(row) = rows.next()? {
         // An inner join: the verdict is there.

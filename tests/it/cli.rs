@@ -30,7 +30,9 @@ impl Desk {
     }
 
     pub fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path().join(name), text).unwrap();
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -258,6 +260,65 @@ fn what_is_asked_for_is_done_here_where_no_scheduler_runs() {
     assert_eq!(desk.trade(&["ledger", "check"]).code, 0);
 }
 
+/// A market that never closes, so that a person can trade whenever the test runs.
+const ROUND_THE_CLOCK: &str = "exchange_calendar: 24/7
+market: {simulated: {symbols: 5}}
+risk: {min_session_left: 0s}
+";
+
+/// A symbol of that market.
+const SYMBOL: &str = "ABDN";
+
+impl Desk {
+    /// A desk in that market, with a ledger.
+    fn round_the_clock(more: &str) -> Self {
+        let desk = Self::new();
+        desk.write("config/daybook.yaml", &format!("{ROUND_THE_CLOCK}{more}"));
+        assert_eq!(desk.trade(&["job", "run", "reconcile"]).code, 0);
+        desk
+    }
+}
+
+#[test]
+fn a_person_buys_and_sells_where_no_scheduler_runs() {
+    let desk = Desk::round_the_clock("");
+    for wrong in [
+        &["buy", SYMBOL][..],
+        &["buy", SYMBOL, "0"],
+        &["buy", SYMBOL, "10", "--notional", "100"],
+        &["buy", SYMBOL, "10", "--stop", "12.345"],
+        &["sell", SYMBOL, "10", "--limit", "0"],
+    ] {
+        assert_eq!(desk.trade(wrong).code, 2, "{wrong:?}");
+    }
+    let bought = desk.trade(&["buy", SYMBOL, "3"]);
+    assert_eq!(bought.code, 0, "{}{}", bought.out, bought.err);
+    assert!(bought.out.contains("ok  buying power") && bought.out.contains("take-profit"), "{}", bought.out);
+    let again = desk.trade(&["buy", SYMBOL, "3"]);
+    assert_eq!(again.code, 3, "{}", again.out);
+    assert!(again.out.contains("NO  symbol already traded") && again.err.contains("one entry a symbol"), "{}", again.err);
+    let part = desk.json(&["sell", SYMBOL, "1"]);
+    assert_eq!(part["runs"][0]["intents"].as_array().unwrap().len(), 2, "{part}");
+    assert_eq!(desk.trade(&["sell", SYMBOL, "9"]).code, 3);
+    assert_eq!(desk.trade(&["halt"]).code, 0);
+    let unknown = desk.trade(&["buy", "NOSUCH", "3"]);
+    assert!(unknown.code == 3 && unknown.err.contains("no price of NOSUCH"), "{}", unknown.err);
+    assert_eq!(desk.trade(&["close", SYMBOL]).code, 0);
+    assert_eq!(desk.trade(&["job", "run", "reconcile"]).code, 0);
+    assert_eq!(desk.json(&["positions"])[0]["state"], "closed");
+    assert_eq!(desk.trade(&["verify"]).code, 0);
+    assert_eq!(desk.trade(&["ledger", "check"]).code, 0);
+}
+
+#[test]
+fn an_order_above_its_size_ends_with_0_and_waits() {
+    let desk = Desk::round_the_clock("execution: {approval_above: 1}\n");
+    let asked = desk.json(&["buy", SYMBOL, "3"]);
+    assert_eq!((&asked["runs"][0]["state"], &asked["runs"][0]["waits_for_approval"]), (&"decided".into(), &true.into()));
+    assert_eq!(desk.trade(&["approve", SYMBOL]).code, 0);
+    assert_eq!(desk.json(&["orders"]).as_array().unwrap().len(), 3);
+}
+
 #[test]
 fn who_comes_second_to_a_ledger_is_turned_away_with_4() {
     let desk = Desk::new();
@@ -275,7 +336,7 @@ fn who_comes_second_to_a_ledger_is_turned_away_with_4() {
 
 #[test]
 fn the_scheduler_does_what_trade_asks_for() {
-    let desk = Desk::new();
+    let desk = Desk::round_the_clock("");
     let mut scheduler = Command::new(assert_cmd::cargo::cargo_bin!("scheduler"))
         .current_dir(desk.path())
         .env_clear()
@@ -289,8 +350,13 @@ fn the_scheduler_does_what_trade_asks_for() {
     let ran = desk.json(&["job", "run", "reconcile"]);
     assert_eq!(ran["scheduler"], format!("process {}", scheduler.id()));
     assert_eq!(ran["runs"][0]["state"], "done");
+    let bought = desk.json(&["buy", SYMBOL, "3"]);
+    assert_eq!((&bought["scheduler"], &bought["runs"][0]["state"]), (&ran["scheduler"], &"done".into()), "{bought}");
     assert_eq!(desk.trade(&["halt"]).code, 0);
     assert_eq!(desk.json(&["status"])["halts"][0]["kind"], "manual");
+    let halted = desk.trade(&["sell", SYMBOL, "3", "--short", "--limit", "1"]);
+    assert_eq!(halted.code, 3, "{}", halted.err);
+    assert_eq!(desk.trade(&["sell", SYMBOL, "3"]).code, 0);
 
     let stopped = Command::new("kill").args(["-TERM", &scheduler.id().to_string()]).status().unwrap();
     assert!(stopped.success());

@@ -49,7 +49,11 @@ impl Job for CloseAll {
         let close = |(leg, n)| Intent {
             leg,
             purpose: Purpose::Exit,
-            action: Action::Close { symbol: symbol(n), client_order_id: terms.origin().client_order_id(leg) },
+            action: Action::Close {
+                symbol: symbol(n),
+                client_order_id: terms.origin().client_order_id(leg),
+                quantity: None,
+            },
             valid_until: None,
             reason: "a test".to_owned(),
         };

@@ -3,6 +3,7 @@
 mod approval;
 mod backtest;
 mod broker_contract;
+mod by_hand;
 mod cli;
 mod corruption;
 mod crash;

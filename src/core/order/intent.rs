@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ClientOrderId, OrderTicket};
 use crate::market::Symbol;
-use crate::money::Price;
+use crate::money::{Price, Quantity};
 use crate::time::Timestamp;
 
 /// Why an intent exists; the dispatcher sends what reduces risk first.
@@ -44,8 +44,13 @@ pub enum Action {
     /// Moves a resting stop.
     ReplaceStop { symbol: Symbol, broker_order_id: String, stop: Price },
     /// Cancels the symbol's working orders, awaits the cancels, then closes at the market what is
-    /// really there, under `client_order_id`.
-    Close { symbol: Symbol, client_order_id: ClientOrderId },
+    /// really there, or no more than `quantity` of it, under `client_order_id`.
+    Close {
+        symbol: Symbol,
+        client_order_id: ClientOrderId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quantity: Option<Quantity>,
+    },
 }
 
 impl Action {

@@ -4,7 +4,7 @@
 //!
 //! - Before a trade: [`review()`] holds a run's signals against the limits, one by one, the surest
 //!   first. Every check it makes is in the [`Verdict`] with its numbers. [`enter`] turns what was
-//!   approved into bracket orders.
+//!   approved into bracket orders. What a person buys goes the same way: [`trade_by_hand()`].
 //! - Every minute: [`monitor()`] values what is held, compares the day's loss with its limit, and sees to it
 //!   that every share has a stop behind it. What it decides is level-triggered: it follows from what
 //!   the broker shows now, so an effect that was lost is decided again.
@@ -15,6 +15,7 @@
 
 mod approval;
 mod approved;
+mod by_hand;
 mod day;
 mod entry;
 mod flatten;
@@ -37,6 +38,7 @@ mod verdict;
 
 pub use approval::{ApprovalRequest, SessionMode, approval_alert, approvals};
 pub use approved::{ApprovalError, Approved, approve_entry, approve_exit, approve_protection};
+pub use by_hand::{BY_HAND, HandFacts, HandOrder, HandSize, trade_by_hand};
 pub use day::{DayAssessment, assess_day};
 pub use entry::{Entries, enter, entry_ticket, exit_ticket, exit_ticket_at, protection_ticket, protective_stop};
 pub use flatten::{FlattenFacts, flatten};

@@ -124,7 +124,7 @@ fn the_emergency_stop_closes_until_the_broker_shows_nothing() {
     let closes: Vec<&Intent> = first.intents.iter().filter(|intent| intent.purpose == Purpose::Exit).collect();
     assert_eq!(closes.len(), 2);
     let id = ClientOrderId::derive("1f3a9c2e", "risk-monitor", minute(60), 0, 0);
-    assert_eq!(closes[0].action, Action::Close { symbol: symbol("AAPL"), client_order_id: id });
+    assert_eq!(closes[0].action, Action::Close { symbol: symbol("AAPL"), client_order_id: id, quantity: None });
     assert_eq!(closes[0].valid_until, Some(session().close));
     assert_eq!(
         first.intents[2].action,

@@ -12,7 +12,7 @@ use super::protection_ticket;
 
 /// How long a stop that was decided may wait to be sent: two monitor periods. Later the position is
 /// another one, and the next run has decided again.
-const STOP_VALID_FOR: Span = Span::minutes(2);
+pub(super) const STOP_VALID_FOR: Span = Span::minutes(2);
 
 /// A decision under construction.
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ impl Want {
     fn named(self, leg: u32, origin: &Origin) -> Intent {
         let client_order_id = origin.client_order_id(leg);
         let action = match self.deed {
-            Deed::Close { symbol } => Action::Close { symbol, client_order_id },
+            Deed::Close { symbol } => Action::Close { symbol, client_order_id, quantity: None },
             Deed::Protect { symbol, held, stop } => {
                 Action::Submit(protection_ticket(symbol, held, stop, client_order_id))
             }

@@ -81,10 +81,18 @@ pub fn review(signals: &[Signal], facts: &RiskFacts, settings: &RiskSettings, wo
     let mut room = Room::left_by(facts, signals);
     let mut verdicts: Vec<(usize, Verdict)> = ranked
         .into_iter()
-        .map(|(place, signal)| (place, review_one(signal, facts, settings, &mut room, Checks::new(wording))))
+        .map(|(place, signal)| (place, review_one(signal, None, facts, settings, &mut room, Checks::new(wording))))
         .collect();
     verdicts.sort_by_key(|(place, _)| *place);
     verdicts.into_iter().map(|(_, verdict)| verdict).collect()
+}
+
+/// Reviews what a person proposes, of the size that they ask for: by the same checks, but for those that ask a strategy
+/// how sure it is and how much it has seen. More than the sizing allows is refused, not cut.
+#[must_use]
+pub(super) fn review_asked(signal: &Signal, asked: Quantity, facts: &RiskFacts, settings: &RiskSettings) -> Verdict {
+    let mut room = Room::left_by(facts, std::slice::from_ref(signal));
+    review_one(signal, Some(asked), facts, settings, &mut room, Checks::new(Wording::Told))
 }
 
 /// The order in which signals are reviewed: the surest first, ties by symbol and strategy.
@@ -158,6 +166,7 @@ impl Checks {
 struct Size {
     quantity: Quantity,
     value: Money,
+    is_allowed: bool,
     grounds: SizeGrounds,
 }
 
@@ -167,6 +176,8 @@ enum SizeGrounds {
     None { equity: Money, price: Price, distance: Price, stop: Price },
     /// What the sizing wanted, and the shares that are left of it.
     Wanted { quantity: Quantity, wanted: Wanted },
+    /// What a person asked for, and what the sizing allows.
+    Asked { asked: Quantity, allowed: Quantity, wanted: Wanted },
 }
 
 impl Display for SizeGrounds {
@@ -176,6 +187,9 @@ impl Display for SizeGrounds {
                 write!(f, "no shares: equity {equity}, price {price}, {distance} to the stop at {stop}")
             }
             Self::Wanted { quantity, wanted } => write!(f, "{quantity} shares: {wanted}"),
+            Self::Asked { asked, allowed, wanted } => {
+                write!(f, "{asked} shares asked for, {allowed} allowed: {wanted}")
+            }
         }
     }
 }
@@ -188,8 +202,10 @@ fn or_none(text: Option<impl Display>) -> impl Display {
     })
 }
 
+/// Reviews a signal for as many shares as the sizing says, or for those that were `asked` for.
 fn review_one(
     signal: &Signal,
+    asked: Option<Quantity>,
     facts: &RiskFacts,
     settings: &RiskSettings,
     room: &mut Room,
@@ -197,17 +213,25 @@ fn review_one(
 ) -> Verdict {
     check_moment(&mut checks, signal, facts, settings);
     let mark = check_price(&mut checks, signal, facts, settings);
-    check_signal(&mut checks, signal, facts, settings, room);
+    if asked.is_none() {
+        check_grounds(&mut checks, signal, facts, settings);
+    }
+    check_place(&mut checks, signal, settings, room);
 
-    let size = size_of(signal, mark, facts, settings);
+    let size = size_of(signal, asked, mark, facts, settings);
     let fits = match &size {
         Ok(size) => {
-            checks.add(
-                CheckName::Size,
-                size.quantity.is_positive(),
-                &size.grounds,
-                format_args!("at least one lot of {}", settings.lot_size),
-            );
+            let lot = settings.lot_size;
+            match size.grounds {
+                SizeGrounds::Asked { allowed, .. } => {
+                    let limit = format_args!("at most {allowed}, in lots of {lot}");
+                    checks.add(CheckName::Size, size.is_allowed, &size.grounds, limit);
+                }
+                SizeGrounds::None { .. } | SizeGrounds::Wanted { .. } => {
+                    let limit = format_args!("at least one lot of {lot}");
+                    checks.add(CheckName::Size, size.is_allowed, &size.grounds, limit);
+                }
+            }
             size.quantity.is_positive().then_some(size)
         }
         Err(error) => {
@@ -290,8 +314,8 @@ fn sides(signal: &Signal, price: Price) -> impl Display {
     fmt::from_fn(move |f| write!(f, "{} stop {stop}, price {price}, target {target}", direction.as_str()))
 }
 
-/// Whether the signal is worth a place, and there is one.
-fn check_signal(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, settings: &RiskSettings, room: &Room) {
+/// Whether a strategy has seen enough, and is sure enough.
+fn check_grounds(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, settings: &RiskSettings) {
     let bars = facts.symbols.iter().find(|known| known.symbol == signal.symbol).map_or(0, |known| known.bars);
     checks.add(
         CheckName::WarmUp,
@@ -305,6 +329,10 @@ fn check_signal(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, setting
         signal.confidence,
         format_args!("above {}", settings.min_confidence),
     );
+}
+
+/// Whether there is a place for the signal.
+fn check_place(checks: &mut Checks, signal: &Signal, settings: &RiskSettings, room: &Room) {
     let taken = room.symbols.contains(&signal.symbol);
     let standing = if taken { "held, ordered or entered today" } else { "new today" };
     checks.add(CheckName::DuplicateSymbol, !taken, standing, "one entry a symbol and day");
@@ -320,8 +348,14 @@ fn check_signal(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, setting
 
 /// The shares that the sizing asks for and the value cap allows, in whole lots.
 ///
-/// The cap is `max_position_value / price`; the smaller counts.
-fn size_of(signal: &Signal, price: Price, facts: &RiskFacts, settings: &RiskSettings) -> Result<Size, MoneyError> {
+/// The cap is `max_position_value / price`; the smaller counts. What was `asked` for has to be within it.
+fn size_of(
+    signal: &Signal,
+    asked: Option<Quantity>,
+    price: Price,
+    facts: &RiskFacts,
+    settings: &RiskSettings,
+) -> Result<Size, MoneyError> {
     let stop = protective_stop(signal, settings)?;
     let distance = match signal.direction {
         Direction::Long => price.minus(stop)?,
@@ -330,14 +364,21 @@ fn size_of(signal: &Signal, price: Price, facts: &RiskFacts, settings: &RiskSett
     let equity = facts.equity.equity;
     if !distance.is_positive() || !price.is_positive() || !equity.is_positive() {
         let grounds = SizeGrounds::None { equity, price, distance, stop };
-        return Ok(Size { quantity: Quantity::ZERO, value: Money::ZERO, grounds });
+        return Ok(Size { quantity: Quantity::ZERO, value: Money::ZERO, is_allowed: false, grounds });
     }
     let known = facts.symbols.iter().find(|known| known.symbol == signal.symbol);
     let daily_atr = known.and_then(|known| known.daily_atr);
     let wanted = wanted(&Basis { equity, price, stop, distance, daily_atr, results: &facts.latest_results }, settings)?;
     let most = settings.max_position_value.shares_at(price)?;
-    let quantity = wanted.shares.min(most).max(Quantity::ZERO).floor_to_lot(settings.lot_size);
-    Ok(Size { quantity, value: price.times(quantity)?, grounds: SizeGrounds::Wanted { quantity, wanted } })
+    let allowed = wanted.shares.min(most).max(Quantity::ZERO).floor_to_lot(settings.lot_size);
+    let (quantity, is_allowed, grounds) = match asked {
+        None => (allowed, allowed.is_positive(), SizeGrounds::Wanted { quantity: allowed, wanted }),
+        Some(asked) => {
+            let is_in_lots = asked.is_positive() && asked == asked.floor_to_lot(settings.lot_size);
+            (asked, is_in_lots && asked <= allowed, SizeGrounds::Asked { asked, allowed, wanted })
+        }
+    };
+    Ok(Size { quantity, value: price.times(quantity)?, is_allowed, grounds })
 }
 
 /// Whether the account has room for an entry of this size.

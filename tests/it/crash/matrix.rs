@@ -144,7 +144,7 @@ pub fn failures(cases: &[Case]) -> Vec<String> {
 }
 
 /// Does the work of every item, on all processors.
-fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+pub fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     LazyLock::force(&WHOLE);
     thread::scope(|scope| {

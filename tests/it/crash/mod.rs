@@ -7,6 +7,7 @@
 //! does it again, with `DAYBOOK_TROUBLE=2` beside it where the broker made that trouble of the list.
 //! `DAYBOOK_LONG=1` tries every trouble at every point, and 10,000 kills drawn at random.
 
+mod by_hand;
 mod host;
 mod matrix;
 pub mod world;
