@@ -101,7 +101,7 @@ fn alert_of_conflict(conflict: &FillConflict) -> Alert {
     Alert::new(AlertEvent::FillChanged, subject).about(kept.symbol).with_body(body)
 }
 
-/// Tells of orders that have ended without being filled.
+/// Tells of orders that have ended without being filled, and of those that stand in a way that nobody here knows.
 pub(super) fn tell_of_orders(
     tx: &Transaction<'_>,
     recorded: &OrdersRecorded,
@@ -111,7 +111,17 @@ pub(super) fn tell_of_orders(
     for order in &recorded.unfilled {
         alert::raise_if_wanted(tx, None, &alert_of_unfilled(order), routes, now)?;
     }
+    for order in &recorded.unrecognised {
+        alert::raise(tx, None, &alert_of_unrecognised(order), routes, now)?;
+    }
     Ok(())
+}
+
+fn alert_of_unrecognised(order: &Order) -> Alert {
+    let Order { symbol, broker_order_id, .. } = order;
+    let word = order.unknown_status().unwrap_or_default();
+    let subject = format!("{symbol}: the broker's order {broker_order_id} is \"{word}\", which this version does not know");
+    Alert::new(AlertEvent::OrderUnrecognised, subject).about(*symbol).with_body("It counts as working.")
 }
 
 fn alert_of_unfilled(order: &Order) -> Alert {

@@ -81,6 +81,8 @@ pub struct OrdersRecorded {
     pub unchanged: usize,
     /// Those that had been working and have ended without being filled.
     pub unfilled: Vec<Order>,
+    /// Those that are new or have changed, and stand in a way that this version does not know.
+    pub unrecognised: Vec<Order>,
 }
 
 /// A change of an order that was seen.
@@ -244,6 +246,9 @@ pub fn record(
                     recorded.unfilled.push(order.clone());
                 }
             }
+        }
+        if order.unknown_status().is_some() {
+            recorded.unrecognised.push(order.clone());
         }
         write(tx, account, order, &terms, now)?;
     }
@@ -422,9 +427,27 @@ mod tests {
         day.ledger.write_blocking(move |tx| record(tx, "paper", &[shown], Timestamp(at))).unwrap()
     }
 
-    const NEW: OrdersRecorded = OrdersRecorded { new: 1, changed: 0, unchanged: 0, unfilled: Vec::new() };
-    const CHANGED: OrdersRecorded = OrdersRecorded { new: 0, changed: 1, unchanged: 0, unfilled: Vec::new() };
-    const UNCHANGED: OrdersRecorded = OrdersRecorded { new: 0, changed: 0, unchanged: 1, unfilled: Vec::new() };
+    const NEW: OrdersRecorded = OrdersRecorded {
+        new: 1,
+        changed: 0,
+        unchanged: 0,
+        unfilled: Vec::new(),
+        unrecognised: Vec::new(),
+    };
+    const CHANGED: OrdersRecorded = OrdersRecorded {
+        new: 0,
+        changed: 1,
+        unchanged: 0,
+        unfilled: Vec::new(),
+        unrecognised: Vec::new(),
+    };
+    const UNCHANGED: OrdersRecorded = OrdersRecorded {
+        new: 0,
+        changed: 0,
+        unchanged: 1,
+        unfilled: Vec::new(),
+        unrecognised: Vec::new(),
+    };
 
     #[test]
     fn an_order_settles_its_intent_when_it_ends() {

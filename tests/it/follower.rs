@@ -5,22 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use daybook::adapters::clocks::{SimulatedClock, Speed};
-use daybook::engine::broker_link::BrokerLink;
-use daybook::engine::follower;
-use daybook::engine::job::Sources;
-use daybook::ledger::query::Cell;
-use daybook::ledger::{Ledger, LedgerKind, NewLedger, OpenOptions};
 use daybook::ports::{Broker, BrokerError, FillPage};
 use daybook_core::calendar::Calendar;
 use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::{Account, BrokerPosition, ClientOrderId, Fill, Order, OrderTicket, Side};
 use daybook_core::risk::Approved;
-use tempfile::TempDir;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use crate::support::market::{ScriptedMarket, new_york};
+use crate::support::followed::Followed;
+use crate::support::market::new_york;
 
 /// A broker that hints when it is told to, and does nothing else but show its fills.
 #[derive(Default)]
@@ -31,6 +24,8 @@ struct Teller {
     well: bool,
     /// It says no to whoever wants to listen.
     refuses: bool,
+    /// It does not answer at all.
+    is_away: bool,
     connections: AtomicU32,
     comparisons: AtomicU32,
 }
@@ -59,7 +54,17 @@ impl Broker for Teller {
     }
 
     async fn account(&self) -> Result<Account, BrokerError> {
-        unreachable!("a hint is followed by fills alone")
+        if self.is_away {
+            return Err(BrokerError::Retryable { broker: "teller".to_owned(), reason: "nobody is there".to_owned() });
+        }
+        Ok(Account {
+            account_id: "teller".to_owned(),
+            cash: Money::ZERO,
+            equity: Money::ZERO,
+            last_equity: Money::ZERO,
+            buying_power: Money::ZERO,
+            blocked: false,
+        })
     }
 
     async fn positions(&self) -> Result<Vec<BrokerPosition>, BrokerError> {
@@ -123,102 +128,53 @@ impl Broker for Teller {
     }
 }
 
-/// A follower at work on a ledger of its own.
-struct Followed {
-    ledger: Ledger,
-    teller: Arc<Teller>,
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<anyhow::Result<()>>,
-    _folder: TempDir,
-}
-
-impl Followed {
-    fn start(teller: Teller) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let start = new_york("2026-11-16", "10:00");
-        let new = NewLedger::simulated(LedgerKind::Simulation, "paper", "follower", start);
-        let ledger = Ledger::open(&folder.path().join("day.db"), &OpenOptions::create_or_open(new)).unwrap();
-        let (teller, clock) = (Arc::new(teller), Arc::new(SimulatedClock::new(start, Speed::Max)));
-        let sources = Sources {
-            bars: Arc::default(),
-            broker: BrokerLink::new(teller.clone(), ledger.clone(), clock.clone(), Arc::default()),
-            ledger: ledger.clone(),
-            feed: Arc::new(ScriptedMarket::default()),
-            calendar: Arc::new(Calendar::xnys()),
-            clock,
-        };
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(follower::run(move || (sources.clone(), Arc::default()), stop.clone()));
-        Self { ledger, teller, stop, task, _folder: folder }
-    }
-
-    fn count(&self, what: &str) -> i64 {
-        match self.ledger.query(&format!("SELECT count(*) FROM {what}")).unwrap().rows[0][0] {
-            Cell::Integer(count) => count,
-            ref other => panic!("{other:?}"),
-        }
-    }
-
-    /// Waits until so many rows are there.
-    async fn until(&self, what: &str, count: i64) {
-        let looked = async {
-            while self.count(what) < count {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), looked)
-            .await
-            .unwrap_or_else(|_| panic!("{what}: {}", self.count(what)));
-        assert_eq!(self.count(what), count);
-    }
-
-    async fn stop(self) -> Arc<Teller> {
-        self.stop.cancel();
-        self.task.await.unwrap().unwrap();
-        self.teller
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hint_brings_the_fill_into_the_ledger_and_so_does_a_new_connection() {
-    let followed = Followed::start(Teller { well: true, ..Teller::default() });
+    let teller = Arc::new(Teller { well: true, ..Teller::default() });
+    let followed = Followed::start(teller.clone());
     followed.until("v_alert WHERE event = 'broker.disagrees'", 1).await;
     for (n, execution) in ["first", "second", "third"].iter().enumerate() {
         // The first hint is the last one of its connection; the fills are taken all the same.
-        followed.teller.trades(execution);
-        followed.teller.hint.notify_one();
+        teller.trades(execution);
+        teller.hint.notify_one();
         followed.until("v_fill", i64::try_from(n).unwrap() + 1).await;
     }
-    let teller = followed.stop().await;
+    followed.stop().await;
     assert_eq!(teller.connections.load(Ordering::SeqCst), 2);
     assert_eq!(teller.comparisons.load(Ordering::SeqCst), 1, "once a day");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_person_is_told_once_that_there_are_no_hints() {
-    let followed = Followed::start(Teller::default());
-    followed.until("v_alert WHERE event = 'broker.hints_lost'", 1).await;
-    let reached = followed.teller.connections.load(Ordering::SeqCst);
+/// Listens in vain until a person is told so, and then twenty times more: what they were told.
+async fn told_of(teller: Teller, event: &str) -> Vec<String> {
+    let teller = Arc::new(teller);
+    let followed = Followed::start(teller.clone());
+    followed.until(&format!("v_alert WHERE event = '{event}'"), 1).await;
+    let reached = teller.connections.load(Ordering::SeqCst);
     let more = async {
-        while followed.teller.connections.load(Ordering::SeqCst) < reached + 20 {
+        while teller.connections.load(Ordering::SeqCst) < reached + 20 {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), more).await.expect("it is tried again");
-    assert_eq!(followed.count("v_alert"), 1);
+    let told = followed.alerts();
     followed.stop().await;
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_told_once_that_there_are_no_hints() {
+    let told = told_of(Teller::default(), "broker.hints_lost").await;
+    assert!(told.len() == 1 && told[0].ends_with("teller: it hung up"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_told_once_that_the_broker_is_away() {
+    let told = told_of(Teller { is_away: true, ..Teller::default() }, "broker.unreachable").await;
+    assert!(told.len() == 1 && told[0].ends_with("teller: nobody is there"), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_is_told_once_that_the_broker_refuses() {
-    let followed = Followed::start(Teller { refuses: true, ..Teller::default() });
-    followed.until("v_alert WHERE event = 'broker.refuses'", 1).await;
-    let more = async {
-        while followed.teller.connections.load(Ordering::SeqCst) < 20 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), more).await.expect("it goes on trying");
-    assert_eq!(followed.count("v_alert WHERE event = 'broker.refuses'"), 1);
-    followed.stop().await;
+    let told = told_of(Teller { refuses: true, ..Teller::default() }, "broker.refuses").await;
+    assert!(told.len() == 1 && told[0].ends_with("teller refuses: the key is refused"), "{told:?}");
 }

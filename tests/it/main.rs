@@ -2,6 +2,7 @@
 
 mod approval;
 mod backtest;
+mod bad_input;
 mod broker_contract;
 mod by_hand;
 mod cli;

@@ -72,6 +72,9 @@ catalogue! {
     OrderStranger = "order.stranger", Warning,
         "The broker shows an order that Daybook did not send.",
         "Find out who sent it; nobody else should trade the account.";
+    OrderUnrecognised = "order.unrecognised", Warning,
+        "The broker shows an order in a state that this version does not know; it counts as working.",
+        "Look at the order at the broker; `trade orders` shows it.";
     ApprovalAsked = "approval.asked", Warning,
         "An entry waits for a person before it is sent.",
         "`trade approve SYMBOL` or `trade reject SYMBOL`, before its time is over.";
@@ -87,6 +90,9 @@ catalogue! {
     BrokerHintsLost = "broker.hints_lost", Warning,
         "The broker's stream of updates is down: fills are seen at the next look, within a minute.",
         "Nothing, unless the broker is down itself; it is tried again all the time.";
+    BrokerUnreachable = "broker.unreachable", Critical,
+        "The broker cannot be reached, or what answers is not it: nothing can be seen or sent.",
+        "Read the reason; `trade doctor` tries it anew. Stops that rest at the broker go on.";
     BrokerRefuses = "broker.refuses", Critical,
         "The broker refuses the key, or what is asked for with it: nothing can be seen or sent.",
         "`trade doctor` says what is wrong; check both halves of the key, its environment and the address.";

@@ -222,7 +222,28 @@ pub struct Order {
     pub updated_at: Timestamp,
 }
 
+/// How the reason of an order begins whose status is a word that this version does not know.
+const STATUS_UNKNOWN: &str = "its status is unknown to this version: ";
+
 impl Order {
+    /// What an adapter gives as the reason of an order whose status it does not know. Such an order counts as working: it is
+    /// looked at again until it says otherwise.
+    ///
+    /// ```
+    /// use daybook_core::order::Order;
+    /// assert_eq!(Order::reason_of_unknown_status("frozen"), "its status is unknown to this version: frozen");
+    /// ```
+    #[must_use]
+    pub fn reason_of_unknown_status(word: &str) -> String {
+        format!("{STATUS_UNKNOWN}{word}")
+    }
+
+    /// The broker's word for the order's status, if it is one that this version does not know.
+    #[must_use]
+    pub fn unknown_status(&self) -> Option<&str> {
+        self.reason.as_deref()?.strip_prefix(STATUS_UNKNOWN)
+    }
+
     /// Shares that may still fill.
     #[must_use]
     pub fn remaining(&self) -> Quantity {

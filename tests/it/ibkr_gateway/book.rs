@@ -51,6 +51,8 @@ struct Entry {
     /// Whether it waits to be transmitted.
     is_parked: bool,
     is_canceled: bool,
+    /// What its status is called, if not by its name.
+    word: Option<&'static str>,
 }
 
 /// Every order there is, and the account behind them.
@@ -70,6 +72,11 @@ impl Book {
     pub fn new(engine: PaperBroker) -> Self {
         let (entries, told) = (Vec::new(), HashMap::new());
         Self { engine, entries, next_perm_id: 900_001, told, received: 0, tells_commissions: true }
+    }
+
+    /// Calls the status of every order by a word of its own.
+    pub fn calls_orders(&mut self, word: &'static str) {
+        self.entries.iter_mut().for_each(|entry| entry.word = Some(word));
     }
 
     /// The least number that a client may give its next order.
@@ -138,6 +145,7 @@ impl Book {
             paper: Vec::new(),
             is_parked: false,
             is_canceled: false,
+            word: None,
         }
     }
 
@@ -281,6 +289,7 @@ impl Book {
             paper: vec![orders[0].broker_order_id.clone()],
             is_parked: false,
             is_canceled: false,
+            word: None,
         });
         self.next_perm_id += 1;
     }
@@ -431,6 +440,9 @@ pub fn contract(symbol: &str) -> Message {
 }
 
 const fn word(entry: &Entry, order: Option<&Order>) -> &'static str {
+    if let Some(word) = entry.word {
+        return word;
+    }
     let Some(order) = order else { return if entry.is_canceled { "Cancelled" } else { "PreSubmitted" } };
     match order.status {
         OrderStatus::Accepted | OrderStatus::Held => "PreSubmitted",

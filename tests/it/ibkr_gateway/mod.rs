@@ -110,6 +110,11 @@ impl Gateway {
         self.shared.book.lock().await.by_hand(ticket).await;
     }
 
+    /// Calls the status of every order that it has by a word of its own.
+    pub async fn calls_orders(&self, word: &'static str) {
+        self.shared.book.lock().await.calls_orders(word);
+    }
+
     /// Orders that programs have sent, one by one.
     pub async fn received(&self) -> usize {
         self.shared.book.lock().await.received

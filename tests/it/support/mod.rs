@@ -2,6 +2,7 @@
 
 pub mod disk;
 pub mod exchange;
+pub mod followed;
 pub mod market;
 pub mod outside;
 pub mod process;

@@ -186,7 +186,6 @@ impl WireOrder {
             "expired" => OrderStatus::Expired,
             "rejected" => OrderStatus::Rejected,
             "replaced" => OrderStatus::Replaced,
-            // `done_for_day` and `calculated` are not the end of an order that is good until canceled.
             _ if filled.is_positive() => OrderStatus::PartiallyFilled,
             _ => OrderStatus::New,
         }
@@ -196,15 +195,14 @@ impl WireOrder {
     fn reason(&self, status: OrderStatus) -> Option<String> {
         match status {
             OrderStatus::Canceled | OrderStatus::Expired | OrderStatus::Rejected => Some(self.status.clone()),
-            OrderStatus::New | OrderStatus::PartiallyFilled
-                if !matches!(self.status.as_str(), "new" | "partially_filled" | "pending_replace") =>
-            {
-                Some(format!("its status is {}", self.status))
-            }
+            OrderStatus::New | OrderStatus::PartiallyFilled => match self.status.as_str() {
+                "new" | "partially_filled" | "pending_replace" => None,
+                // Rare at Alpaca, and not the end of an order that is good until canceled.
+                "done_for_day" | "calculated" | "stopped" | "suspended" => Some(format!("its status is {}", self.status)),
+                unknown => Some(Order::reason_of_unknown_status(unknown)),
+            },
             OrderStatus::Accepted
             | OrderStatus::Held
-            | OrderStatus::New
-            | OrderStatus::PartiallyFilled
             | OrderStatus::PendingCancel
             | OrderStatus::Filled
             | OrderStatus::Replaced => None,

@@ -257,7 +257,11 @@ fn order(seen: &Seen, group: Prices, now: Timestamp) -> Result<Option<Order>, St
     let name = reference.as_ref().and_then(Reference::client_order_id);
     let filled = seen.filled().map_err(|error| seen.strange("filled quantity", error))?;
     let order_type = order_type(seen)?;
-    let status = status(seen, part, group, filled, order_type)?;
+    let status = status(seen, part, group, filled, order_type);
+    let reason = match &seen.status {
+        OrderStatusKind::Unknown(word) => Order::reason_of_unknown_status(word),
+        _ => seen.reason.clone(),
+    };
     let class = match (part, group.target, group.stop) {
         (Part::Entry, Some(take_profit), Some(stop_loss)) => OrderClass::Bracket { take_profit, stop_loss },
         (Part::PairTarget, _, Some(stop_loss)) => OrderClass::Oco { stop_loss },
@@ -282,7 +286,7 @@ fn order(seen: &Seen, group: Prices, now: Timestamp) -> Result<Option<Order>, St
         status,
         filled,
         average_price: price_of(seen, seen.average_price.filter(|price| *price > 0.0))?,
-        reason: Some(seen.reason.clone()).filter(|reason| status != OrderStatus::Filled && !reason.is_empty()),
+        reason: Some(reason).filter(|reason| status != OrderStatus::Filled && !reason.is_empty()),
         submitted_at: now,
         updated_at: now,
         broker_order_id,
@@ -318,10 +322,10 @@ fn status(
     group: Prices,
     filled: Quantity,
     order_type: OrderType,
-) -> Result<OrderStatus, Strange> {
+) -> OrderStatus {
     let is_leg = matches!(part, Part::Target | Part::Stop);
     let works = if filled.is_positive() { OrderStatus::PartiallyFilled } else { OrderStatus::New };
-    Ok(match &seen.status {
+    match &seen.status {
         OrderStatusKind::ApiPending | OrderStatusKind::PendingSubmit if is_leg => OrderStatus::Held,
         OrderStatusKind::ApiPending | OrderStatusKind::PendingSubmit => OrderStatus::Accepted,
         // It is held back: a leg by its entry, a stop by the broker until its price comes, others by the hour.
@@ -344,8 +348,9 @@ fn status(
         // An inactive order may come back to life, unless the gateway counts it among those that are over.
         OrderStatusKind::Inactive if seen.completed => OrderStatus::Rejected,
         OrderStatusKind::Inactive => OrderStatus::Accepted,
-        OrderStatusKind::Unknown(word) => return Err(seen.strange("status", word)),
-    })
+        // It is looked at again until it says otherwise; its word is the reason.
+        OrderStatusKind::Unknown(_) => works,
+    }
 }
 
 const fn rank(role: OrderRole) -> u8 {
