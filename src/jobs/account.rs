@@ -4,7 +4,7 @@ use daybook_core::calendar::Session;
 use daybook_core::decision::{EquityPoint, Mark};
 use daybook_core::indicators::Period;
 use daybook_core::market::Symbol;
-use daybook_core::money::Money;
+use daybook_core::money::{Money, Quantity};
 use daybook_core::order::{OrderRole, Purpose};
 use daybook_core::portfolio::Position;
 use daybook_core::report::SessionResult;
@@ -90,14 +90,23 @@ pub fn risk_facts(
     settings: &RiskSettings,
 ) -> Result<RiskFacts, LedgerError> {
     let Gathered { session, view, marks, entered_today, symbols } = gathered;
-    let positions: Vec<Commitment> = open_positions(conn, account)?
+    let recorded = open_positions(conn, account)?;
+    let price_of = |symbol: Symbol| marks.iter().find(|mark| mark.symbol == symbol).map(|mark| mark.price);
+    let worth = |symbol: Symbol, shares: Quantity| price_of(symbol).and_then(|price| price.times(shares).ok());
+    let mut positions: Vec<Commitment> = recorded
         .iter()
         .map(|position| {
-            let price = marks.iter().find(|mark| mark.symbol == position.symbol).map(|mark| mark.price);
-            let value = price.and_then(|price| price.times(position.quantity).ok()).unwrap_or(position.cost);
+            let value = worth(position.symbol, position.quantity).unwrap_or(position.cost);
             Commitment { symbol: position.symbol, value }
         })
         .collect();
+    // What the account holds from before the ledger began is at risk, too.
+    let unknown = view.positions.iter().filter(|held| recorded.iter().all(|known| known.symbol != held.symbol));
+    positions.extend(unknown.map(|held| {
+        let (symbol, shares) = (held.symbol, held.quantity.abs());
+        let value = worth(symbol, shares).or_else(|| held.average_price.times(shares).ok()).unwrap_or(Money::MAX);
+        Commitment { symbol, value }
+    }));
     let SessionResult { realised, fees } = fill::session_result(conn, account, session.date)?;
     let opening_equity = equity::opening(conn, session.date)?.unwrap_or(view.account.equity);
     let exposure = Money(positions.iter().map(|held| held.value.0).fold(0, i64::saturating_add));

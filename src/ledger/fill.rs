@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::codec::{Text, Word};
 use super::position::{self, Cause};
-use super::{LedgerError, day, intent, refold};
+use super::{LedgerError, day, intent, meta, refold};
 
 const SQL_INSERT: &str = "
     INSERT INTO fill (account, execution_id, broker_order_id, client_order_id, symbol, side, quantity_e9, price_e8, fee_e8,
@@ -244,7 +244,8 @@ pub(super) fn origin(tx: &Transaction<'_>, account: &str, fill: &Fill) -> Result
         },
         Some(_) | None => None,
     };
-    Ok(FillOrigin { role, plan })
+    let is_ours = plan.is_some() || sent_as.is_correction() || sent_as.belongs_to(&meta::ledger_id(tx)?);
+    Ok(FillOrigin { role, plan, is_ours })
 }
 
 pub(super) fn insert(
@@ -507,7 +508,7 @@ mod tests {
 
             let mut book = Book::default();
             for fill in &fills {
-                book.apply(fill, &FillOrigin::STRANGER).unwrap();
+                book.apply(fill, &FillOrigin::UNPLANNED).unwrap();
             }
             let stored = day.ledger.read(|conn| position::all(conn, "paper")).unwrap();
             let folded: Vec<_> = book.closed.iter().chain(book.open.values()).collect();

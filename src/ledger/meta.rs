@@ -83,6 +83,12 @@ pub(super) fn create(tx: &Transaction<'_>, new: &NewLedger) -> Result<(), Ledger
     Ok(())
 }
 
+/// The ledger's identity, part of every order's name.
+pub(super) fn ledger_id(conn: &Connection) -> Result<String, LedgerError> {
+    let detail = "meta.ledger_id is missing".to_owned();
+    get(conn, "ledger_id")?.ok_or(LedgerError::Corrupt { detail })
+}
+
 /// Where the simulated clock stands; `None` in a live ledger, and before its first step.
 ///
 /// # Errors

@@ -31,6 +31,7 @@ mod reload;
 mod repository;
 mod restart;
 mod simulation;
+mod strangers;
 mod supervision;
 mod support;
 mod take_over;

@@ -71,7 +71,7 @@ catalogue! {
         "Nothing: it is watched like any other.";
     OrderStranger = "order.stranger", Warning,
         "The broker shows an order that Daybook did not send.",
-        "Find out who sent it; nobody else should trade the account.";
+        "Nothing, if it is yours: it is left alone, and counted. Else find out who sent it.";
     OrderUnrecognised = "order.unrecognised", Warning,
         "The broker shows an order in a state that this version does not know; it counts as working.",
         "Look at the order at the broker; `trade orders` shows it.";
@@ -169,8 +169,8 @@ catalogue! {
         "Positions are still open at the session's last minutes.",
         "Be ready to close them at the broker.";
     FlattenStranger = "flatten.stranger", Warning,
-        "The flatten closes a position that the ledger does not know.",
-        "Find out who traded.";
+        "The session ends with a position that was not traded from here; it is left alone.",
+        "Nothing, if it is yours; `trade close SYMBOL` closes it.";
 
     MarksStale = "marks.stale", Critical,
         "Open positions have had no fresh price for too long: entries are stopped.",

@@ -167,8 +167,9 @@ fn days_are_sums(view: &LedgerView, findings: &mut Findings) {
 }
 
 fn flat_by_close(view: &LedgerView, symbols: &BTreeMap<Symbol, Vec<&FillRow>>, findings: &mut Findings) {
+    let strangers = view.strangers();
     for session in view.sessions.iter().filter(|session| session.close <= view.as_of) {
-        for (symbol, fills) in symbols {
+        for (symbol, fills) in symbols.iter().filter(|(symbol, _)| !strangers.contains(symbol)) {
             let held: i128 = fills.iter().filter(|row| row.fill.at < session.close).map(|row| signed(row)).sum();
             if held != 0 {
                 findings.add(

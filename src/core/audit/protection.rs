@@ -18,7 +18,8 @@ enum Change<'a> {
 }
 
 pub(super) fn check(view: &LedgerView, findings: &mut Findings) {
-    for (symbol, mut changes) in changes(view) {
+    let strangers = view.strangers();
+    for (symbol, mut changes) in changes(view).into_iter().filter(|(symbol, _)| !strangers.contains(symbol)) {
         changes.sort_by_key(|(at, _)| *at);
         check_symbol(view, symbol, &changes, findings);
     }

@@ -56,7 +56,7 @@ fn day() -> LedgerView {
     let fills = [fill_of(&entry, "x1", 50_00, minute(30)), fill_of(&stop, "x2", 49_00, minute(90))];
     let mut book = Book::default();
     for fill in &fills {
-        book.apply(fill, &FillOrigin::STRANGER).unwrap();
+        book.apply(fill, &FillOrigin::UNPLANNED).unwrap();
     }
     let verdict = VerdictRow { approved: Some(hundred) };
     let money = Money::whole;
@@ -400,7 +400,7 @@ fn folded(mut fills: Vec<Fill>) -> Vec<Position> {
     sort_fills(&mut fills);
     let mut book = Book::default();
     for fill in &fills {
-        book.apply(fill, &FillOrigin::STRANGER).unwrap();
+        book.apply(fill, &FillOrigin::UNPLANNED).unwrap();
     }
     book.closed.into_iter().chain(book.open.into_values()).collect()
 }

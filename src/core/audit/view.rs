@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Session;
@@ -45,6 +47,14 @@ pub struct LedgerView {
     pub days: Vec<DayRow>,
     /// Table `halt`.
     pub halts: Vec<HaltRow>,
+}
+
+impl LedgerView {
+    /// Symbols in which a stranger's order has opened a position: its owner's to protect, and to hold over night.
+    pub(super) fn strangers(&self) -> BTreeSet<Symbol> {
+        let strangers = self.positions.iter().filter(|row| row.position.is_strangers());
+        strangers.map(|row| row.position.symbol).collect()
+    }
 }
 
 /// A job and how far its slots are accounted for.

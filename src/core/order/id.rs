@@ -9,6 +9,9 @@ use crate::time::Timestamp;
 /// Alpaca's bound, the tightest of the brokers in use that accept free text.
 const LENGTH_MAX: usize = 128;
 
+/// How the id of a correction begins.
+const CORRECTION: &str = "correction-";
+
 /// The name under which an order is sent, and under which a broker refuses it a second time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -43,7 +46,13 @@ impl ClientOrderId {
     /// fills agree with the broker.
     #[must_use]
     pub fn correction(slot: Timestamp, symbol: Symbol) -> Self {
-        Self(format!("correction-{}-{symbol}", slot.0))
+        Self(format!("{CORRECTION}{}-{symbol}", slot.0))
+    }
+
+    /// Whether it is the id of a correction.
+    #[must_use]
+    pub fn is_correction(&self) -> bool {
+        self.0.starts_with(CORRECTION)
     }
 
     /// Whether an order under this id was sent from the ledger `ledger_id`: it is ours, not a stranger's.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Position, PositionState};
+use super::{ADOPTED, Position, PositionState};
 use crate::market::Symbol;
 use crate::money::{Money, MoneyError, Price, Quantity};
 use crate::order::{Fill, OrderRole, Side};
@@ -26,11 +26,15 @@ pub struct FillOrigin {
     pub role: OrderRole,
     /// The plan of the entry, if the order is one of ours that enters.
     pub plan: Option<EntryPlan>,
+    /// Whether it was sent from here, or stands for what was taken over; else a stranger has sent it.
+    pub is_ours: bool,
 }
 
 impl FillOrigin {
     /// An order that nothing is known of but that it stands alone.
-    pub const STRANGER: Self = Self { role: OrderRole::Parent, plan: None };
+    pub const STRANGER: Self = Self { role: OrderRole::Parent, plan: None, is_ours: false };
+    /// An order of ours whose plan is lost, or the execution by which a position was taken over.
+    pub const UNPLANNED: Self = Self { role: OrderRole::Parent, plan: None, is_ours: true };
 }
 
 /// What a fill did to the position of its symbol.
@@ -152,7 +156,7 @@ fn opened(fill: &Fill, part: Part, origin: &FillOrigin) -> Result<Position, Mone
         symbol: fill.symbol,
         direction,
         state: PositionState::Open,
-        strategy: plan.map(|plan| plan.strategy.clone()),
+        strategy: plan.map(|plan| plan.strategy.clone()).or_else(|| origin.is_ours.then(|| ADOPTED.to_owned())),
         quantity: part.quantity,
         quantity_max: part.quantity,
         entered: part.quantity,

@@ -23,11 +23,11 @@ fn planned(stop: i64, target: i64) -> FillOrigin {
         stop: Price::from_cents(stop),
         target: Price::from_cents(target),
     };
-    FillOrigin { role: OrderRole::Parent, plan: Some(plan) }
+    FillOrigin { role: OrderRole::Parent, plan: Some(plan), is_ours: true }
 }
 
 fn leg(role: OrderRole) -> FillOrigin {
-    FillOrigin { role, plan: None }
+    FillOrigin { role, plan: None, is_ours: true }
 }
 
 #[test]

@@ -8,4 +8,4 @@ mod book;
 mod position;
 
 pub use book::{Book, Booked, Effect, EntryPlan, FillOrigin, book, sort_fills};
-pub use position::{Position, PositionChange, PositionEvent, PositionState, PositionStateError};
+pub use position::{ADOPTED, Position, PositionChange, PositionEvent, PositionState, PositionStateError};

@@ -56,7 +56,7 @@ pub struct Position {
     pub direction: Direction,
     /// Where it stands.
     pub state: PositionState,
-    /// The strategy that opened it; `None` for a position that was not opened by a decision of ours.
+    /// The strategy that opened it; [`ADOPTED`] for one that was taken over, `None` for one that a stranger has opened.
     pub strategy: Option<String>,
     /// Shares held now; never negative.
     pub quantity: Quantity,
@@ -95,6 +95,9 @@ pub struct Position {
     /// Why it was left, once that was decided.
     pub exit_reason: Option<String>,
 }
+
+/// The strategy's name of a position of ours that no decision of this ledger has opened.
+pub const ADOPTED: &str = "adopted";
 
 /// An event that a position's state does not admit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -160,6 +163,13 @@ impl PositionState {
 }
 
 impl Position {
+    /// Whether an order that was not sent from here has opened it: its value and its result count, and what becomes of it
+    /// is its owner's to say.
+    #[must_use]
+    pub const fn is_strangers(&self) -> bool {
+        self.strategy.is_none()
+    }
+
     /// The position after a decision's event. The first reason to leave it is kept.
     ///
     /// # Errors

@@ -175,7 +175,8 @@ impl Run<'_> {
                 self.plan.cancel_all(*symbol, &resting.orphans, "no position is left for it");
             }
         }
-        let agreed = self.facts.positions.iter().filter(|position| !differs(position.symbol));
+        let ours = self.facts.positions.iter().filter(|position| !position.is_strangers());
+        let agreed = ours.filter(|position| !differs(position.symbol));
         for (position, resting) in agreed.filter_map(|held| Some((held, at_broker.get(&held.symbol)?))) {
             self.protect(position, resting);
         }

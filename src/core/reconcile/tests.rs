@@ -387,7 +387,7 @@ fn repaired(facts: &ReconcileFacts, decision: &Decision) -> ReconcileFacts {
             Repair::Correct(fill) => {
                 let before = next.positions.iter().position(|held| held.symbol == fill.symbol);
                 let before = before.map(|place| next.positions.remove(place));
-                next.positions.extend(book(before, fill, &FillOrigin::STRANGER).unwrap().open);
+                next.positions.extend(book(before, fill, &FillOrigin::UNPLANNED).unwrap().open);
             }
         }
     }

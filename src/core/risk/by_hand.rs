@@ -152,9 +152,8 @@ fn leave(
         intents: vec![Intent { leg: 0, purpose: Purpose::Exit, action, valid_until: None, reason: reason.to_owned() }],
         ..Decision::default()
     };
-    let Some(position) = facts.recorded.filter(|position| position.state != PositionState::Closing) else {
-        return Ok(decision);
-    };
+    let ours = facts.recorded.filter(|position| !position.is_strangers());
+    let Some(position) = ours.filter(|position| position.state != PositionState::Closing) else { return Ok(decision) };
     if part.is_none() {
         let event = PositionEvent::ExitBegun { reason: reason.to_owned() };
         decision.positions.push(PositionChange { symbol, event });

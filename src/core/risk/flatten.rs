@@ -31,18 +31,19 @@ pub struct FlattenFacts {
 /// Decides how to leave the session flat: takes back every order of ours that could open a position,
 /// and closes every position we hold.
 ///
-/// A position at the broker that the ledger does not know is not ours to sell: it is reported. What is
-/// on its way already is not decided again.
+/// A position that a stranger's order has opened, or that the ledger does not know, is not ours to sell: it is
+/// reported. What is on its way already is not decided again.
 #[must_use]
 pub fn flatten(facts: &FlattenFacts) -> Decision {
     let at_broker = by_symbol(&facts.broker_positions, &facts.open_orders, &facts.origin.ledger_id);
+    let ours: Vec<&Position> = facts.positions.iter().filter(|position| !position.is_strangers()).collect();
     let mut plan = Plan::default();
     if facts.session.phase_at(facts.as_of) != MarketPhase::Trading {
         plan.decision.summary = format!("the session of {} is over: nothing can be closed", facts.session.date);
-        if !facts.positions.is_empty() {
+        if !ours.is_empty() {
             let subject = format!(
                 "{} positions are still open after the close of {}: look at the broker",
-                facts.positions.len(),
+                ours.len(),
                 facts.session.date
             );
             plan.tell(AlertEvent::FlattenLate, subject);
@@ -52,7 +53,7 @@ pub fn flatten(facts: &FlattenFacts) -> Decision {
 
     let mut closes = 0;
     let nothing = Resting::default();
-    for position in &facts.positions {
+    for position in &ours {
         let resting = at_broker.get(&position.symbol).unwrap_or(&nothing);
         // Also where the broker shows nothing yet: a fill may be under way, and a close looks again.
         if resting.closing || is_in_flight(&facts.in_flight, position.symbol, Purpose::Exit) {
@@ -66,10 +67,10 @@ pub fn flatten(facts: &FlattenFacts) -> Decision {
     }
     let mut cancels = 0;
     for (symbol, resting) in &at_broker {
-        let is_held_by_us = facts.positions.iter().any(|position| position.symbol == *symbol);
+        let is_held_by_us = ours.iter().any(|position| position.symbol == *symbol);
         if !is_held_by_us && !resting.held.is_zero() {
             let subject =
-                format!("{symbol}: the broker holds {} shares that the ledger does not know; left alone", resting.held);
+                format!("{symbol}: the broker holds {} shares that were not traded from here; left alone", resting.held);
             plan.tell_of(*symbol, AlertEvent::FlattenStranger, subject);
         }
         // The close of a position takes back its symbol's orders by itself.
@@ -82,7 +83,7 @@ pub fn flatten(facts: &FlattenFacts) -> Decision {
         }
     }
     plan.decision.summary = match (closes, cancels) {
-        (0, 0) if facts.positions.is_empty() => "flat already".to_owned(),
+        (0, 0) if ours.is_empty() => "flat already".to_owned(),
         (closes, cancels) => format!("{closes} positions closed, {cancels} entries taken back"),
     };
     plan.finish(&facts.origin)

@@ -336,6 +336,9 @@ impl Run<'_> {
 
     /// What is to be done about one of our positions.
     fn watch(&mut self, position: &Position, seen: &SeenMark, resting: &Resting<'_>) {
+        if position.is_strangers() {
+            return; // it counts, and is left alone
+        }
         let is_ours = match position.direction {
             Direction::Long => resting.held.is_positive(),
             Direction::Short => resting.held.is_negative(),

@@ -97,6 +97,20 @@ fn a_quiet_minute_decides_nothing_but_its_figures() {
 }
 
 #[test]
+fn what_a_stranger_has_opened_counts_and_is_left_alone() {
+    // It has no stop, is held for too long, and the session's flatten has begun.
+    let mut facts = MonitorFacts { open_orders: vec![], flatten_begun: true, ..long() };
+    facts.positions[0].opened_at = minute(0).before(Span::days(1).as_duration());
+    assert_eq!(purposes(&decide(&facts)), [(Purpose::Exit, "market close")]);
+    (facts.positions[0].strategy, facts.positions[0].stop) = (None, None);
+    let decision = decide(&facts);
+    assert_eq!((decision.intents.len(), decision.alerts.len(), decision.positions.len()), (0, 0, 0));
+    assert_eq!(decision.equity.as_ref().unwrap().day_pnl(), Money::whole(10));
+    let stopping = MonitorFacts { halts: vec![halt(HaltKind::EmergencyStop)], ..facts };
+    assert_eq!(purposes(&decide(&stopping)), [(Purpose::Exit, "emergency stop")]);
+}
+
+#[test]
 fn the_warning_is_told_once_and_the_stop_follows_it() {
     let warned = MonitorFacts { realised: Money::whole(-1_490), fees: Money::whole(20), ..long() };
     let decision = decide(&warned);
