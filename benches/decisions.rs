@@ -137,7 +137,8 @@ fn holding(positions: usize) -> MonitorFacts {
             at: entered,
         };
         let plan = EntryPlan { strategy: "opening_range_breakout".to_owned(), stop, target };
-        let booked = book(None, &fill, &FillOrigin { role: OrderRole::Parent, plan: Some(plan), is_ours: true }).unwrap();
+        let booked =
+            book(None, &fill, &FillOrigin { role: OrderRole::Parent, plan: Some(plan), is_ours: true }).unwrap();
         facts.positions.extend(booked.open);
         facts.broker_positions.push(BrokerPosition { symbol, quantity, average_price: fill.price });
         for (role, order_type) in [

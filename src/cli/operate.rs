@@ -169,7 +169,8 @@ impl OrderCommand {
             }
             if price != price.round_to_tick_down() {
                 let (tick, below) = (price.tick(), price.round_to_tick_down());
-                let message = format!("{option} {price} is no price that trades: expected steps of {tick}, such as {below}");
+                let message =
+                    format!("{option} {price} is no price that trades: expected steps of {tick}, such as {below}");
                 return Err(CommandError::Usage(message));
             }
         }

@@ -485,6 +485,9 @@ impl Dispatcher {
                 }
                 Ok(orders) => {
                     left = orders.first().map_or(left, |order| left_after(left, order));
+                    if left.is_some_and(|left| !left.is_positive()) || self.held(symbol).await?.is_zero() {
+                        return self.settle(stored, IntentEvent::Ended, None, orders).await;
+                    }
                     self.record(orders).await?;
                 }
                 // The position changed between the look and the order: look again.

@@ -120,7 +120,8 @@ pub(super) fn tell_of_orders(
 fn alert_of_unrecognised(order: &Order) -> Alert {
     let Order { symbol, broker_order_id, .. } = order;
     let word = order.unknown_status().unwrap_or_default();
-    let subject = format!("{symbol}: the broker's order {broker_order_id} is \"{word}\", which this version does not know");
+    let subject =
+        format!("{symbol}: the broker's order {broker_order_id} is \"{word}\", which this version does not know");
     Alert::new(AlertEvent::OrderUnrecognised, subject).about(*symbol).with_body("It counts as working.")
 }
 

@@ -50,7 +50,13 @@ impl Job for Operator {
             Trade::Order(order) => Some(gate_facts(sources, terms, order.symbol, &view).await?),
             Trade::Close { .. } | Trade::Cancel { .. } | Trade::StopEverything { .. } => None,
         };
-        Ok(OperatorFacts { as_of: view.as_of, positions: view.positions, recorded, open_orders: view.open_orders, risk })
+        Ok(OperatorFacts {
+            as_of: view.as_of,
+            positions: view.positions,
+            recorded,
+            open_orders: view.open_orders,
+            risk,
+        })
     }
 
     fn decide(&self, facts: &OperatorFacts, terms: &Terms) -> anyhow::Result<Decision> {
@@ -71,12 +77,7 @@ impl Job for Operator {
 }
 
 /// What the gate knows of the account and of the symbol. A symbol that the feed does not know has no price.
-async fn gate_facts(
-    sources: &Sources,
-    terms: &Terms,
-    symbol: Symbol,
-    view: &BrokerView,
-) -> anyhow::Result<RiskFacts> {
+async fn gate_facts(sources: &Sources, terms: &Terms, symbol: Symbol, view: &BrokerView) -> anyhow::Result<RiskFacts> {
     let session = terms.session()?;
     let settings = &terms.settings.risk;
     let held = view.positions.iter().map(|position| position.symbol);

@@ -427,27 +427,12 @@ mod tests {
         day.ledger.write_blocking(move |tx| record(tx, "paper", &[shown], Timestamp(at))).unwrap()
     }
 
-    const NEW: OrdersRecorded = OrdersRecorded {
-        new: 1,
-        changed: 0,
-        unchanged: 0,
-        unfilled: Vec::new(),
-        unrecognised: Vec::new(),
-    };
-    const CHANGED: OrdersRecorded = OrdersRecorded {
-        new: 0,
-        changed: 1,
-        unchanged: 0,
-        unfilled: Vec::new(),
-        unrecognised: Vec::new(),
-    };
-    const UNCHANGED: OrdersRecorded = OrdersRecorded {
-        new: 0,
-        changed: 0,
-        unchanged: 1,
-        unfilled: Vec::new(),
-        unrecognised: Vec::new(),
-    };
+    const NEW: OrdersRecorded =
+        OrdersRecorded { new: 1, changed: 0, unchanged: 0, unfilled: Vec::new(), unrecognised: Vec::new() };
+    const CHANGED: OrdersRecorded =
+        OrdersRecorded { new: 0, changed: 1, unchanged: 0, unfilled: Vec::new(), unrecognised: Vec::new() };
+    const UNCHANGED: OrdersRecorded =
+        OrdersRecorded { new: 0, changed: 0, unchanged: 1, unfilled: Vec::new(), unrecognised: Vec::new() };
 
     #[test]
     fn an_order_settles_its_intent_when_it_ends() {

@@ -168,11 +168,7 @@ fn candidate(conn: &Connection, run_id: i64, symbol: Symbol) -> Result<Option<Ca
 ///
 /// # Errors
 /// If the ledger cannot be read.
-pub fn signals(
-    conn: &Connection,
-    run_id: i64,
-    symbol: Option<Symbol>,
-) -> Result<Vec<ConsideredSignal>, LedgerError> {
+pub fn signals(conn: &Connection, run_id: i64, symbol: Option<Symbol>) -> Result<Vec<ConsideredSignal>, LedgerError> {
     let mut select = conn.prepare_cached(SQL_SIGNALS)?;
     let mut rows = select.query(params![run_id, symbol.as_ref().map(Symbol::as_str)])?;
     let mut signals = Vec::new();

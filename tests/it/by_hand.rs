@@ -89,8 +89,7 @@ impl Desk {
     /// Gives an order and lives on for two minutes; why it was refused, if it was.
     async fn gives(&self, side: Side, shares: i64) -> Option<String> {
         let size = HandSize::Shares(Quantity::whole(shares));
-        let order =
-            HandOrder { symbol: self.symbol, side, size, short: false, limit: None, stop: None, target: None };
+        let order = HandOrder { symbol: self.symbol, side, size, short: false, limit: None, stop: None, target: None };
         let answer = self.says(Command::Trade(Trade::Order(order))).await;
         let run_id = serde_json::from_str::<serde_json::Value>(&answer).unwrap()["run_id"].as_i64().unwrap();
         self.live(self.wired.parts.sources.clock.wall().after(Duration::from_secs(120))).await;

@@ -296,7 +296,11 @@ fn a_person_buys_and_sells_where_no_scheduler_runs() {
     assert!(bought.out.contains("ok  buying power") && bought.out.contains("take-profit"), "{}", bought.out);
     let again = desk.trade(&["buy", SYMBOL, "3"]);
     assert_eq!(again.code, 3, "{}", again.out);
-    assert!(again.out.contains("NO  symbol already traded") && again.err.contains("one entry a symbol"), "{}", again.err);
+    assert!(
+        again.out.contains("NO  symbol already traded") && again.err.contains("one entry a symbol"),
+        "{}",
+        again.err
+    );
     let part = desk.json(&["sell", SYMBOL, "1"]);
     assert_eq!(part["runs"][0]["intents"].as_array().unwrap().len(), 2, "{part}");
     assert_eq!(desk.trade(&["sell", SYMBOL, "9"]).code, 3);
@@ -314,7 +318,10 @@ fn a_person_buys_and_sells_where_no_scheduler_runs() {
 fn an_order_above_its_size_ends_with_0_and_waits() {
     let desk = Desk::round_the_clock("execution: {approval_above: 1}\n");
     let asked = desk.json(&["buy", SYMBOL, "3"]);
-    assert_eq!((&asked["runs"][0]["state"], &asked["runs"][0]["waits_for_approval"]), (&"decided".into(), &true.into()));
+    assert_eq!(
+        (&asked["runs"][0]["state"], &asked["runs"][0]["waits_for_approval"]),
+        (&"decided".into(), &true.into())
+    );
     assert_eq!(desk.trade(&["approve", SYMBOL]).code, 0);
     assert_eq!(desk.json(&["orders"]).as_array().unwrap().len(), 3);
 }

@@ -5,25 +5,38 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use daybook::adapters::alpaca::AlpacaSettings;
+use daybook::adapters::brokers::alpaca::AlpacaBroker;
+use daybook::adapters::faulty::{BrokerFault, FaultyBroker, Spell, Struck};
 use daybook::engine::Execution;
 use daybook::engine::broker_link::{BrokerLink, LinkError};
 use daybook::engine::dispatcher::Dispatcher;
 use daybook::engine::driver::{Driver, Ended, Limits};
 use daybook::engine::job::{AnyJob, Job, Sources, Terms};
-use daybook::ports::{Broker, BrokerError, FillPage};
+use daybook::ledger::Ledger;
+use daybook::ledger::alert::Routes;
+use daybook::paper_exchange::{ClockMode, Credentials, FillRules, PaperExchangeSettings, serve};
+use daybook::ports::{Broker, BrokerError, Clock, FillPage, MarketFeed};
+use daybook::wiring::Wired;
+use daybook_core::calendar::Calendar;
 use daybook_core::decision::Decision;
 use daybook_core::market::Symbol;
-use daybook_core::money::{Price, Quantity};
+use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::{
     Account, Action, BrokerPosition, ClientOrderId, Intent, Order, OrderRole, OrderStatus, OrderTicket, OrderType,
     Purpose,
 };
 use daybook_core::risk::Approved;
 use daybook_core::schedule::{JobDefinition, JobFile, JobKind};
-use serde_json::json;
+use daybook_core::time::Span;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::{Barrier, Notify};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::counted::Counted;
+use crate::support::exchange::{KEY, SECRET};
 use crate::support::market::{ScriptedMarket, new_york};
 use crate::support::simulation::{rows, wire};
 
@@ -172,8 +185,6 @@ async fn closed(unreachable: Option<Symbol>) -> Closed {
 
 /// The same at some time of the day, at a broker with extended hours or without.
 async fn closed_at(wall: &str, has_extended_hours: bool, unreachable: Option<Symbol>) -> Closed {
-    let folder = tempfile::tempdir().unwrap();
-    let wired = wire(&folder.path().join("day.db"), "2026-11-16", "2026-11-16").await;
     let expected = POSITIONS - usize::from(unreachable.is_some());
     let gate = Arc::new(Gate {
         is_open: AtomicBool::new(false),
@@ -186,41 +197,70 @@ async fn closed_at(wall: &str, has_extended_hours: bool, unreachable: Option<Sym
     for n in 0..POSITIONS {
         market.price(symbol(n).as_str(), new_york("2026-11-16", "16:55"), 10_000);
     }
-    let mut parts = (*wired.parts).clone();
-    let (ledger, clock) = (parts.sources.ledger.clone(), parts.sources.clock.clone());
-    parts.sources.feed = Arc::new(market);
-    parts.sources.broker = BrokerLink::new(gate.clone(), ledger.clone(), clock, Arc::default());
-    let file = json!({"kind": "command", "command": ["true"], "schedule": {"at": "open"}, "window": "1h"});
-    let definition = serde_json::from_value::<JobFile>(file).unwrap().into_definition("close-all").unwrap();
-    let definitions: Arc<[JobDefinition]> = Arc::new([definition]);
-    (parts.definitions, parts.claimed) = (definitions.clone(), definitions);
-    parts.jobs = Arc::new([(JobKind::Command, Arc::new(CloseAll) as Arc<dyn AnyJob>)].into());
-    let limits = Limits {
-        stop: CancellationToken::new(),
-        until: Some(new_york("2026-11-16", "09:31")),
-        drain: Duration::from_secs(1),
-        on_turn: Arc::new(|| {}),
-        jobs: None,
-        stuck_after: Duration::from_secs(1),
-    };
-    let (sources, routes) = (parts.sources.clone(), parts.routes.clone());
-    let mut driver = Driver::new(Arc::new(parts), limits, Arc::new(Notify::new()));
-    driver.boot().await.unwrap();
-    assert_eq!(driver.run().await.unwrap(), Ended::Finished);
-    assert_eq!(rows(&ledger, "SELECT count(*) FROM intent WHERE state = 'acked'"), ["0"]);
-
+    let decided = Decided::of(Arc::new(market), |_, _| gate.clone()).await;
     gate.is_open.store(true, Ordering::SeqCst);
-    let run_id = rows(&ledger, "SELECT run_id FROM run WHERE job = 'close-all'")[0].parse().unwrap();
-    sources.clock.sleep_until(new_york("2026-11-16", wall)).await;
-    let dispatcher = Dispatcher::new(sources, routes, Execution::Concurrent);
-    let dispatched = tokio::time::timeout(Duration::from_secs(20), dispatcher.dispatch(run_id)).await;
-    let dispatched = dispatched.expect("no order waits for another's answer").map(drop);
+    let dispatched = decided.dispatch_at(wall).await;
     let for_extended_hours = gate.for_extended_hours.lock().unwrap().clone();
     Closed {
         dispatched,
-        states: rows(&ledger, "SELECT state, count(*) FROM intent GROUP BY state ORDER BY 1"),
+        states: decided.states(),
         for_extended_hours,
-        parked: rows(&ledger, "SELECT subject FROM v_alert WHERE event = 'order.parked'"),
+        parked: rows(&decided.sources.ledger, "SELECT subject FROM v_alert WHERE event = 'order.parked'"),
+    }
+}
+
+/// A day on which the closes are decided, and none of them is sent: the broker was away.
+struct Decided {
+    sources: Sources,
+    routes: Arc<Routes>,
+    run_id: i64,
+    _lock: Wired,
+    _folder: TempDir,
+}
+
+impl Decided {
+    /// Decides at a broker that is made from the ledger and the clock, and that answers nothing before 09:32.
+    async fn of(market: Arc<dyn MarketFeed>, broker: impl FnOnce(&Ledger, Arc<dyn Clock>) -> Arc<dyn Broker>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let wired = wire(&folder.path().join("day.db"), "2026-11-16", "2026-11-16").await;
+        let mut parts = (*wired.parts).clone();
+        let (ledger, clock) = (parts.sources.ledger.clone(), parts.sources.clock.clone());
+        parts.sources.feed = market;
+        let broker = broker(&ledger, clock.clone());
+        parts.sources.broker = BrokerLink::new(broker, ledger.clone(), clock, Arc::default());
+        let file = json!({"kind": "command", "command": ["true"], "schedule": {"at": "open"}, "window": "1h"});
+        let definition = serde_json::from_value::<JobFile>(file).unwrap().into_definition("close-all").unwrap();
+        let definitions: Arc<[JobDefinition]> = Arc::new([definition]);
+        (parts.definitions, parts.claimed) = (definitions.clone(), definitions);
+        parts.jobs = Arc::new([(JobKind::Command, Arc::new(CloseAll) as Arc<dyn AnyJob>)].into());
+        let limits = Limits {
+            stop: CancellationToken::new(),
+            until: Some(new_york("2026-11-16", "09:31")),
+            drain: Duration::from_secs(1),
+            on_turn: Arc::new(|| {}),
+            jobs: None,
+            stuck_after: Duration::from_secs(1),
+        };
+        let (sources, routes) = (parts.sources.clone(), parts.routes.clone());
+        let mut driver = Driver::new(Arc::new(parts), limits, Arc::new(Notify::new()));
+        driver.boot().await.unwrap();
+        assert_eq!(driver.run().await.unwrap(), Ended::Finished);
+        assert_eq!(rows(&ledger, "SELECT count(*) FROM intent WHERE state = 'acked'"), ["0"]);
+        let run_id = rows(&ledger, "SELECT run_id FROM run WHERE job = 'close-all'")[0].parse().unwrap();
+        Self { sources, routes, run_id, _lock: wired, _folder: folder }
+    }
+
+    /// Sends them, all at the same time.
+    async fn dispatch_at(&self, wall: &str) -> Result<(), LinkError> {
+        self.sources.clock.sleep_until(new_york("2026-11-16", wall)).await;
+        let dispatcher = Dispatcher::new(self.sources.clone(), self.routes.clone(), Execution::Concurrent);
+        let dispatched = tokio::time::timeout(Duration::from_secs(20), dispatcher.dispatch(self.run_id)).await;
+        dispatched.expect("no order waits for another's answer").map(drop)
+    }
+
+    /// Intents by their state.
+    fn states(&self) -> Vec<String> {
+        rows(&self.sources.ledger, "SELECT state, count(*) FROM intent GROUP BY state ORDER BY 1")
     }
 }
 
@@ -252,4 +292,78 @@ async fn a_symbol_that_cannot_be_reached_keeps_no_other_from_being_closed() {
     let Closed { dispatched, states, .. } = closed(Some(symbol(0))).await;
     assert!(matches!(dispatched, Err(LinkError::Broker(_))), "{dispatched:?}");
     assert_eq!(states, ["acked|19", "submitting|1"]);
+}
+
+/// The issue's own figure: an exchange that takes 100 ms for each answer, an account that may send 200 requests a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_positions_at_an_exchange_are_closed_once_within_the_requests_of_a_minute() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let folder = tempfile::tempdir().unwrap();
+    let market = Arc::new(ScriptedMarket::default());
+    let server = serve(PaperExchangeSettings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        file: folder.path().join("exchange.db"),
+        accounts: vec![Credentials { key: KEY.to_owned(), secret: SECRET.to_owned() }],
+        cash: Money::whole(1_000_000),
+        feed: market.clone(),
+        calendar: Calendar::xnys(),
+        clock: ClockMode::Stepped { from: new_york("2026-11-16", "09:45") },
+        fills: FillRules::default(),
+    });
+    let server = server.await.unwrap();
+    let line = Counted::before(server.address()).await;
+    let settings = AlpacaSettings {
+        trading_url: format!("http://{}", line.address),
+        key_id: Some(SecretString::from(KEY)),
+        secret_key: Some(SecretString::from(SECRET)),
+        timeout: Span::seconds(20),
+        ..AlpacaSettings::default()
+    };
+    assert_eq!(settings.requests_per_minute, 200);
+
+    let mut exchange = None;
+    let decided = Decided::of(market, |_, clock| {
+        let broker = Arc::new(AlpacaBroker::new(&settings, clock.clone()).unwrap());
+        exchange = Some(broker.clone());
+        let (from, until) = (new_york("2026-11-16", "00:00"), new_york("2026-11-16", "09:32"));
+        let away = Spell { number: 0, from, until, fault: BrokerFault::Down };
+        Arc::new(FaultyBroker::new(broker, clock, vec![away], Struck::default()))
+    });
+    let decided = decided.await;
+    let exchange = exchange.unwrap();
+    let ledger_id = decided.sources.ledger.meta().ledger_id.clone();
+    let http = reqwest::Client::new();
+    let post = async |path: &str, document: Value| {
+        let request = http.post(format!("http://{}/{path}", server.address())).body(document.to_string());
+        let request = request.header("APCA-API-KEY-ID", KEY).header("APCA-API-SECRET-KEY", SECRET);
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+    };
+    for n in 0..POSITIONS {
+        post("admin/price", json!({"symbol": symbol(n), "price": "100"})).await;
+        let bracket = json!({
+            "symbol": symbol(n), "qty": 10, "side": "buy", "type": "market", "time_in_force": "day",
+            "order_class": "bracket", "take_profit": {"limit_price": 120}, "stop_loss": {"stop_price": 90},
+            "client_order_id": format!("dbk-{ledger_id}-breakout-watch-1794840605000-{n}-0"),
+        });
+        post("v2/orders", bracket).await;
+    }
+    post("admin/fault", json!({"kind": "latency", "ms": 100})).await;
+    assert_eq!(line.requests(), 0, "nobody has asked before");
+    // What the run that decides looks at, which is how the legs of the brackets are known.
+    exchange.account().await.unwrap();
+    assert_eq!((exchange.positions().await.unwrap().len(), exchange.open_orders().await.unwrap().len()), (20, 40));
+    decided.dispatch_at("09:45").await.unwrap();
+    assert_eq!(decided.states(), ["terminal|20"], "they fill at once");
+    let requests = line.requests();
+    println!("{requests} requests for {POSITIONS} positions");
+    assert!((POSITIONS * 4..=200).contains(&requests), "{requests} requests");
+    assert_eq!(exchange.positions().await.unwrap(), []);
+    assert_eq!(exchange.open_orders().await.unwrap(), []);
+    let fills = exchange.fills(None).await.unwrap().fills;
+    let mut sold: Vec<Symbol> =
+        fills.iter().filter(|fill| fill.side == daybook_core::order::Side::Sell).map(|fill| fill.symbol).collect();
+    sold.sort();
+    sold.dedup();
+    assert_eq!((fills.len(), sold.len()), (2 * POSITIONS, POSITIONS), "each is sold once");
 }

@@ -124,13 +124,18 @@ async fn what_the_owner_trades_is_shown_and_counted_and_left_alone() {
     let resting = shared.buys(wished, 10, Some("0.50")).await;
     shared.until("17:00").await;
 
-    assert_eq!(shared.held().await, [(held.to_string(), "10".to_owned())], "what is ours is flat, and what is not is there");
+    assert_eq!(
+        shared.held().await,
+        [(held.to_string(), "10".to_owned())],
+        "what is ours is flat, and what is not is there"
+    );
     let order = shared.owner(reqwest::Method::GET, &format!("orders/{resting}"), &Value::Null).await;
     assert_eq!(order["status"], "new", "nobody took it back");
     for symbol in [held, wished] {
         assert_eq!(shared.rows(&format!("{OURS}'{symbol}'")), ["0"], "{symbol}");
     }
-    let position = "SELECT symbol, quantity_e9 / 1000000000, strategy, stop_e8 FROM position WHERE closed_at_ms IS NULL";
+    let position =
+        "SELECT symbol, quantity_e9 / 1000000000, strategy, stop_e8 FROM position WHERE closed_at_ms IS NULL";
     assert_eq!(shared.rows(position), [format!("{held}|10||")]);
     let shown = format!("SELECT symbol, status, intent_id FROM broker_order WHERE symbol = '{wished}'");
     assert_eq!(shared.rows(&shown), [format!("{wished}|new|")]);

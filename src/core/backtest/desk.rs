@@ -268,7 +268,13 @@ impl<'m> Desk<'m> {
             let order = self.exchange.state().orders.get(&execution.order);
             let role = order.map_or(OrderRole::Parent, |book| book.order.role);
             let plan = order.filter(|book| book.opens).and_then(|_| self.plan.clone());
-            self.book_fill(&execution.fill, &FillOrigin { role, plan, is_ours: true }, (bar_start, now), account, terms)?;
+            self.book_fill(
+                &execution.fill,
+                &FillOrigin { role, plan, is_ours: true },
+                (bar_start, now),
+                account,
+                terms,
+            )?;
         }
         Ok(())
     }

@@ -138,7 +138,9 @@ fn leave(
     }
     if shares > held {
         let (held, shares) = (words::shares(held), words::shares(shares));
-        return Ok(refused(format!("{held} shares of {symbol} are held, not {shares}: `trade close {symbol}` leaves them all")));
+        return Ok(refused(format!(
+            "{held} shares of {symbol} are held, not {shares}: `trade close {symbol}` leaves them all"
+        )));
     }
     let rest = facts.held.plus(side.signed(shares))?;
     let reason = match side {
@@ -271,7 +273,9 @@ fn why_not(verdict: &Verdict, risk: &RiskFacts) -> String {
     let session = &risk.session;
     if session.phase_at(risk.as_of) != MarketPhase::Trading {
         let (open, close) = (words::instant(session.open), words::clock(session.close));
-        return format!("the market is closed: the session is from {open} to {close}, and nothing is entered outside of it");
+        return format!(
+            "the market is closed: the session is from {open} to {close}, and nothing is entered outside of it"
+        );
     }
     let failed = verdict.checks.iter().filter(|check| !check.passed);
     let lines: Vec<String> =

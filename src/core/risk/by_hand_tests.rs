@@ -127,7 +127,12 @@ fn what_the_gate_refuses_is_said_with_its_numbers() {
     };
     let late = RiskFacts { as_of: Timestamp(session().close.0 - 60_000), ..facts() };
     let table = [
-        (buy(10), RiskFacts { halts: vec![halt], ..facts() }, CheckName::Halted, "halted: manual: lunch, against no halt"),
+        (
+            buy(10),
+            RiskFacts { halts: vec![halt], ..facts() },
+            CheckName::Halted,
+            "halted: manual: lunch, against no halt",
+        ),
         (
             buy(201),
             facts(),
@@ -149,7 +154,12 @@ fn what_the_gate_refuses_is_said_with_its_numbers() {
             CheckName::PriceSanity,
             "price sanity: long stop 50.50, price 50.00",
         ),
-        (buy(10), RiskFacts { buying_power: Money::whole(499), ..facts() }, CheckName::BuyingPower, "buying power: 500.00"),
+        (
+            buy(10),
+            RiskFacts { buying_power: Money::whole(499), ..facts() },
+            CheckName::BuyingPower,
+            "buying power: 500.00",
+        ),
         (buy(10), late, CheckName::SessionTime, "time left in the session: 1m left, against 45m"),
         (
             buy(10),
@@ -178,9 +188,15 @@ fn what_cannot_be_meant_is_refused_without_a_check() {
         decision.refused.unwrap()
     };
     assert!(of(&buy(10), &unknown, 0).starts_with("there is no price of AAPL"));
-    assert!(of(&HandOrder { size: HandSize::Worth(Money::whole(9)), ..buy(0) }, &unknown, 0).starts_with("there is no price"));
+    assert!(
+        of(&HandOrder { size: HandSize::Worth(Money::whole(9)), ..buy(0) }, &unknown, 0)
+            .starts_with("there is no price")
+    );
     assert_eq!(of(&sell(10), &facts(), 0), "no shares of AAPL are held: --short sells what is not");
-    assert_eq!(of(&sell(101), &facts(), 100), "100 shares of AAPL are held, not 101: `trade close AAPL` leaves them all");
+    assert_eq!(
+        of(&sell(101), &facts(), 100),
+        "100 shares of AAPL are held, not 101: `trade close AAPL` leaves them all"
+    );
     assert!(of(&HandOrder { limit: Some(cents(55_00)), ..sell(10) }, &facts(), 100).contains("are for an entry"));
     let less = HandOrder { size: HandSize::Worth(Money::whole(9)), ..sell(0) };
     assert_eq!(of(&less, &facts(), 100), "that is less than one share");
@@ -188,17 +204,22 @@ fn what_cannot_be_meant_is_refused_without_a_check() {
 
 #[test]
 fn a_part_that_is_left_leaves_a_stop_behind_the_rest_and_halts_do_not_matter() {
-    let halt =
-        Halt { kind: HaltKind::EmergencyStop, reason: "loss".to_owned(), numbers: vec![], since: minute(1), until: None };
+    let halt = Halt {
+        kind: HaltKind::EmergencyStop,
+        reason: "loss".to_owned(),
+        numbers: vec![],
+        since: minute(1),
+        until: None,
+    };
     let halted = RiskFacts { halts: vec![halt], ..facts() };
-    for (direction, order, held, rest) in
-        [(Direction::Long, sell(40), 100, 60), (Direction::Short, buy(40), -100, -60)]
+    for (direction, order, held, rest) in [(Direction::Long, sell(40), 100, 60), (Direction::Short, buy(40), -100, -60)]
     {
         let position = position("AAPL", direction);
         let decision = traded_with(&order, &halted, Quantity::whole(held), Some(&position), None);
         let origin = origin("operator", minute(30));
         let part = Some(Quantity::whole(40));
-        let close = Action::Close { symbol: symbol("AAPL"), client_order_id: origin.client_order_id(0), quantity: part };
+        let close =
+            Action::Close { symbol: symbol("AAPL"), client_order_id: origin.client_order_id(0), quantity: part };
         let stop = position.stop.unwrap();
         let stop = protection_ticket(symbol("AAPL"), Quantity::whole(rest), stop, origin.client_order_id(1));
         let actions: Vec<&Action> = decision.intents.iter().map(|intent| &intent.action).collect();

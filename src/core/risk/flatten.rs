@@ -69,8 +69,10 @@ pub fn flatten(facts: &FlattenFacts) -> Decision {
     for (symbol, resting) in &at_broker {
         let is_held_by_us = ours.iter().any(|position| position.symbol == *symbol);
         if !is_held_by_us && !resting.held.is_zero() {
-            let subject =
-                format!("{symbol}: the broker holds {} shares that were not traded from here; left alone", resting.held);
+            let subject = format!(
+                "{symbol}: the broker holds {} shares that were not traded from here; left alone",
+                resting.held
+            );
             plan.tell_of(*symbol, AlertEvent::FlattenStranger, subject);
         }
         // The close of a position takes back its symbol's orders by itself.

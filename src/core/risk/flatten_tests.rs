@@ -51,7 +51,10 @@ fn what_is_not_ours_is_left_alone_and_reported() {
     facts.open_orders.push(foreign);
     let decision = flatten(&facts);
     assert!(decision.intents.is_empty());
-    assert_eq!(decision.alerts[0].subject, "KO: the broker holds 100 shares that were not traded from here; left alone");
+    assert_eq!(
+        decision.alerts[0].subject,
+        "KO: the broker holds 100 shares that were not traded from here; left alone"
+    );
     assert_eq!(decision.summary, "flat already");
     // The ledger knows it by now, from its fills: that does not make it ours.
     facts.positions.push(Position { strategy: None, ..stranger });

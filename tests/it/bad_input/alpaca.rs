@@ -138,9 +138,27 @@ async fn what_is_wrong_with_alpaca_has_a_name_and_is_told() {
     let poor = fake(|_| (200, "{\"id\":\"e6fe16f3\"}"), None).await;
     let behind = Duration::from_millis(2_500);
     let rows = [
-        ("a wrong key", broker(&url, "wrong", Duration::ZERO), "broker.refuses", vec!["refuses the key"], "the key is refused"),
-        ("a wrong host", well(&format!("http://{closed}")), "broker.unreachable", vec!["cannot be reached"], "cannot be reached"),
-        ("a page", well(&page), "broker.unreachable", vec!["answered 200 with what is no answer", "<html>"], "no answer"),
+        (
+            "a wrong key",
+            broker(&url, "wrong", Duration::ZERO),
+            "broker.refuses",
+            vec!["refuses the key"],
+            "the key is refused",
+        ),
+        (
+            "a wrong host",
+            well(&format!("http://{closed}")),
+            "broker.unreachable",
+            vec!["cannot be reached"],
+            "cannot be reached",
+        ),
+        (
+            "a page",
+            well(&page),
+            "broker.unreachable",
+            vec!["answered 200 with what is no answer", "<html>"],
+            "no answer",
+        ),
         ("a proxy", well(&proxy), "broker.unreachable", vec!["answered 403 with what is no answer"], "answered 403"),
         ("half a document", well(&half), "broker.unreachable", vec!["what is no answer", "EOF"], "no answer"),
         ("a field is missing", well(&poor), "broker.unreachable", vec!["missing field `cash`"], "missing field `cash`"),

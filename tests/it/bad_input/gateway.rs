@@ -44,13 +44,31 @@ async fn what_is_wrong_with_a_gateway_has_a_name_and_is_told() {
         }
     });
     let rows = [
-        ("an old version", Behaviour { version: 180, ..Behaviour::default() }, None, "broker.refuses", "too old: its interface has version 180"),
+        (
+            "an old version",
+            Behaviour { version: 180, ..Behaviour::default() },
+            None,
+            "broker.refuses",
+            "too old: its interface has version 180",
+        ),
         ("a live account", accounts("U1"), None, "broker.refuses", "U1 is a live account"),
         ("two accounts", accounts("DU123,DU124"), None, "broker.refuses", "ibkr.account"),
-        ("a host that is not trusted", Behaviour { refuses: true, ..Behaviour::default() }, None, "broker.unreachable", "trusted addresses"),
+        (
+            "a host that is not trusted",
+            Behaviour { refuses: true, ..Behaviour::default() },
+            None,
+            "broker.unreachable",
+            "trusted addresses",
+        ),
         ("nobody", Behaviour::default(), Some(1), "broker.unreachable", "no gateway at 127.0.0.1:1"),
         ("a web server", Behaviour::default(), Some(web), "broker.unreachable", "gateway at 127.0.0.1"),
-        ("clocks", Behaviour { ahead_ms: 2_500, ..Behaviour::default() }, None, "broker.disagrees", "2.5 s behind the gateway's"),
+        (
+            "clocks",
+            Behaviour { ahead_ms: 2_500, ..Behaviour::default() },
+            None,
+            "broker.disagrees",
+            "2.5 s behind the gateway's",
+        ),
     ];
     for (what, behaviour, port, event, words) in rows {
         let venue = open_as(behaviour).await;

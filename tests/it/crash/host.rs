@@ -37,7 +37,19 @@ static MARKET: LazyLock<Arc<SimulatedMarket>> = LazyLock::new(|| {
 });
 
 /// The broker's own clock: its callers move it on, and nobody moves it back.
-struct HostClock(AtomicI64);
+pub struct HostClock(AtomicI64);
+
+impl HostClock {
+    /// A clock that stands at an instant.
+    pub const fn at(instant: Timestamp) -> Self {
+        Self(AtomicI64::new(instant.0))
+    }
+
+    /// Moves it on, if it is not there yet.
+    pub fn reach(&self, instant: Timestamp) {
+        self.0.fetch_max(instant.0, Ordering::SeqCst);
+    }
+}
 
 #[async_trait]
 impl Clock for HostClock {
@@ -116,7 +128,7 @@ impl Host {
     /// A broker with its account in `folder`, listening in `folder`, that makes this trouble all day.
     pub fn listen(folder: &Path, trouble: Option<Trouble>) -> Self {
         let settings = &CONFIGURATION.settings;
-        let clock = Arc::new(HostClock(AtomicI64::new(at("00:00").0)));
+        let clock = Arc::new(HostClock::at(at("00:00")));
         let file = folder.join("broker.db");
         let mut exchange = settings.execution.paper.clone();
         if trouble == Some(Trouble::PartialFills) {
@@ -190,7 +202,7 @@ async fn answer(line: Arc<Line>, stream: UnixStream) {
     // A caller that was killed in the middle of a call does not get its answer.
     while stream.read_line(&mut text).await.is_ok_and(|read| read > 0) {
         let request: Request = serde_json::from_str(&text).unwrap();
-        line.clock.0.fetch_max(request.now.0, Ordering::SeqCst);
+        line.clock.reach(request.now);
         let mut answer = serde_json::to_vec(&line.carry_out(request.call).await).unwrap();
         answer.push(b'\n');
         if stream.get_mut().write_all(&answer).await.is_err() {

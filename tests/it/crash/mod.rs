@@ -8,7 +8,7 @@
 //! `DAYBOOK_LONG=1` tries every trouble at every point, and 10,000 kills drawn at random.
 
 mod by_hand;
-mod host;
+pub mod host;
 mod matrix;
 pub mod world;
 mod zombie;

@@ -1,5 +1,6 @@
 //! What tests share: a market that does as it is told, whole simulated days, a disk that forgets.
 
+pub mod counted;
 pub mod disk;
 pub mod exchange;
 pub mod followed;

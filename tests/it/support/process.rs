@@ -91,10 +91,9 @@ impl Process {
             note: None,
         };
         ledger.write(move |tx| settings::record(tx, &version, reached)).await.unwrap();
-        let (file, exchange) = (folder.join("broker.db"), settings.execution.paper.clone());
         let (feed, calendar) = (MARKET.clone(), settings.calendar());
-        let paper = PaperBroker::open(&file, account, exchange, feed.clone(), clock.clone(), calendar.clone());
-        let broker = between(Arc::new(paper.unwrap()), clock.clone());
+        let paper = account_in(&folder.join("broker.db"), account, clock.clone());
+        let broker = between(Arc::new(paper), clock.clone());
         let parts = Parts {
             ledger_id: ledger.meta().ledger_id.as_str().into(),
             epoch: ledger.epoch().unwrap(),
@@ -147,6 +146,13 @@ impl Process {
         let Sources { ledger, calendar, clock, .. } = &self.parts.sources;
         audit_ledger(ledger, &self.parts.definitions, calendar, clock.wall()).unwrap().findings()
     }
+}
+
+/// The account in a file, at a broker who sees the market of that day.
+pub fn account_in(file: &Path, durability: Durability, clock: Arc<dyn Clock>) -> PaperBroker {
+    let settings = &CONFIGURATION.settings;
+    let exchange = settings.execution.paper.clone();
+    PaperBroker::open(file, durability, exchange, MARKET.clone(), clock, settings.calendar()).unwrap()
 }
 
 fn jobs_in_force() -> Arc<[JobDefinition]> {

@@ -198,7 +198,9 @@ impl WireOrder {
             OrderStatus::New | OrderStatus::PartiallyFilled => match self.status.as_str() {
                 "new" | "partially_filled" | "pending_replace" => None,
                 // Rare at Alpaca, and not the end of an order that is good until canceled.
-                "done_for_day" | "calculated" | "stopped" | "suspended" => Some(format!("its status is {}", self.status)),
+                "done_for_day" | "calculated" | "stopped" | "suspended" => {
+                    Some(format!("its status is {}", self.status))
+                }
                 unknown => Some(Order::reason_of_unknown_status(unknown)),
             },
             OrderStatus::Accepted

@@ -316,13 +316,7 @@ fn order_type(seen: &Seen) -> Result<OrderType, Strange> {
     })
 }
 
-fn status(
-    seen: &Seen,
-    part: Part,
-    group: Prices,
-    filled: Quantity,
-    order_type: OrderType,
-) -> OrderStatus {
+fn status(seen: &Seen, part: Part, group: Prices, filled: Quantity, order_type: OrderType) -> OrderStatus {
     let is_leg = matches!(part, Part::Target | Part::Stop);
     let works = if filled.is_positive() { OrderStatus::PartiallyFilled } else { OrderStatus::New };
     match &seen.status {
