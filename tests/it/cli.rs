@@ -508,7 +508,7 @@ fn a_back_test_writes_its_trades_and_tells_what_they_came_to() {
     assert_eq!(desk.trade(&[&backtest[..5], &["--check-look-ahead=0"]].concat()).code, 2);
 
     let text = desk.trade(&backtest[..5]).out;
-    assert!(text.contains("18 of 1 symbol in 1 session") && text.contains("$69.00 after $0.00 of fees"), "{text}");
+    assert!(text.contains("18 bars of 1 symbol in 1 session") && text.contains("$69.00 after $0.00 of fees"), "{text}");
     let unknown = desk.trade(&[backtest.as_slice(), &["--strategy", "orb"]].concat());
     assert_eq!(unknown.code, 2);
     assert!(unknown.err.contains("there is no strategy orb: expected one of"), "{}", unknown.err);

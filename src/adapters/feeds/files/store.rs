@@ -133,7 +133,7 @@ impl BarStore {
         for symbol in self.symbols()? {
             let mut known: Option<StoredSeries> = None;
             for (_, path) in self.years(symbol)? {
-                let (bars, first, last) = summary(&path)?;
+                let (bars, first, last) = summary(&path, symbol)?;
                 known = Some(match known {
                     None => StoredSeries { symbol, bars, first, last },
                     Some(so_far) => StoredSeries {
@@ -174,7 +174,7 @@ impl BarStore {
     /// If a file cannot be read.
     pub fn last(&self, symbol: Symbol) -> Result<Option<Timestamp>, BarStoreError> {
         let last_year = self.years(symbol)?.pop();
-        last_year.map(|(_, path)| summary(&path).map(|(_, _, last)| last)).transpose()
+        last_year.map(|(_, path)| summary(&path, symbol).map(|(_, _, last)| last)).transpose()
     }
 
     fn read_years(&self, symbol: Symbol, years: RangeInclusive<i32>) -> Result<BarColumns, BarStoreError> {
@@ -268,7 +268,7 @@ fn read_file(path: &Path, symbol: Symbol) -> Result<BarColumns, BarStoreError> {
 }
 
 /// How many bars a file has, and where the first and the last begin.
-fn summary(path: &Path) -> Result<(i64, Timestamp, Timestamp), BarStoreError> {
+fn summary(path: &Path, symbol: Symbol) -> Result<(i64, Timestamp, Timestamp), BarStoreError> {
     let failed = |source| ReadError::Parquet { path: path.to_owned(), column: None, source };
     let file = File::open(path).map_err(|source| BarStoreError::Io { path: path.to_owned(), source })?;
     let reader = SerializedFileReader::new(file).map_err(failed)?;
@@ -280,6 +280,12 @@ fn summary(path: &Path) -> Result<(i64, Timestamp, Timestamp), BarStoreError> {
             first = starts.min_opt().map_or(first, |start| first.min(*start));
             last = starts.max_opt().map_or(last, |start| last.max(*start));
         }
+    }
+    if first > last {
+        // Somebody else's file may have no such summary.
+        let bars = read_file(path, symbol)?;
+        let ends = bars.starts().first().zip(bars.starts().last());
+        (first, last) = ends.map_or((0, 0), |(first, last)| (first.0, last.0));
     }
     Ok((bars, Timestamp(first), Timestamp(last)))
 }
