@@ -177,7 +177,7 @@ impl Dispatcher {
         outcome: Option<String>,
         orders: Vec<Order>,
     ) -> Result<Progress, LinkError> {
-        let alert = self.alert_of(stored, event, outcome.as_deref());
+        let alert = news::alert_of_intent(stored, event, outcome.as_deref());
         self.settle_and_tell(stored, event, outcome, orders, alert).await
     }
 
@@ -202,7 +202,7 @@ impl Dispatcher {
                 let recorded = order::record(tx, &account, &orders, now)?;
                 news::tell_of_orders(tx, &recorded, &routes, now)?;
                 if let Some(alert) = alert {
-                    alert::raise(tx, Some(run_id), &alert, &routes, now)?;
+                    alert::raise_if_wanted(tx, Some(run_id), &alert, &routes, now)?;
                 }
                 if event == IntentEvent::TermsDiffer {
                     let reason = outcome.unwrap_or_else(|| "the broker holds our order under other terms".to_owned());
@@ -214,34 +214,6 @@ impl Dispatcher {
             .await?;
         crash_point!("answer.after");
         Ok(if state.is_settled() { Progress::Settled } else { Progress::Waits })
-    }
-
-    fn alert_of(&self, stored: &StoredIntent, event: IntentEvent, outcome: Option<&str>) -> Option<Alert> {
-        let symbol = stored.intent.action.symbol();
-        let why = outcome.unwrap_or("no reason given");
-        let reason = &stored.intent.reason;
-        match event {
-            IntentEvent::Refused => Some(
-                Alert::new(AlertEvent::OrderRejected, format!("{symbol}: the broker refused ({reason}): {why}"))
-                    .about(symbol),
-            ),
-            IntentEvent::TermsDiffer => Some(
-                Alert::new(
-                    AlertEvent::OrderConflicted,
-                    format!("{symbol}: the broker holds our order under other terms; entries are halted"),
-                )
-                .about(symbol)
-                .with_body(why),
-            ),
-            IntentEvent::AbsentTooLate => Some(
-                Alert::new(AlertEvent::OrderAbandoned, format!("{symbol}: not sent in time ({reason})")).about(symbol),
-            ),
-            IntentEvent::Sending
-            | IntentEvent::AnswerLost
-            | IntentEvent::Acknowledged
-            | IntentEvent::Ended
-            | IntentEvent::Expired => None,
-        }
     }
 
     /// What an error of the broker means for the intent. Only an unknown outcome changes its state

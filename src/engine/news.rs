@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use daybook_core::alert::{Alert, AlertEvent};
-use daybook_core::order::{Action, Fill, IntentState, Order, OrderStatus, Purpose, Side};
+use daybook_core::order::{Action, Fill, IntentEvent, IntentState, Order, OrderStatus, Purpose, Side};
 use daybook_core::phase::Phase;
 use daybook_core::report::words;
 use daybook_core::strategy::Direction;
@@ -176,6 +176,36 @@ pub(super) fn tell_of_trades(
     alert::raise_if_wanted(tx, Some(run_id), &told, routes, now)
 }
 
+/// What people are told of an intent to which something happened.
+pub(super) fn alert_of_intent(stored: &StoredIntent, event: IntentEvent, outcome: Option<&str>) -> Option<Alert> {
+    let symbol = stored.intent.action.symbol();
+    let why = outcome.unwrap_or("no reason given");
+    let reason = &stored.intent.reason;
+    let told = match event {
+        IntentEvent::Refused => {
+            Alert::new(AlertEvent::OrderRejected, format!("{symbol}: the broker refused ({reason}): {why}"))
+        }
+        IntentEvent::TermsDiffer => {
+            let subject = format!("{symbol}: the broker holds our order under other terms; entries are halted");
+            Alert::new(AlertEvent::OrderConflicted, subject).with_body(why)
+        }
+        IntentEvent::AbsentTooLate => {
+            Alert::new(AlertEvent::OrderAbandoned, format!("{symbol}: not sent in time ({reason})"))
+        }
+        IntentEvent::Ended => match &stored.intent.action {
+            Action::ReplaceStop { stop, .. } => {
+                let subject = format!("{symbol}: the stop was moved to {} ({reason})", words::price(*stop));
+                Alert::new(AlertEvent::PositionAdjusted, subject)
+            }
+            Action::Submit(_) | Action::Cancel { .. } | Action::Close { .. } => return None,
+        },
+        IntentEvent::Sending | IntentEvent::AnswerLost | IntentEvent::Acknowledged | IntentEvent::Expired => {
+            return None;
+        }
+    };
+    Some(told.about(symbol))
+}
+
 fn was_sent(stored: &StoredIntent) -> bool {
     let trades = matches!(stored.intent.action, Action::Submit(_) | Action::Close { .. });
     trades && matches!(stored.state, IntentState::Acked | IntentState::Terminal)
@@ -201,7 +231,8 @@ pub(super) fn alert_of_phase(change: &PhaseChange) -> Alert {
 mod tests {
     use daybook_core::alert::AlertRule;
     use daybook_core::decision::Decision;
-    use daybook_core::money::Quantity;
+    use daybook_core::money::{Price, Quantity};
+    use daybook_core::order::Intent;
 
     use super::*;
     use crate::ledger::alert::Route;
@@ -268,6 +299,30 @@ mod tests {
             "position.closed  AAPL: long position closed, $0.00 before fees (order)",
         ];
         assert_eq!(told(&routes), every);
+    }
+
+    #[test]
+    fn a_stop_that_was_moved_is_an_adjustment_and_a_cancel_is_none() {
+        let day = TestLedger::new();
+        let run = day.run("risk-monitor", 30);
+        let (symbol, broker_order_id) = ("AAPL".parse().unwrap(), "b-3".to_owned());
+        let intents = [
+            Action::ReplaceStop { symbol, broker_order_id: broker_order_id.clone(), stop: Price::from_cents(10_120) },
+            Action::Cancel { symbol, broker_order_id },
+        ];
+        let intents = (0..).zip(intents).map(|(leg, action)| Intent {
+            leg,
+            purpose: Purpose::Adjust,
+            action,
+            valid_until: None,
+            reason: "trailing".to_owned(),
+        });
+        let written = day.decide(&run, &Decision { intents: intents.collect(), ..Decision::default() });
+        let told = |stored: &StoredIntent| alert_of_intent(stored, IntentEvent::Ended, None);
+        let moved = told(&written.intents[0]).unwrap();
+        assert_eq!(moved.event, "position.adjusted");
+        assert_eq!(moved.subject, "AAPL: the stop was moved to 101.20 (trailing)");
+        assert_eq!(told(&written.intents[1]), None);
     }
 
     #[test]
