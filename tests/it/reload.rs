@@ -1,21 +1,11 @@
 //! The configuration changes while the scheduler runs: its own process, its own files, the system's clock.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
-use daybook::adapters::clocks::SystemClock;
-use daybook::ports::Clock;
-use rusqlite::{Connection, OpenFlags};
-use tempfile::TempDir;
+use rusqlite::{Connection, params};
 
-/// How long something may take that has to happen: far longer than it does.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often the ledger is looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+use crate::support::place::{LOOK_EVERY, Place};
 
 /// What a change leaves behind, a line a version.
 const VERSIONS: &str = "SELECT config_version_id || ' ' || (body ->> '$.risk.max_positions') || ' ' ||
@@ -25,133 +15,6 @@ const CHANGED: &str = "SELECT subject FROM alert WHERE event = 'configuration.ch
 const REFUSED: &str =
     "SELECT subject || ' / ' || body FROM alert WHERE event = 'configuration.refused' ORDER BY alert_id";
 const WAITS: &str = "SELECT subject FROM alert WHERE event = 'configuration.waits' ORDER BY alert_id";
-
-/// A folder with a configuration, and the scheduler that runs on it.
-struct Place {
-    folder: TempDir,
-    scheduler: Option<Child>,
-}
-
-impl Place {
-    /// A market that never closes, so that every instant is in a session; or New York's, on whatever day it is.
-    fn new(calendar: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("jobs")).unwrap();
-        let place = Self { folder, scheduler: None };
-        place.write(calendar, "{}");
-        place
-    }
-
-    /// A place whose scheduler runs.
-    fn running(calendar: &str) -> Self {
-        let mut place = Self::new(calendar);
-        place.start(&[]);
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Writes the configuration with this section of risk.
-    fn write(&self, calendar: &str, risk: &str) {
-        let text = format!(
-            "exchange_calendar: {calendar}\njobs_dir: jobs\nledger: {{path: day.db}}\nmarket: {{simulated: {{symbols: 5}}}}\n\
-             notifications: {{folder: mail}}\nrisk: {risk}\n"
-        );
-        fs::write(self.path("daybook.yaml"), text).unwrap();
-    }
-
-    fn job(&self, name: &str, text: &str) {
-        fs::write(self.path("jobs").join(format!("{name}.yaml")), text).unwrap();
-    }
-
-    fn command(&self, program: PathBuf) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(self.folder.path()).env_clear();
-        command.args(["--config", "daybook.yaml"]);
-        command
-    }
-
-    /// Starts the scheduler, and waits until it has booted.
-    fn start(&mut self, variables: &[(&str, &str)]) {
-        let lives = self.rows("SELECT epoch FROM lease").pop();
-        let mut command = self.command(assert_cmd::cargo::cargo_bin!("scheduler").to_owned());
-        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.scheduler = Some(command.spawn().unwrap());
-        let epoch = lives.map_or(1, |epoch| epoch.parse::<i64>().unwrap() + 1);
-        self.await_rows(
-            &format!("SELECT 1 FROM event WHERE name = 'scheduler.started' AND message = 'epoch {epoch}'"),
-            1,
-        );
-    }
-
-    fn kill(&mut self) {
-        let mut child = self.scheduler.take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
-    /// Waits until the scheduler has been killed from within.
-    fn await_death(&mut self) {
-        let status = self.scheduler.take().unwrap().wait().unwrap();
-        assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
-    }
-
-    fn trade(&self, arguments: &[&str]) -> (i32, String) {
-        let mut command = self.command(assert_cmd::cargo::cargo_bin!("trade").to_owned());
-        let Output { status, stdout, stderr } = command.args(arguments).output().unwrap();
-        let text = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-        (status.code().unwrap(), text)
-    }
-
-    /// The rows of a question of one column; none while there is no ledger.
-    fn rows(&self, sql: &str) -> Vec<String> {
-        let ask = || -> rusqlite::Result<Vec<String>> {
-            let conn = Connection::open_with_flags(self.path("day.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-            let mut statement = conn.prepare(sql)?;
-            let rows = statement.query_map([], |row| row.get::<_, rusqlite::types::Value>(0))?;
-            rows.map(|value| {
-                Ok(match value? {
-                    rusqlite::types::Value::Integer(number) => number.to_string(),
-                    rusqlite::types::Value::Text(text) => text,
-                    other => format!("{other:?}"),
-                })
-            })
-            .collect()
-        };
-        ask().unwrap_or_default()
-    }
-
-    /// Waits until a question has so many rows, and answers them.
-    fn await_rows(&self, sql: &str, rows: usize) -> Vec<String> {
-        let clock = SystemClock::new();
-        let began = clock.monotonic();
-        loop {
-            let found = self.rows(sql);
-            if found.len() >= rows {
-                return found;
-            }
-            assert!(
-                clock.monotonic() - began < PATIENCE,
-                "{sql}: {found:?}\nversions {:?}\nevents {:?}",
-                self.rows(VERSIONS),
-                self.rows("SELECT name || ': ' || message FROM event")
-            );
-            std::thread::sleep(LOOK_EVERY);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.scheduler.take() {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
 
 #[test]
 fn a_change_is_in_force_without_a_restart_and_the_next_run_decides_under_it() {
@@ -276,52 +139,63 @@ fn a_job_at_work_goes_on_under_the_version_it_began_with() {
     assert_eq!(place.await_rows(ends, 2), ["waits done 1 1", "other done 2 1"]);
 }
 
-#[test]
-fn a_limit_below_the_loss_that_was_made_stops_at_once() {
+/// Limits that a loss of tens of thousands does not reach.
+const WIDE: &str = "max_daily_loss: 1000000, max_drawdown: 99%";
+
+/// The risk monitor has decided.
+const DECIDED: &str = "SELECT 1 FROM run WHERE kind = 'risk-monitor' AND decided_at_ms IS NOT NULL";
+
+/// Far above what a share of the simulated market is worth.
+const DEAR_E8: i64 = 500_000_000_000;
+
+/// The emergency stop.
+const STOPPED: &str = "SELECT kind FROM halt WHERE kind = 'emergency_stop' AND cleared_at_ms IS NULL";
+
+/// A place under wide limits that holds ten shares which were bought at this price; nothing runs.
+fn holding_from(price_e8: i64) -> Place {
     let mut place = Place::new("24/7");
-    let wide = "{max_daily_loss: 1000000, max_drawdown: 99%}";
-    place.write("24/7", wide);
+    place.write("24/7", &format!("{{{WIDE}}}"));
     place.start(&[]);
-    let decided = "SELECT 1 FROM run WHERE kind = 'risk-monitor' AND decided_at_ms IS NOT NULL";
     let (code, said) = place.trade(&["job", "run", "risk-monitor"]);
     assert_eq!(code, 0, "{said}");
     place.kill();
-    // Ten shares that were bought far above what they are worth.
-    let symbol = place.rows("SELECT symbol FROM bar LIMIT 1").pop();
-    let symbol = symbol.unwrap_or_else(|| place.first_symbol());
+    let symbol = place.rows("SELECT symbol FROM bar LIMIT 1").pop().unwrap_or_else(first_symbol);
     let paper = Connection::open(place.path("day.paper.db")).unwrap();
-    paper.execute("INSERT INTO position VALUES (?1, 10 * 1000000000, 500000000000)", [&symbol]).unwrap();
+    paper.execute("INSERT INTO position VALUES (?1, 10 * 1000000000, ?2)", params![symbol, price_e8]).unwrap();
     let ledger = Connection::open(place.path("day.db")).unwrap();
     ledger
         .execute(
             "INSERT INTO position (account, session, symbol, direction, state, quantity_e9, quantity_max_e9, entered_e9,
                 entry_value_e8, exit_value_e8, cost_e8, entry_price_e8, adjustments, best_price_e8, opened_at_ms,
                 realised_e8, fees_e8)
-             SELECT 'paper', session, ?1, 'long', 'open', 10000000000, 10000000000, 10000000000, 5000000000000, 0,
-                5000000000000, 500000000000, 0, 500000000000, unixepoch() * 1000, 0, 0 FROM session_equity LIMIT 1",
-            [&symbol],
+             SELECT 'paper', session, ?1, 'long', 'open', 10000000000, 10000000000, 10000000000, 10 * ?2, 0,
+                10 * ?2, ?2, 0, ?2, unixepoch() * 1000, 0, 0 FROM session_equity LIMIT 1",
+            params![symbol, price_e8],
         )
         .unwrap();
-    drop((paper, ledger));
-    place.start(&[]);
-    place.await_rows(&format!("{decided} AND epoch = 2"), 1);
-    assert_eq!(place.rows("SELECT kind FROM halt WHERE kind = 'emergency_stop'"), Vec::<String>::new());
-    place.write("24/7", "{max_daily_loss: 1000, max_drawdown: 99%}");
-    place.await_rows("SELECT kind FROM halt WHERE kind = 'emergency_stop'", 1);
-    // The change asked for a look of its own, in its own commit; the minute's may have come before it.
-    place.await_rows(&format!("{decided} AND epoch = 2 AND trigger = 'manual'"), 1);
+    place
 }
 
-impl Place {
-    /// A symbol of the simulated market.
-    fn first_symbol(&self) -> String {
-        use daybook::adapters::feeds::simulated::{SimulatedMarket, SimulatedMarketSettings};
-        use daybook::ports::MarketFeed;
-        let settings = SimulatedMarketSettings { symbols: 5, ..SimulatedMarketSettings::default() };
-        let market = SimulatedMarket::new(&settings, daybook_core::calendar::Calendar::always_open());
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(market.universe()).unwrap()[0].symbol.to_string()
-    }
+#[test]
+fn a_limit_below_the_loss_that_was_made_stops_at_once() {
+    let mut place = holding_from(DEAR_E8);
+    place.start(&[]);
+    place.await_rows(&format!("{DECIDED} AND epoch = 2"), 1);
+    assert_eq!(place.rows(STOPPED), Vec::<String>::new());
+    place.write("24/7", "{max_daily_loss: 1000, max_drawdown: 99%}");
+    place.await_rows(STOPPED, 1);
+    // The change asked for a look of its own, in its own commit; the minute's may have come before it.
+    place.await_rows(&format!("{DECIDED} AND epoch = 2 AND trigger = 'manual'"), 1);
+}
+
+/// A symbol of the simulated market.
+fn first_symbol() -> String {
+    use daybook::adapters::feeds::simulated::{SimulatedMarket, SimulatedMarketSettings};
+    use daybook::ports::MarketFeed;
+    let settings = SimulatedMarketSettings { symbols: 5, ..SimulatedMarketSettings::default() };
+    let market = SimulatedMarket::new(&settings, daybook_core::calendar::Calendar::always_open());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(market.universe()).unwrap()[0].symbol.to_string()
 }
 
 #[test]

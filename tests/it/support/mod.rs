@@ -6,6 +6,7 @@ pub mod exchange;
 pub mod followed;
 pub mod market;
 pub mod outside;
+pub mod place;
 pub mod process;
 pub mod simulation;
 
