@@ -196,6 +196,42 @@ pub struct Message {
     pub at: Timestamp,
 }
 
+/// Something that a chat's service has to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatUpdate {
+    /// The service's own number of it; later ones are higher.
+    pub number: i64,
+    /// What a person wrote; `None`: it is something else, and only its number counts.
+    pub message: Option<ChatMessage>,
+}
+
+/// What a person wrote in a chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatMessage {
+    /// When, by the service's clock.
+    pub at: Timestamp,
+    /// Where, and where the answer goes.
+    pub chat: String,
+    /// Whether nobody else reads along.
+    pub is_private: bool,
+    /// Who.
+    pub sender: String,
+    /// What.
+    pub text: String,
+}
+
+/// A chat in which people ask the program for something.
+#[async_trait]
+pub trait ControlChat: Send + Sync {
+    /// The channel's name in the configuration: `telegram`.
+    fn name(&self) -> &str;
+    /// Waits a while for what came after a number (`None`: after nothing), in order; empty if nothing did. The service
+    /// may forget what came before.
+    async fn updates(&self, after: Option<i64>) -> Result<Vec<ChatUpdate>, ChannelError>;
+    /// Says something in a chat, as plain text.
+    async fn say(&self, chat: &str, text: &str) -> Result<(), ChannelError>;
+}
+
 /// A way to tell a person.
 #[async_trait]
 pub trait Channel: Send + Sync {

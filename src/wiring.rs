@@ -3,6 +3,7 @@
 //! The binaries call this module; nothing else names a concrete adapter.
 
 mod channels;
+mod chat;
 mod reload;
 mod simulation;
 
@@ -604,6 +605,12 @@ async fn drive(
             };
             follower::run(present, stop_follower.clone())
         })));
+        if !parts.simulated {
+            let (chats, stop_chat) = (in_force.clone(), beside.clone());
+            tasks.push(tokio::spawn(supervise("chat", in_force.clone(), beside.clone(), move || {
+                chat::run(chats.clone(), stop_chat.clone())
+            })));
+        }
         let (outbox, stop_outbox) = (parts.outbox.clone(), beside.clone());
         tasks.push(tokio::spawn(supervise("outbox", in_force.clone(), beside.clone(), move || {
             let (outbox, stop) = (outbox.clone(), stop_outbox.clone());

@@ -11,6 +11,7 @@
 pub mod audit;
 pub mod broker_link;
 pub mod bus;
+pub mod chat;
 mod chores;
 pub mod commands;
 pub mod dispatcher;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::LedgerError;
 
 /// Every migration, in order: its name and its SQL.
-const MIGRATIONS: [(&str, &str); 12] = [
+const MIGRATIONS: [(&str, &str); 13] = [
     ("V1__ledger", include_str!("../../migrations/V1__ledger.sql")),
     ("V2__job", include_str!("../../migrations/V2__job.sql")),
     ("V3__market", include_str!("../../migrations/V3__market.sql")),
@@ -24,6 +24,7 @@ const MIGRATIONS: [(&str, &str); 12] = [
     ("V10__approval", include_str!("../../migrations/V10__approval.sql")),
     ("V11__alert_handling", include_str!("../../migrations/V11__alert_handling.sql")),
     ("V12__pause", include_str!("../../migrations/V12__pause.sql")),
+    ("V13__chat", include_str!("../../migrations/V13__chat.sql")),
 ];
 
 /// The newest schema version that this program knows.
@@ -84,6 +85,7 @@ mod tests {
         ("V10__approval", "7b8823890b0d2e73742e00876ec2d71d8e9bfd2ee16ee4722e18ea49ef83de8d"),
         ("V11__alert_handling", "3d834bac818affe687a67bcc073911b7ef31a318c22bba25b16da915bfe208f0"),
         ("V12__pause", "188fb22cc97369a775840a46b052f9ae44de8385b4adfc1aa495df8fb525cb76"),
+        ("V13__chat", "a7767e19c784d4778d7052c4f38c94eca3cf7996e014cd5c6bea4ca5d4123535"),
     ];
 
     #[test]

@@ -13,6 +13,7 @@ pub mod alert;
 pub mod approval;
 pub mod backup;
 pub mod bar;
+pub mod chat;
 pub mod check;
 mod codec;
 pub mod command;

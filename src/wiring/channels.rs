@@ -9,15 +9,16 @@ use daybook_core::calendar::Calendar;
 
 use crate::adapters::channels::{
     CommandChannel, DiscordChannel, EmailChannel, FileChannel, LogChannel, NtfyChannel, PagerDutyChannel, SlackChannel,
-    TelegramChannel, WebhookChannel, letterhead,
+    TelegramChannel, TelegramControl, TelegramSettings, WebhookChannel, letterhead,
 };
 use crate::adapters::clocks::SystemClock;
 use crate::config::{Configuration, Settings};
 use crate::digest::Templates;
+use crate::engine::chat::Guard;
 use crate::ledger::alert::{Route, Routes};
 use crate::ledger::{Ledger, LedgerKind};
 use crate::outbox::{Outbox, Pace, Policy};
-use crate::ports::{Channel, Clock};
+use crate::ports::{Channel, Clock, ControlChat};
 
 /// Channels, and what each is told.
 pub(super) type Channels = (Vec<Arc<dyn Channel>>, Routes);
@@ -82,6 +83,17 @@ pub(super) fn configured(
         escalate_after: escalates.then(|| told.escalation.after.as_duration()),
     };
     Ok((channels, routes))
+}
+
+/// The chat in which people may ask for something, and who is heard there.
+pub(super) fn control(settings: &TelegramSettings) -> anyhow::Result<(Arc<dyn ControlChat>, Guard)> {
+    let numbers = |numbers: &[i64]| numbers.iter().map(i64::to_string).collect();
+    let guard = Guard {
+        users: numbers(&settings.control.users),
+        chats: numbers(&settings.control.chats),
+        confirm_within: settings.control.confirm_within.as_duration(),
+    };
+    Ok((Arc::new(TelegramControl::new(settings)?), guard))
 }
 
 /// What the outbox does besides sending.

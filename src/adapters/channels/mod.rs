@@ -5,7 +5,7 @@
 //! services ([`SlackChannel`] and its like) get a subject and a summary by one POST (`post`), within each
 //! service's limits, and so that nothing a feed or a broker says is read as markup there. What went wrong
 //! is classed by what may be done next: a network fails for a while, a wrong password until somebody
-//! changes it. No error names what guards a service.
+//! changes it. No error names what guards a service. [`TelegramControl`] also reads what people write to the bot.
 
 mod command;
 mod discord;
@@ -19,6 +19,7 @@ mod post;
 mod settings;
 mod slack;
 mod telegram;
+mod telegram_control;
 mod text;
 mod tls;
 mod webhook;
@@ -39,5 +40,6 @@ pub use pagerduty::{PagerDutyChannel, PagerDutySettings};
 pub use post::ChannelSetupError;
 pub use settings::{EmailSettings, Security};
 pub use slack::{SlackChannel, SlackSettings};
-pub use telegram::{TelegramChannel, TelegramSettings};
+pub use telegram::{TelegramChannel, TelegramControlSettings, TelegramSettings};
+pub use telegram_control::TelegramControl;
 pub use webhook::{WebhookChannel, WebhookSettings};

@@ -66,6 +66,7 @@ pub(super) struct Poster {
     client: Client,
     timeout: Duration,
     secrets: Vec<SecretString>,
+    answer_max: usize,
 }
 
 impl Poster {
@@ -85,7 +86,12 @@ impl Poster {
             .user_agent(concat!("Daybook/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|source| ChannelSetupError::Client { channel, source })?;
-        Ok(Self { channel, client, timeout, secrets })
+        Ok(Self { channel, client, timeout, secrets, answer_max: ANSWER_MAX })
+    }
+
+    /// The same client, which reads so many bytes of an answer.
+    pub(super) fn reading(self, answer_max: usize) -> Self {
+        Self { answer_max, ..self }
     }
 
     /// Posts `body` as JSON and reads the answer, whatever it is.
@@ -99,8 +105,8 @@ impl Poster {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unanswered(error))? {
             bytes.extend_from_slice(&chunk);
-            if bytes.len() >= ANSWER_MAX {
-                bytes.truncate(ANSWER_MAX);
+            if bytes.len() >= self.answer_max {
+                bytes.truncate(self.answer_max);
                 break;
             }
         }

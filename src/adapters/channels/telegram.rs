@@ -18,6 +18,10 @@ use crate::ports::{Channel, ChannelError, Message};
 const TEXT_MAX: usize = 4_096;
 /// Characters of the first line.
 const HEADLINE_MAX: usize = 512;
+/// The shortest time for a yes: it has to be read and written.
+const CONFIRM_MIN: Span = Span::seconds(10);
+/// The longest: later, the market is another.
+const CONFIRM_MAX: Span = Span::minutes(10);
 
 /// A bot of Telegram, and whom it tells.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,6 +40,49 @@ pub struct TelegramSettings {
     pub min_level: Option<AlertLevel>,
     /// How long one message may take.
     pub timeout: Span,
+    /// What people may ask for by writing to the bot.
+    pub control: TelegramControlSettings,
+}
+
+/// What people may ask for by writing to the bot: status, positions, halt, resume, close.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelegramControlSettings {
+    /// Whether the bot is listened to.
+    pub enabled: bool,
+    /// Who is heard: Telegram's numbers of people.
+    pub users: Vec<i64>,
+    /// The groups in which they are heard, besides their own chats with the bot.
+    pub chats: Vec<i64>,
+    /// How long a person has for the yes to what moves money or opens entries.
+    pub confirm_within: Span,
+}
+
+impl Default for TelegramControlSettings {
+    fn default() -> Self {
+        Self { enabled: false, users: Vec::new(), chats: Vec::new(), confirm_within: Span::minutes(1) }
+    }
+}
+
+impl TelegramControlSettings {
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if self.users.is_empty() {
+            let told = "is empty, and nobody would be heard; expected people's numbers, such as [123456789]";
+            problems.push(("control.users", told.to_owned()));
+        }
+        if let Some(user) = self.users.iter().find(|user| **user <= 0) {
+            problems.push(("control.users", format!("has {user}, which is no person; expected numbers above 0")));
+        }
+        if let Some(chat) = self.chats.iter().find(|chat| **chat >= 0) {
+            problems.push(("control.chats", format!("has {chat}, which is no group; expected numbers below 0")));
+        }
+        if !(CONFIRM_MIN..=CONFIRM_MAX).contains(&self.confirm_within) {
+            let told = format!("is {}; expected {CONFIRM_MIN} to {CONFIRM_MAX}", self.confirm_within);
+            problems.push(("control.confirm_within", told));
+        }
+        problems
+    }
 }
 
 impl Default for TelegramSettings {
@@ -47,6 +94,7 @@ impl Default for TelegramSettings {
             server: "https://api.telegram.org".to_owned(),
             min_level: None,
             timeout: Span::seconds(15),
+            control: TelegramControlSettings::default(),
         }
     }
 }
@@ -58,14 +106,25 @@ impl TelegramSettings {
         self.enabled && self.bot_token.is_some()
     }
 
+    /// Whether the bot is to be listened to.
+    #[must_use]
+    pub const fn is_listened_to(&self) -> bool {
+        self.is_on() && self.control.enabled
+    }
+
     /// Everything that is wrong: the key, and what is wrong and expected.
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         if !self.is_on() {
-            return Vec::new();
+            let is_deaf = self.enabled && self.control.enabled;
+            let told = "is missing, and control.enabled is true; expected a reference such as ${TELEGRAM_BOT_TOKEN}";
+            return is_deaf.then(|| ("bot_token", told.to_owned())).into_iter().collect();
         }
-        let mut problems: Vec<_> = self.url().err().into_iter().collect();
+        let mut problems: Vec<_> = self.url("sendMessage").err().into_iter().collect();
         problems.extend(self.chat().err().map(|problem| ("chat_id", problem)));
+        if self.control.enabled {
+            problems.extend(self.control.problems());
+        }
         problems
     }
 
@@ -79,13 +138,14 @@ impl TelegramSettings {
         Err(format!("is \"{}\"; expected a number such as -1001234567890, or @name of a channel", self.chat_id))
     }
 
-    fn url(&self) -> Result<Url, (&'static str, String)> {
+    /// The address of a method of the bot.
+    pub(super) fn url(&self, method: &str) -> Result<Url, (&'static str, String)> {
         let token = self.bot_token.as_ref().map_or("", |token| token.expose_secret());
         let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-');
         if !token.contains(':') || !token.chars().all(letters) {
             return Err(("bot_token", "is no token; expected one as @BotFather gives it, 123456:ABC...".to_owned()));
         }
-        address(&format!("{}/bot{token}/sendMessage", self.server.trim_end_matches('/')))
+        address(&format!("{}/bot{token}/{method}", self.server.trim_end_matches('/')))
             .map_err(|problem| ("server", problem))
     }
 }
@@ -108,7 +168,7 @@ impl TelegramChannel {
     /// [`ChannelSetupError`] names the setting that is not usable.
     pub fn new(settings: &TelegramSettings) -> Result<Self, ChannelSetupError> {
         let failed = |key, problem| ChannelSetupError::Settings { channel: Self::NAME, key, problem };
-        let url = settings.url().map_err(|(key, problem)| failed(key, problem))?;
+        let url = settings.url("sendMessage").map_err(|(key, problem)| failed(key, problem))?;
         let chat = settings.chat().map_err(|problem| failed("chat_id", problem))?;
         let secrets = settings.bot_token.iter().cloned().collect();
         Ok(Self { poster: Poster::new(Self::NAME, settings.timeout, secrets)?, url, chat: Mutex::new(chat) })
@@ -122,20 +182,19 @@ impl TelegramChannel {
         let reply = serde_json::from_str(&answer.body).unwrap_or_default();
         Ok((answer, reply))
     }
+}
 
-    fn refused(&self, answer: &Answer, reply: &Reply) -> ChannelError {
-        let code = reply.error_code.unwrap_or(answer.status);
-        let reason = format!("{code} {}", reply.description.as_deref().unwrap_or(&answer.body));
-        match code {
-            429 => self.poster.transient(&reason, reply.parameters.retry_after.map(Duration::from_secs)),
-            // Somebody else polls with this token at the moment.
-            409 => self.poster.transient(&reason, None),
-            _ => self.poster.refused(&Answer {
-                status: code,
-                body: reply.description.clone().unwrap_or_default(),
-                ..answer.clone()
-            }),
-        }
+/// What a refusal means.
+pub(super) fn refused(poster: &Poster, answer: &Answer) -> ChannelError {
+    // What is no JSON was said by something in front of Telegram: the status is all there is.
+    let reply: Reply = serde_json::from_str(&answer.body).unwrap_or_default();
+    let code = reply.error_code.unwrap_or(answer.status);
+    let reason = format!("{code} {}", reply.description.as_deref().unwrap_or(&answer.body));
+    match code {
+        429 => poster.transient(&reason, reply.parameters.retry_after.map(Duration::from_secs)),
+        // Somebody else polls with this token at the moment.
+        409 => poster.transient(&reason, None),
+        _ => poster.refused(&Answer { status: code, body: reply.description.unwrap_or_default(), ..answer.clone() }),
     }
 }
 
@@ -204,7 +263,7 @@ impl Channel for TelegramChannel {
         if reply.ok && answer.status == 200 {
             return Ok(format!("message {}", reply.result.message_id));
         }
-        Err(self.refused(&answer, &reply))
+        Err(refused(&self.poster, &answer))
     }
 }
 
@@ -284,11 +343,30 @@ mod tests {
     #[test]
     fn each_mistake_names_its_key() {
         let good = || settings("https://api.telegram.org");
+        let heard = |users: &[i64], chats: &[i64]| TelegramControlSettings {
+            enabled: true,
+            users: users.to_vec(),
+            chats: chats.to_vec(),
+            ..TelegramControlSettings::default()
+        };
         assert!(good().problems().is_empty() && TelegramSettings::default().problems().is_empty());
+        let listened_to = TelegramSettings { control: heard(&[1], &[-100]), ..good() };
+        assert!(listened_to.problems().is_empty() && listened_to.is_listened_to() && !good().is_listened_to());
         for (settings, key) in [
             (TelegramSettings { bot_token: Some("hunter2/".into()), ..good() }, "bot_token"),
             (TelegramSettings { chat_id: "ops".to_owned(), ..good() }, "chat_id"),
             (TelegramSettings { server: "http://example.com".to_owned(), ..good() }, "server"),
+            (TelegramSettings { bot_token: None, control: heard(&[1], &[]), ..good() }, "bot_token"),
+            (TelegramSettings { control: heard(&[], &[-100]), ..good() }, "control.users"),
+            (TelegramSettings { control: heard(&[-7], &[]), ..good() }, "control.users"),
+            (TelegramSettings { control: heard(&[1], &[42]), ..good() }, "control.chats"),
+            (
+                TelegramSettings {
+                    control: TelegramControlSettings { confirm_within: Span::seconds(9), ..heard(&[1], &[]) },
+                    ..good()
+                },
+                "control.confirm_within",
+            ),
         ] {
             let problems = settings.problems();
             assert_eq!(problems.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [key]);

@@ -228,6 +228,12 @@ catalogue! {
     DeliveryDead = "delivery.dead", Warning,
         "Messages were given up on a channel; this comes by the others.",
         "Mend the channel, then `trade notify retry ID`.";
+    ChatStranger = "chat.stranger", Warning,
+        "Somebody who is not heard has asked for something in a chat.",
+        "Find out who it is; `trade config show` tells who is heard.";
+    ChatDeaf = "chat.deaf", Warning,
+        "What people ask for in a chat cannot be read.",
+        "Mend the channel's settings; it is tried again, at the latest every 15 minutes.";
     ChannelTested = "channel.tested", Info,
         "Somebody tries whether a channel works.",
         "Nothing.";

@@ -84,6 +84,9 @@ const OF_THE_NIGHT: [&str; 2] = ["backup.copied", "backup.after"];
 /// Points of a configuration that changes while the process runs, which `reload` kills it at.
 const OF_A_RELOAD: [&str; 3] = ["configuration.before", "configuration.recorded", "configuration.after"];
 
+/// Points of what people ask for in a chat, which `chat` kills the process at.
+const OF_A_CHAT: [&str; 4] = ["chat.read", "chat.taken", "chat.after", "chat.said"];
+
 /// Points that only a process comes to that was started again: the kill that leads there.
 const AFTER_A_KILL: [(&str, &str); 2] = [("look-up.before", "submit.after"), ("look-up.after", "submit.before")];
 
@@ -126,7 +129,7 @@ fn the_points_are_those_of_the_sources() {
             assert!(name == "name" || marked.insert(name.to_owned()), "{name} is marked twice");
         }
     }
-    let known = POINTS.iter().chain(&OF_THE_NIGHT).chain(&OF_A_RELOAD);
+    let known = POINTS.iter().chain(&OF_THE_NIGHT).chain(&OF_A_RELOAD).chain(&OF_A_CHAT);
     let known: BTreeSet<String> = known.map(|point| (*point).to_owned()).collect();
     assert_eq!(marked, known);
 }
