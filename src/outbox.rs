@@ -17,16 +17,16 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
-use daybook_core::report::DAY_ENDED;
+use daybook_core::report::{DAY_ENDED, WEEK_ENDED};
 use daybook_core::time::Timestamp;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::claim::Messages;
-use crate::digest::{Templates, alert_message, day_message, group_message};
+use crate::digest::{DigestError, Templates, alert_message, day_message, group_message, week_message};
 use crate::ledger::alert::{self, Delivery, Routes};
-use crate::ledger::{Ledger, LedgerError, equity};
+use crate::ledger::{Ledger, LedgerError, equity, week};
 use crate::ports::{Channel, ChannelError, Clock, Message};
 
 /// Deliveries that an alert of those that were given up names.
@@ -390,7 +390,7 @@ impl Shared {
         Ok(Outcome::Dead)
     }
 
-    /// Writes the message: a day's alert becomes the whole digest, drawn from the report as it is stored.
+    /// Writes the message: a day's or a week's alert becomes the whole digest, drawn from the report as it is stored.
     async fn message(&self, delivery: &Delivery) -> Result<Message, LedgerError> {
         let stored = &delivery.alert;
         let short = || {
@@ -402,11 +402,21 @@ impl Shared {
             let settled = self.ledger.read(|conn| alert::settled_by(conn, stored.alert_id, &delivery.channel))?;
             return Ok(Message { settled, ..short() });
         }
-        let Some(run_id) = stored.run_id.filter(|_| stored.alert.event == DAY_ENDED) else { return Ok(short()) };
-        let Some(day) = self.ledger.read(|conn| equity::day_of_run(conn, run_id))? else { return Ok(short()) };
+        let Some(run_id) = stored.run_id else { return Ok(short()) };
         let (key, attempt) = (delivery.message_id.clone(), delivery.attempts);
+        let write: Box<dyn FnOnce() -> Result<Message, DigestError> + Send> = match stored.alert.event.as_str() {
+            DAY_ENDED => match self.ledger.read(|conn| equity::day_of_run(conn, run_id))? {
+                Some(day) => Box::new(move || day_message(&day, &key, attempt)),
+                None => return Ok(short()),
+            },
+            WEEK_ENDED => match self.ledger.read(|conn| week::of_run(conn, run_id))? {
+                Some(week) => Box::new(move || week_message(&week, &key, attempt)),
+                None => return Ok(short()),
+            },
+            _ => return Ok(short()),
+        };
         // Drawing takes a while; other tasks of this thread must not wait for it.
-        match tokio::task::spawn_blocking(move || day_message(&day, &key, attempt)).await {
+        match tokio::task::spawn_blocking(write).await {
             Ok(Ok(message)) => Ok(message),
             Ok(Err(error)) => {
                 tracing::error!(%error, run_id, "digest.failed: its alert is sent alone");

@@ -81,7 +81,7 @@ async fn watch(parts: &Parts, mut events: Receiver<Event>, from: Timestamp, unti
 /// The jobs whose every run is worth a line where nothing is drawn.
 const fn is_news(kind: JobKind) -> bool {
     match kind {
-        JobKind::PremarketScan | JobKind::MarketCloseFlatten | JobKind::DailySummary => true,
+        JobKind::PremarketScan | JobKind::MarketCloseFlatten | JobKind::DailySummary | JobKind::WeeklySummary => true,
         JobKind::Reconcile
         | JobKind::Analysis
         | JobKind::RiskMonitor

@@ -14,9 +14,10 @@ use serde::Serialize;
 use super::Context;
 use super::exit::CommandError;
 use super::output::{Cell, Column, FormatArg, Table};
+use super::report;
 use crate::adapters::channels::{EmailChannel, self_contained_page};
 use crate::config::{Configuration, suggestion};
-use crate::digest::{Templates, alert_message, day_message};
+use crate::digest::{Templates, alert_message, day_message, week_message};
 use crate::ledger::alert::{self, Delivery, DeliveryState, Route, Routes};
 use crate::ledger::{Ledger, LedgerError, equity, history};
 use crate::ports::Message;
@@ -44,6 +45,7 @@ pub enum NotifyCommand {
     /// Writes into a file how an alert of an event would look on a channel; nothing is sent
     #[command(after_help = "Examples:
   trade notify preview order.rejected --channel email
+  trade notify preview week.ended
   trade notify preview risk.breached --channel slack --output breached.txt")]
     Preview(Preview),
     /// Every event that a person can be told of: how much it matters, what it means, what to do
@@ -145,6 +147,7 @@ impl Preview {
         let now = context.now();
         let message = match event {
             AlertEvent::DayEnded => last_day(context)?,
+            AlertEvent::WeekEnded => last_week(context)?,
             event => {
                 let alert = sample(event);
                 let message = alert_message(0, &alert, now, "preview", 1);
@@ -173,6 +176,12 @@ fn last_day(context: &Context) -> anyhow::Result<Message> {
         return Err(CommandError::Usage(told.to_owned()).into());
     };
     Ok(day_message(&report, "preview", 1)?)
+}
+
+/// The digest of the week of the last session that has a report, as it would be now.
+fn last_week(context: &Context) -> anyhow::Result<Message> {
+    let week = report::last_week(context, None)?;
+    Ok(week_message(&week, "preview", 1)?)
 }
 
 /// An alert with everything in it that a template may name, and what a service might take for markup.

@@ -11,6 +11,7 @@ use super::notify;
 use super::stats::StatsCommand;
 use super::time::{date, session_of};
 use crate::digest::{plain_text, week_text};
+use crate::jobs::weekly_summary;
 use crate::ledger::{Ledger, equity, history};
 use crate::wiring;
 
@@ -59,21 +60,26 @@ pub struct Week {
 
 impl Week {
     fn run(&self, context: &Context) -> anyhow::Result<()> {
-        let calendar = context.configuration()?.settings.calendar();
-        let ledger = context.ledger()?;
-        let date = match self.date {
-            Some(date) => date,
-            None => last_reported(&ledger)?,
-        };
-        let (monday, sunday) = WeekReport::bounds(date);
-        let days = ledger.read(|conn| equity::days(conn, monday, sunday))?;
-        let week = WeekReport::build(&days, &calendar)?.ok_or_else(|| {
-            CommandError::Usage(format!(
-                "no session from {monday} to {sunday} has a report: the daily summary writes one after each close"
-            ))
-        })?;
+        let week = last_week(context, self.date)?;
         context.output.document(&week, |week, _| week_text(week))
     }
+}
+
+/// The week of a date, or of the last session that was summed up, as the ledger has it now.
+pub(super) fn last_week(context: &Context, date: Option<SessionDate>) -> anyhow::Result<WeekReport> {
+    let calendar = context.configuration()?.settings.calendar();
+    let ledger = context.ledger()?;
+    let date = match date {
+        Some(date) => date,
+        None => last_reported(&ledger)?,
+    };
+    let week = WeekReport::build(weekly_summary::facts(&ledger, &calendar, date, context.now())?)?;
+    week.ok_or_else(|| {
+        let (monday, sunday) = WeekReport::bounds(date);
+        let told =
+            format!("no session from {monday} to {sunday} has a report: the daily summary writes one after each close");
+        CommandError::Usage(told).into()
+    })
 }
 
 /// The last session that was summed up.

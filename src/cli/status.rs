@@ -7,8 +7,8 @@ use daybook_core::calendar::{Calendar, MarketPhase, Session};
 use daybook_core::decision::EquityPoint;
 use daybook_core::money::{Bps, Money};
 use daybook_core::phase::Phase;
-use daybook_core::report::DAY_ENDED;
 use daybook_core::report::words::{self, clock, dollars, instant, price, shares, signed_dollars};
+use daybook_core::report::{DAY_ENDED, WEEK_ENDED};
 use daybook_core::risk::{Halt, Pause};
 use daybook_core::schedule::JobDefinition;
 use daybook_core::time::{SessionDate, Timestamp};
@@ -172,7 +172,8 @@ fn faults(conn: &crate::ledger::Connection) -> Result<Vec<FaultLine>, LedgerErro
     });
     let alerts = alert::last(conn, ALERTS_LOOKED_AT)?;
     // The digest of a bad day tells of faults, and is none.
-    let is_fault = |told: &Alert| told.level >= AlertLevel::Warning && told.event != DAY_ENDED;
+    let is_fault =
+        |told: &Alert| told.level >= AlertLevel::Warning && ![DAY_ENDED, WEEK_ENDED].contains(&told.event.as_str());
     let alerts = alerts.into_iter().filter(|stored| is_fault(&stored.alert));
     let alerts = alerts.map(|stored| FaultLine {
         at: stored.at,

@@ -21,7 +21,7 @@ use super::reference::{Environment, interpolate};
 use super::yaml::{self, Document};
 
 /// The files that are built in, by name.
-pub(super) const BUILT_IN: [(&str, &str); 9] = [
+pub(super) const BUILT_IN: [(&str, &str); 10] = [
     ("analysis", include_str!("../../jobs/analysis.yaml")),
     ("breakout-watch", include_str!("../../jobs/breakout-watch.yaml")),
     ("daily-summary", include_str!("../../jobs/daily-summary.yaml")),
@@ -31,6 +31,7 @@ pub(super) const BUILT_IN: [(&str, &str); 9] = [
     ("premarket-scan", include_str!("../../jobs/premarket-scan.yaml")),
     ("reconcile", include_str!("../../jobs/reconcile.yaml")),
     ("risk-monitor", include_str!("../../jobs/risk-monitor.yaml")),
+    ("weekly-summary", include_str!("../../jobs/weekly-summary.yaml")),
 ];
 
 /// Most files in a folder: each may have a slot a second.
@@ -220,6 +221,7 @@ fn parameter_problems(root: &Node) -> Vec<Problem> {
         | JobKind::RiskMonitor
         | JobKind::MarketCloseFlatten
         | JobKind::DailySummary
+        | JobKind::WeeklySummary
         | JobKind::Command
         | JobKind::Operator => parameters::<NoParameters>(root).1,
     }

@@ -52,6 +52,9 @@ pub struct Decision {
     pub pace: Option<PaceChoice>,
     /// The figures of the ended session, as the digest and `v_day` show them.
     pub day: Option<crate::report::DayReport>,
+    /// The figures of the ended week; the week's mail is drawn from them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub week: Option<crate::report::WeekReport>,
     /// What to do outside the broker.
     pub chores: Vec<Chore>,
     /// What a person is told.

@@ -18,29 +18,29 @@ use daybook_core::report::words::{clock, minute_of_day, signed_dollars, whole_do
 use crate::page::drawing::{Range, draw};
 
 /// The picture's size in CSS pixels; the PNG has twice as many each way, for sharp screens.
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 280.0;
+pub(super) const WIDTH: f64 = 640.0;
+pub(super) const HEIGHT: f64 = 280.0;
 const SCALE: f32 = 2.0;
 
 /// The plot inside it: dollars stand left of it (as wide as they are), times below it.
-const RIGHT: f64 = 622.0;
-const TOP: f64 = 30.0;
-const BOTTOM: f64 = 248.0;
+pub(super) const RIGHT: f64 = 622.0;
+pub(super) const TOP: f64 = 30.0;
+pub(super) const BOTTOM: f64 = 248.0;
 
 /// The dollar axis has at most about as many lines.
 const LINES: f64 = 5.0;
 /// The least height of the plot in dollars: a day that moved by cents is a flat line, not a storm.
-const SPAN_MIN: f64 = 20.0;
+pub(super) const SPAN_MIN: f64 = 20.0;
 /// Room that the label of an hour keeps from the labels of open and close.
 const LABEL_ROOM: f64 = 62.0;
 /// The loss limit is drawn from this share of it on; further away it would only flatten the curve.
 const LIMIT_NEAR_BPS: i64 = 5_000;
 
-const INK: &str = "#1f2937";
-const MUTED: &str = "#667085";
-const GRID: &str = "#eaecf0";
-const UP: &str = "#0b7a4b";
-const DOWN: &str = "#c0352b";
+pub(super) const INK: &str = "#1f2937";
+pub(super) const MUTED: &str = "#667085";
+pub(super) const GRID: &str = "#eaecf0";
+pub(super) const UP: &str = "#0b7a4b";
+pub(super) const DOWN: &str = "#c0352b";
 
 /// Why a picture could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ pub fn equity_curve(day: &DayReport) -> Result<Option<Vec<u8>>, ChartError> {
     svg(day).map(|svg| drawn(&svg)).transpose()
 }
 
-fn drawn(svg: &str) -> Result<Vec<u8>, ChartError> {
+pub(super) fn drawn(svg: &str) -> Result<Vec<u8>, ChartError> {
     static FONTS: LazyLock<Arc<Database>> = LazyLock::new(|| {
         let mut fonts = Database::new();
         fonts.load_font_data(include_bytes!("../../assets/fonts/Inter-Medium-Latin.otf").to_vec());
@@ -148,7 +148,7 @@ impl Plane {
     }
 }
 
-fn axis_label(amount: f64) -> String {
+pub(super) fn axis_label(amount: f64) -> String {
     whole_dollars(Money::from_f64(amount).unwrap_or_default())
 }
 
@@ -186,14 +186,14 @@ fn svg(day: &DayReport) -> Option<String> {
     Some(svg)
 }
 
-fn text(svg: &mut String, x: f64, y: f64, anchor: &str, fill: &str, words: &str) {
+pub(super) fn text(svg: &mut String, x: f64, y: f64, anchor: &str, fill: &str, words: &str) {
     draw!(
         svg,
         r##"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}" fill="{fill}" stroke="#ffffff" stroke-width="3" stroke-linejoin="round" paint-order="stroke">{words}</text>"##
     );
 }
 
-fn line(svg: &mut String, from: (f64, f64), to: (f64, f64), stroke: &str, dashes: &str) {
+pub(super) fn line(svg: &mut String, from: (f64, f64), to: (f64, f64), stroke: &str, dashes: &str) {
     let ((x1, y1), (x2, y2)) = (from, to);
     draw!(
         svg,

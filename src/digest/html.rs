@@ -53,8 +53,15 @@ pub fn page(day: &DayReport, picture: Option<&str>) -> Result<String, DigestErro
 }
 
 fn environment() -> Result<Environment<'static>, minijinja::Error> {
+    with_parts(TEMPLATE, include_str!("templates/digest.html"))
+}
+
+/// An environment with one page, and what the pages have in common.
+pub(super) fn with_parts(name: &'static str, template: &'static str) -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = page::environment()?;
-    environment.add_template(TEMPLATE, include_str!("templates/digest.html"))?;
+    environment.add_template("parts.html", include_str!("templates/parts.html"))?;
+    environment.add_template("style.html", include_str!("templates/style.html"))?;
+    environment.add_template(name, template)?;
     Ok(environment)
 }
 

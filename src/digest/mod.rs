@@ -18,7 +18,7 @@ pub use html::{DigestError, page};
 pub use message::{alert_message, day_message, group_message};
 pub use template::Templates;
 pub use text::plain_text;
-pub use week::week_text;
+pub use week::{week_curve, week_message, week_page, week_text};
 
 #[cfg(test)]
 pub(crate) mod samples;

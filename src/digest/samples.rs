@@ -1,10 +1,13 @@
-//! Three days to look at: a busy one, an empty one, and one that was stopped.
+//! Three days to look at: a busy one, an empty one, and one that was stopped; and the weeks that they make.
 
 use daybook_core::calendar::Calendar;
 use daybook_core::decision::{Candidate, EquityPoint, Review};
 use daybook_core::money::{Bps, Money, Price, Quantity};
 use daybook_core::portfolio::{Position, PositionState};
-use daybook_core::report::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, DayReport, Fault, FaultKind};
+use daybook_core::report::{
+    ConfigChange, DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, DayReport, Fault, FaultKind, FilledEntry,
+    Watch, WeekFacts, WeekReport,
+};
 use daybook_core::risk::{Check, CheckName, Halt, HaltKind, Verdict};
 use daybook_core::strategy::{Direction, Reason, Signal};
 use daybook_core::time::{SessionDate, Timestamp};
@@ -381,4 +384,57 @@ pub fn emergency_stop_day() -> DayReport {
         ..empty_facts()
     };
     DayReport::build(facts).unwrap()
+}
+
+/// A day's report as that of another session: everything happens at the same time of day.
+pub fn on(date: &str, mut day: DayReport) -> DayReport {
+    let session = Calendar::xnys().session(date.parse().unwrap()).unwrap();
+    let from = std::mem::replace(&mut day.opened_at, session.open);
+    (day.session, day.kind, day.closed_at) = (session.date, session.kind, session.close);
+    let moved = |at: Timestamp| session.open.after(at.since(from));
+    day.faults.iter_mut().for_each(|fault| fault.at = moved(fault.at));
+    day.curve.iter_mut().for_each(|point| point.at = moved(point.at));
+    day
+}
+
+/// The week of these days, with two entries, a change of the configuration and a look that is missing.
+pub fn week(days: &[DayReport]) -> WeekReport {
+    let entry = |name: &str, direction, seen: &str, paid: &str| FilledEntry {
+        symbol: name.parse().unwrap(),
+        direction,
+        seen: price(seen),
+        paid: price(paid),
+        quantity: Quantity::whole(40),
+    };
+    let change = ConfigChange {
+        version: 8,
+        at: days[0].opened_at.after(std::time::Duration::from_secs(3_600)),
+        what: vec!["risk.max_positions 5 -> 3".to_owned(), "risk.execute_top_n 3 -> 2".to_owned()],
+        note: Some("confirmed by owner".to_owned()),
+    };
+    let facts = WeekFacts {
+        as_of: days[days.len() - 1].closed_at.after(std::time::Duration::from_secs(1_800)),
+        unreported: WeekReport::unreported(days, days[0].session, &Calendar::xnys()),
+        days: days.to_vec(),
+        entries: vec![
+            entry("AAPL", Direction::Long, "212.30", "212.41"),
+            entry("TSLA", Direction::Short, "241.10", "241.02"),
+        ],
+        changes: vec![change],
+        watch: Watch { due: 1_170, done: 1_169, starts: 2 },
+    };
+    WeekReport::build(facts).unwrap().unwrap()
+}
+
+/// A week with a good day, an empty one and one that was stopped, and two that nobody summed up.
+pub fn busy_week() -> WeekReport {
+    week(&[on("2026-11-16", rich_day()), on("2026-11-17", empty_day()), on("2026-11-18", emergency_stop_day())])
+}
+
+/// A week with a holiday and an early close, in which nothing was changed and nothing filled.
+pub fn holiday_week() -> WeekReport {
+    let mut week = week(&[on("2026-11-24", empty_day()), on("2026-11-27", rich_day())]);
+    (week.slippage, week.watch) = (None, Watch { due: 600, done: 600, starts: 1 });
+    week.changes.clear();
+    week
 }

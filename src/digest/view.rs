@@ -143,7 +143,7 @@ impl View {
     }
 }
 
-const fn tone(sign: i64) -> Tone {
+pub(super) const fn tone(sign: i64) -> Tone {
     match sign {
         1.. => Tone::Up,
         0 => Tone::Plain,

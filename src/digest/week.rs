@@ -1,21 +1,24 @@
-//! A week in plain text: 72 columns, readable in a terminal.
+//! A week: in plain text, as a page and as a mail.
+
+mod chart;
+mod page;
+mod view;
 
 use std::fmt::{self, Write};
 
 use daybook_core::calendar::SessionKind;
-use daybook_core::report::words::{
-    self, clock, date, dollars, factor, percent, r_multiple, signed_dollars, signed_percent, whole_percent,
-};
+use daybook_core::report::words::{self, clock, date, r_multiple, signed_dollars, signed_percent, whole_percent};
 use daybook_core::report::{Fault, SessionLine, StrategyLine, UnreportedDay, WeekReport};
 use daybook_core::time::SessionDate;
 
+use self::view::{UNDEFINED, weekday};
 use super::text::{WIDTH, fill, section};
+
+pub use chart::week_curve;
+pub use page::{week_message, week_page};
 
 /// Cells of the longest bar of a day's result.
 const BAR: u64 = 5;
-
-/// What stands where a figure is not defined.
-const UNDEFINED: &str = "-";
 
 /// Writes the week as plain text: lines of at most 72 characters, but for a longer word.
 #[must_use]
@@ -26,32 +29,27 @@ pub fn week_text(week: &WeekReport) -> String {
 }
 
 fn write_week(out: &mut String, week: &WeekReport) -> fmt::Result {
-    let title = format!("week of {}", week.monday.0.format("%B %-d, %Y"));
+    let title = view::title(week);
     writeln!(out, "DAYBOOK{title:>width$}", width = WIDTH - 7)?;
     writeln!(out, "{}\n", "=".repeat(WIDTH))?;
     writeln!(out, "{}  ({})\n", signed_dollars(week.summary.pnl), signed_percent(week.summary.pnl_ratio))?;
     figures(out, week)?;
     days(out, week)?;
     strategies(out, week)?;
+    writeln!(out, "\nENTRIES")?;
+    fill(out, "", &view::slippage(week))?;
+    let changes: Vec<String> = week.changes.iter().map(view::change).collect();
+    section(out, "CONFIGURATION (New York time)", &changes)?;
     let faults: Vec<String> = week.faults.iter().map(fault).collect();
     section(out, "FAULTS (New York time)", &faults)?;
+    writeln!(out, "\nWATCHED")?;
+    fill(out, "", &view::watch(week))?;
     writeln!(out, "\n{}", "-".repeat(WIDTH))?;
     fill(out, "", "One of its days: trade report day DATE")
 }
 
 fn figures(out: &mut String, week: &WeekReport) -> fmt::Result {
-    let sum = &week.summary;
-    let undefined = || UNDEFINED.to_owned();
-    let figures = [
-        ("Opening equity", dollars(sum.opening_equity)),
-        ("Closing equity", dollars(sum.closing_equity)),
-        ("Sessions", sum.sessions.len().to_string()),
-        ("Fees", dollars(sum.fees)),
-        ("Trades", sum.trades.to_string()),
-        ("Win rate", sum.win_rate.map_or_else(undefined, whole_percent)),
-        ("Profit factor", sum.profit_factor.map_or_else(undefined, factor)),
-        ("Max drawdown", format!("{} ({})", dollars(sum.max_drawdown), percent(sum.max_drawdown_ratio))),
-    ];
+    let figures = view::figures(week);
     for pair in figures.chunks(2) {
         let cells: Vec<String> = pair.iter().map(|(name, value)| format!("{name:<15}{value:>19}")).collect();
         writeln!(out, "{}", cells.join("    "))?;
@@ -97,10 +95,6 @@ fn unreported_line(day: &UnreportedDay) -> String {
     format!("{}  {why}", weekday(*date))
 }
 
-fn weekday(date: SessionDate) -> String {
-    date.0.format("%a %m-%d").to_string()
-}
-
 fn strategies(out: &mut String, week: &WeekReport) -> fmt::Result {
     if week.strategies.is_empty() {
         return writeln!(out, "\nSTRATEGIES\nNone proposed anything.");
@@ -127,35 +121,8 @@ fn fault(fault: &Fault) -> String {
 
 #[cfg(test)]
 mod tests {
-    use daybook_core::calendar::Calendar;
-    use daybook_core::report::DayReport;
-
     use super::*;
-    use crate::digest::samples;
-
-    /// A day's report as that of another session: everything happens at the same time of day.
-    fn on(date: &str, mut day: DayReport) -> DayReport {
-        let (from, calendar) = (day.opened_at, Calendar::xnys());
-        let session = calendar.session(date.parse().unwrap()).unwrap();
-        (day.session, day.kind) = (session.date, session.kind);
-        (day.opened_at, day.closed_at) = (session.open, session.close);
-        for fault in &mut day.faults {
-            fault.at = session.open.after(fault.at.since(from));
-        }
-        day
-    }
-
-    fn week(days: &[DayReport]) -> WeekReport {
-        WeekReport::build(days, &Calendar::xnys()).unwrap().unwrap()
-    }
-
-    fn busy_week() -> WeekReport {
-        week(&[
-            on("2026-11-16", samples::rich_day()),
-            on("2026-11-17", samples::empty_day()),
-            on("2026-11-18", samples::emergency_stop_day()),
-        ])
-    }
+    use crate::digest::samples::{self, busy_week, holiday_week};
 
     #[test]
     fn a_busy_week() {
@@ -164,22 +131,20 @@ mod tests {
 
     #[test]
     fn a_week_with_a_holiday_and_an_early_close() {
-        let days = [on("2026-11-24", samples::empty_day()), on("2026-11-27", samples::rich_day())];
-        insta::assert_snapshot!(week_text(&week(&days)));
+        insta::assert_snapshot!(week_text(&holiday_week()));
     }
 
     #[test]
     fn times_are_new_yorks_on_both_sides_of_a_clock_change() {
         for date in ["2026-10-30", "2026-11-02", "2026-03-06", "2026-03-09"] {
-            let text = week_text(&week(&[on(date, samples::rich_day())]));
+            let text = week_text(&samples::week(&[samples::on(date, samples::rich_day())]));
             assert!(text.contains(&format!("{date} 10:41 feed simulated")), "{date}: {text}");
         }
     }
 
     #[test]
     fn no_line_is_wider_than_a_terminal_of_72_columns() {
-        let early_close = on("2026-11-27", samples::emergency_stop_day());
-        for week in [busy_week(), week(&[early_close])] {
+        for week in [busy_week(), holiday_week()] {
             let text = week_text(&week);
             assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         }

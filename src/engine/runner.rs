@@ -197,6 +197,7 @@ const fn level_of(kind: JobKind) -> AlertLevel {
         JobKind::PremarketScan
         | JobKind::Analysis
         | JobKind::DailySummary
+        | JobKind::WeeklySummary
         | JobKind::Housekeeping
         | JobKind::Operator
         | JobKind::Command => AlertLevel::Warning,

@@ -10,6 +10,7 @@ mod operator;
 mod premarket_scan;
 mod reconcile;
 mod risk_monitor;
+pub mod weekly_summary;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub fn table() -> JobTable {
             JobKind::RiskMonitor => Arc::new(risk_monitor::RiskMonitor),
             JobKind::MarketCloseFlatten => Arc::new(market_close_flatten::MarketCloseFlatten),
             JobKind::DailySummary => Arc::new(daily_summary::DailySummary),
+            JobKind::WeeklySummary => Arc::new(weekly_summary::WeeklySummary),
             JobKind::Housekeeping => Arc::new(housekeeping::Housekeeping),
             JobKind::Command => Arc::new(command::CommandJob),
             JobKind::Operator => Arc::new(operator::Operator),

@@ -172,7 +172,7 @@ impl Delivery {
 pub const GATHER_MAX: Span = Span::minutes(1);
 
 fn is_note(alert: &Alert) -> bool {
-    alert.level < AlertLevel::Critical && alert.event != AlertEvent::DayEnded.as_str()
+    alert.level < AlertLevel::Critical && !AlertEvent::named(&alert.event).is_some_and(AlertEvent::is_digest)
 }
 
 fn alert_at(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredAlert> {

@@ -45,6 +45,7 @@ pub mod run_facts;
 pub mod settings;
 pub mod signal;
 pub mod view;
+pub mod week;
 pub mod why;
 mod writer;
 

@@ -21,6 +21,12 @@ const SQL_LIST: &str = "
     SELECT config_version_id, hash, body, origin, note, recorded_at_ms FROM config_version
     ORDER BY config_version_id DESC LIMIT ?1";
 
+const SQL_BETWEEN: &str = "
+    SELECT config_version_id, hash, body, origin, note, recorded_at_ms FROM config_version
+    WHERE recorded_at_ms >= ?1 AND recorded_at_ms < ?2 ORDER BY config_version_id";
+const SQL_BEFORE: &str = "
+    SELECT config_version_id, hash, body, origin, note, recorded_at_ms FROM config_version
+    WHERE config_version_id < ?1 ORDER BY config_version_id DESC LIMIT 1";
 const SQL_WAITING: &str =
     "SELECT hash, limits, session, confirmed_by, recorded_at_ms FROM config_waiting WHERE one = 1";
 const SQL_SET_WAITING: &str = "
@@ -187,6 +193,24 @@ pub fn by_hash(conn: &Connection, hash: &str) -> Result<Option<ConfigVersion>, L
 /// If the ledger cannot be read.
 pub fn list(conn: &Connection, limit: u32) -> Result<Vec<ConfigVersion>, LedgerError> {
     Ok(conn.prepare_cached(SQL_LIST)?.query_map([limit], from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// The versions that were recorded in `[from, until)`, in their order, each after the one before it.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn between(
+    conn: &Connection,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<(Option<ConfigVersion>, ConfigVersion)>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_BETWEEN)?;
+    let versions = select.query_map(params![from.0, until.0], from_row)?.collect::<Result<Vec<_>, _>>()?;
+    let mut before = match versions.first() {
+        Some(first) => conn.prepare_cached(SQL_BEFORE)?.query_row([first.config_version_id], from_row).optional()?,
+        None => None,
+    };
+    Ok(versions.into_iter().map(|version| (before.replace(version.clone()), version)).collect())
 }
 
 #[cfg(test)]

@@ -209,6 +209,7 @@ fn cron_of_calendar(event: &str) -> (String, String) {
     let words: Vec<&str> = event.split(' ').collect();
     let (weekdays, time, zone) = match words.as_slice() {
         ["Mon..Fri", "*-*-*", time, zone] => ("1-5", time, zone),
+        ["Thu,Fri", "*-*-*", time, zone] => ("4,5", time, zone),
         ["*-*-*", time, zone] => ("*", time, zone),
         _ => panic!("{event}"),
     };

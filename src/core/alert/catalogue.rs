@@ -246,6 +246,9 @@ catalogue! {
     DayEnded = "day.ended", Info,
         "The session's digest.",
         "Read it.";
+    WeekEnded = "week.ended", Info,
+        "The week's digest.",
+        "Read it.";
 }
 
 impl AlertEvent {
@@ -253,6 +256,12 @@ impl AlertEvent {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|event| event.as_str() == name)
+    }
+
+    /// Whether its message is a whole digest: it is sent at once and by itself.
+    #[must_use]
+    pub const fn is_digest(self) -> bool {
+        matches!(self, Self::DayEnded | Self::WeekEnded)
     }
 
     /// Whether it belongs to the ordinary course, and stands in the ledger anyway: a person is told of it only where a

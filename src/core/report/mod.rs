@@ -19,4 +19,6 @@ pub use day::{
 };
 pub use facts::{DatedReview, DayCounts, DayFacts, DayHalt, DayLimits, Fault, FaultKind, SessionResult};
 pub use range::{RangeSummary, SessionLine};
-pub use week::{StrategyLine, UnreportedDay, WeekReport};
+pub use week::{
+    ConfigChange, FilledEntry, Slippage, StrategyLine, UnreportedDay, WEEK_ENDED, Watch, WeekFacts, WeekReport,
+};

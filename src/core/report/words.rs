@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{DayHalt, DayReport, Figure, LimitUse};
+use super::{DayHalt, DayReport, Figure, LimitUse, WeekReport};
 use crate::calendar::{Session, SessionKind};
 use crate::money::{Bps, Money, Price, Quantity};
 use crate::risk::{CheckName, HaltKind};
@@ -306,6 +306,45 @@ pub fn verdict(day: &DayReport) -> String {
     });
     if !day.faults.is_empty() {
         sentences.push(format!("{}, listed below.", counted(day.faults.len(), "fault", "faults")));
+    }
+    sentences.join(" ")
+}
+
+/// The subject of a week's mail: `Daybook week of 2026-11-16: -$384.35 (-0.38 %), 29 trades in 5 sessions`.
+#[must_use]
+pub fn week_subject(week: &WeekReport) -> String {
+    let sum = &week.summary;
+    let trades = match sum.trades {
+        0 => "no trades".to_owned(),
+        trades => counted(usize::try_from(trades).unwrap_or(usize::MAX), "trade", "trades"),
+    };
+    let sessions = counted(sum.sessions.len(), "session", "sessions");
+    let (pnl, ratio) = (signed_dollars(sum.pnl), signed_percent(sum.pnl_ratio));
+    format!("Daybook week of {}: {pnl} ({ratio}), {trades} in {sessions}", week.monday)
+}
+
+/// The week in a few sentences: its best and its worst day, days that did not end flat, what was changed, and whether
+/// something went wrong.
+#[must_use]
+pub fn week_verdict(week: &WeekReport) -> String {
+    let sum = &week.summary;
+    let mut sentences = Vec::new();
+    let day = |(session, pnl): (SessionDate, Money)| format!("{} {}", session.0.format("%a"), signed_dollars(pnl));
+    if let (Some(best), Some(worst)) = (sum.best_day, sum.worst_day)
+        && best.0 != worst.0
+    {
+        sentences.push(format!("Best day {}, worst {}.", day(best), day(worst)));
+    }
+    let open: Vec<String> = sum.sessions.iter().filter(|day| !day.flat).map(|day| day.session.to_string()).collect();
+    sentences.push(match open.len() {
+        0 => "Every session ended flat.".to_owned(),
+        _ => format!("Not flat at the end: {}.", open.join(", ")),
+    });
+    if !week.changes.is_empty() {
+        sentences.push(format!("{} of the configuration.", counted(week.changes.len(), "change", "changes")));
+    }
+    if !week.faults.is_empty() {
+        sentences.push(format!("{}, listed below.", counted(week.faults.len(), "fault", "faults")));
     }
     sentences.join(" ")
 }

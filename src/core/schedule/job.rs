@@ -35,6 +35,8 @@ pub enum JobKind {
     MarketCloseFlatten,
     /// Sums up the day and mails it.
     DailySummary,
+    /// Sums up the week and mails it.
+    WeeklySummary,
     /// Backs up, checks and prunes the ledger.
     Housekeeping,
     /// Runs a person's own program.
@@ -45,13 +47,14 @@ pub enum JobKind {
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Reconcile,
         Self::PremarketScan,
         Self::Analysis,
         Self::RiskMonitor,
         Self::MarketCloseFlatten,
         Self::DailySummary,
+        Self::WeeklySummary,
         Self::Housekeeping,
         Self::Command,
         Self::Operator,
@@ -67,6 +70,7 @@ impl JobKind {
             Self::RiskMonitor => "risk-monitor",
             Self::MarketCloseFlatten => "market-close-flatten",
             Self::DailySummary => "daily-summary",
+            Self::WeeklySummary => "weekly-summary",
             Self::Housekeeping => "housekeeping",
             Self::Command => "command",
             Self::Operator => "operator",
@@ -85,8 +89,9 @@ impl JobKind {
             Self::Analysis => 4,
             Self::PremarketScan => 5,
             Self::DailySummary => 6,
-            Self::Command => 7,
-            Self::Housekeeping => 8,
+            Self::WeeklySummary => 7,
+            Self::Command => 8,
+            Self::Housekeeping => 9,
         }
     }
 
@@ -95,7 +100,12 @@ impl JobKind {
     pub const fn only_reduces_risk(self) -> bool {
         match self {
             Self::Operator | Self::MarketCloseFlatten | Self::RiskMonitor | Self::Reconcile => true,
-            Self::Analysis | Self::PremarketScan | Self::DailySummary | Self::Command | Self::Housekeeping => false,
+            Self::Analysis
+            | Self::PremarketScan
+            | Self::DailySummary
+            | Self::WeeklySummary
+            | Self::Command
+            | Self::Housekeeping => false,
         }
     }
 
@@ -139,6 +149,13 @@ impl JobKind {
                 Retries::For(Span::hours(24)),
                 Overlap::QueueOne,
                 CatchUp::All(5),
+                Window::until(Limit::After(Span::days(7))),
+            ),
+            Self::WeeklySummary => (
+                Span::minutes(2),
+                Retries::For(Span::hours(24)),
+                Overlap::QueueOne,
+                CatchUp::Latest,
                 Window::until(Limit::After(Span::days(7))),
             ),
             Self::Housekeeping => (

@@ -59,7 +59,7 @@ impl Route {
         }
         alert.level >= self.min_level
             || match self.besides {
-                Besides::Digests => event == Some(AlertEvent::DayEnded),
+                Besides::Digests => event.is_some_and(AlertEvent::is_digest),
                 Besides::Ends => event.is_some_and(|event| {
                     event == AlertEvent::AlertAcknowledged
                         || event.resolves().iter().any(|begun| begun.level() >= self.min_level)
@@ -135,6 +135,7 @@ mod tests {
             (AlertEvent::OrderFilled, false, false),
             (AlertEvent::RiskBreached, true, true),
             (AlertEvent::DayEnded, true, false),
+            (AlertEvent::WeekEnded, true, false),
             (AlertEvent::MarksFresh, false, true),
             (AlertEvent::SafeModeEnded, false, false),
             (AlertEvent::AlertAcknowledged, false, true),
