@@ -508,7 +508,7 @@ mod tests {
 
             let mut book = Book::default();
             for fill in &fills {
-                book.apply(fill, &FillOrigin::UNPLANNED).unwrap();
+                book.apply(fill, &FillOrigin::STRANGER).unwrap();
             }
             let stored = day.ledger.read(|conn| position::all(conn, "paper")).unwrap();
             let folded: Vec<_> = book.closed.iter().chain(book.open.values()).collect();

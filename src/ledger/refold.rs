@@ -319,7 +319,7 @@ mod tests {
             }
             let mut book = Book::default();
             for fill in &fills {
-                book.apply(fill, &FillOrigin::UNPLANNED).unwrap();
+                book.apply(fill, &FillOrigin::STRANGER).unwrap();
             }
             let folded: Vec<Position> = book.closed.iter().chain(book.open.values()).cloned().collect();
             let found: Vec<Position> = stored(&day).into_iter().map(|stored| stored.position).collect();

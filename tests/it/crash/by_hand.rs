@@ -13,8 +13,7 @@ use super::world::{End, Kill, World};
 use crate::support::simulation::rows;
 
 /// What there is between the command and the row of its answer.
-const OF_ITS_WAY: [&str; 6] =
-    ["command.taken", "decision.after", "submitting.before", "submit.before", "submit.after", "answer.before"];
+const OF_ITS_WAY: [&str; 4] = ["command.taken", "submit.before", "submit.after", "answer.before"];
 
 /// The companies of the market, in their order; one of them is not traded on that day.
 const LISTED: [&str; 8] = ["ABDN", "ABLX", "ABMR", "ABNT", "ABRG", "ABRX", "ABST", "ABTA"];
