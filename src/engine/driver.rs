@@ -12,7 +12,7 @@ use std::time::Duration;
 use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::phase::{Phase, PhaseInputs, phase};
 use daybook_core::report::words;
-use daybook_core::risk::{Halt, HaltKind};
+use daybook_core::risk::{Halt, HaltKind, STEP_BACK_MAX};
 use daybook_core::schedule::JobKind;
 use daybook_core::time::Timestamp;
 use tokio::runtime::Handle;
@@ -26,18 +26,16 @@ use super::reload::Reload;
 use super::runner::{alert_of_ended, alert_of_lost};
 use super::{Execution, Parts, commands, news, runner};
 use crate::config::Reading;
+use crate::ledger::alert::Routes;
 use crate::ledger::event::{self, Event, EventLevel};
 use crate::ledger::run::{self, ClaimedRun, LookInput, Trigger};
-use crate::ledger::{Ledger, LedgerError, alert, command, halt, meta, phase as phase_rows};
+use crate::ledger::{Ledger, LedgerError, Transaction, alert, command, halt, meta, phase as phase_rows};
 
 /// The longest sleep on the system's clock: timers stop while a machine is suspended.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// A difference between the wall clock and the monotonic one that is recorded as a step.
 const STEP_MIN_MS: i64 = 2_000;
-
-/// A step back that stops new entries until the clock is where it was.
-const STEP_BACK_MAX_MS: i64 = 60_000;
 
 /// What ends the loop, beside an error of the ledger, and who is told that it turns.
 #[derive(Clone)]
@@ -94,6 +92,28 @@ pub struct Driver {
     next_at: Timestamp,
 }
 
+/// Records that the wall clock shows `now` where `expected` was to come; one that was set back far enough stops new
+/// entries until it is where it was.
+fn note_step(tx: &Transaction<'_>, routes: &Routes, now: Timestamp, expected: Timestamp) -> Result<(), LedgerError> {
+    let step_ms = now.0 - expected.0;
+    let message = format!("the wall clock stepped by {:.1} s", step_ms as f64 / 1000.0);
+    tracing::warn!(step_ms, "clock.stepped");
+    event::record(tx, &Event::new(now, EventLevel::Warning, "clock.stepped", message.clone()))?;
+    if expected > now.after(STEP_BACK_MAX) {
+        let halt = Halt {
+            kind: HaltKind::ClockStep,
+            reason: message.clone(),
+            numbers: Vec::new(),
+            since: now,
+            until: Some(expected),
+        };
+        halt::set(tx, &halt, None)?;
+        let subject = format!("{message}: no new entries until {}", words::instant(expected));
+        alert::raise(tx, None, &Alert::new(AlertEvent::ClockStepped, subject), routes, now)?;
+    }
+    Ok(())
+}
+
 impl Driver {
     /// A driver that a waker may `nudge`.
     pub fn new(parts: Arc<Parts>, limits: Limits, nudge: Arc<Notify>) -> Self {
@@ -129,6 +149,12 @@ impl Driver {
             .ledger
             .clone()
             .write(move |tx| {
+                // The clock may have been set back while nobody watched.
+                if let Some(last) = run::latest_start(tx)?
+                    && last > now.after(STEP_BACK_MAX)
+                {
+                    note_step(tx, &parts.routes, now, last)?;
+                }
                 for ended in run::recover(tx, parts.crash_attempts_max, now)? {
                     alert::raise(tx, Some(ended.run_id), &alert_of_ended(&ended), &parts.routes, now)?;
                 }
@@ -368,30 +394,9 @@ impl Driver {
         if step_ms.abs() < STEP_MIN_MS {
             return Ok(());
         }
-        let message = format!("the wall clock stepped by {:.1} s", step_ms as f64 / 1000.0);
-        tracing::warn!(step_ms, "clock.stepped");
         self.next_at = self.next_at.min(now);
         let routes = self.parts.routes.clone();
-        self.parts
-            .sources
-            .ledger
-            .write(move |tx| {
-                event::record(tx, &Event::new(now, EventLevel::Warning, "clock.stepped", message.clone()))?;
-                if step_ms < -STEP_BACK_MAX_MS {
-                    let halt = Halt {
-                        kind: HaltKind::ClockStep,
-                        reason: message.clone(),
-                        numbers: Vec::new(),
-                        since: now,
-                        until: Some(expected),
-                    };
-                    halt::set(tx, &halt, None)?;
-                    let subject = format!("{message}: no new entries until {}", words::instant(expected));
-                    alert::raise(tx, None, &Alert::new(AlertEvent::ClockStepped, subject), &routes, now)?;
-                }
-                Ok(())
-            })
-            .await
+        self.parts.sources.ledger.write(move |tx| note_step(tx, &routes, now, expected)).await
     }
 
     /// Waits for what runs, sends what stands in the outbox once, and records the end.

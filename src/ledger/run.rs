@@ -184,6 +184,8 @@ const SQL_FAIL: &str = "
     UPDATE run SET state = 'failed', reason = ?2, not_before_ms = ?3, crash_attempts = crash_attempts - 1
     WHERE run_id = ?1 AND state = 'claimed'";
 
+/// Of the last two hundred runs, which were written in the last hours.
+const SQL_LATEST_START: &str = "SELECT max(started_at_ms) FROM run WHERE run_id > (SELECT max(run_id) FROM run) - 200";
 const SQL_POSTPONE: &str = "UPDATE run SET not_before_ms = ?2 WHERE run_id = ?1 AND state = 'decided'";
 
 /// Writes the jobs in force. A job that is new here is accounted for from `now` on.
@@ -315,6 +317,22 @@ fn insert(tx: &Transaction<'_>, run: &NewRun<'_>, now: Timestamp) -> Result<Opti
         ":expires": run.expires_at.map(|at| at.0), ":now": now.0, ":arguments": run.arguments.map(Json),
     })?;
     Ok((inserted == 1).then(|| tx.last_insert_rowid()))
+}
+
+/// Whether anything was ever due in this ledger.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn any(conn: &Connection) -> Result<bool, LedgerError> {
+    Ok(conn.query_row("SELECT EXISTS (SELECT 1 FROM run)", [], |row| row.get(0))?)
+}
+
+/// The latest start among the runs that were written last; `None` before the first.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn latest_start(conn: &Connection) -> Result<Option<Timestamp>, LedgerError> {
+    Ok(conn.query_row(SQL_LATEST_START, [], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
 }
 
 /// Adds a run that no schedule asked for, as the slot `now` or the first free millisecond after it.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Findings, Invariant, LedgerView, RunRow, instant};
+use crate::risk::{HaltKind, STEP_BACK_MAX};
 use crate::time::Timestamp;
 
 pub(super) fn check(view: &LedgerView, findings: &mut Findings) {
@@ -71,20 +72,26 @@ fn slots_accounted(view: &LedgerView, findings: &mut Findings) {
 fn epoch_never_falls(view: &LedgerView, findings: &mut Findings) {
     // Run ids are given in the order in which rows were written, but slots are decided in another; the
     // instant of the decision is the order that counts. A clock that went back makes no violation: of
-    // two runs that decided at one instant either may be first.
+    // two runs that decided at one instant either may be first, and time that was lived twice says nothing.
     let mut decided: Vec<(Timestamp, i64, &RunRow)> =
         view.runs.iter().filter_map(|run| Some((run.decided_at?, run.epoch?, run))).collect();
     decided.sort_by_key(|(decided_at, epoch, run)| (*decided_at, *epoch, run.run_id));
-    let mut highest = i64::MIN;
+    let lived_twice = |at: Timestamp| {
+        let steps = view.halts.iter().filter(|halt| halt.kind == HaltKind::ClockStep);
+        steps.into_iter().any(|halt| halt.since <= at && halt.until.is_some_and(|until| at <= until))
+    };
+    let (mut highest, mut since) = (i64::MIN, Timestamp(i64::MIN));
     for (decided_at, epoch, run) in decided {
-        if epoch < highest {
+        if epoch > highest {
+            (highest, since) = (epoch, decided_at);
+        }
+        if epoch < highest && decided_at > since.after(STEP_BACK_MAX) && !lived_twice(decided_at) {
             findings.add(
                 Invariant::EpochNeverFalls,
                 at(run),
                 format!("decided at {decided_at} under epoch {epoch}, after epoch {highest} had decided"),
             );
         }
-        highest = highest.max(epoch);
     }
 }
 

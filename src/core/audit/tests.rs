@@ -432,3 +432,19 @@ proptest! {
         prop_assert!(!about_positions(&doubled, positions).is_empty());
     }
 }
+
+#[test]
+fn time_that_was_lived_twice_says_nothing_of_epochs() {
+    // The second decision was made under the earlier epoch; the first one after the clock had been set back.
+    let mut view = day();
+    view.runs[0].epoch = Some(2);
+    let falls = |view: &LedgerView| audit(view).iter().any(|found| found.invariant == Invariant::EpochNeverFalls);
+    assert!(falls(&view));
+    let decided = |run: usize| view.runs[run].decided_at.unwrap();
+    let (since, until) = (minute(0).min(decided(0)), decided(1));
+    let step = HaltRow { kind: HaltKind::ClockStep, since, until: Some(until), cleared_at: None };
+    view.halts.push(HaltRow { until: Some(since), ..step });
+    assert!(falls(&view), "it was another step");
+    view.halts.push(step);
+    assert!(!falls(&view));
+}

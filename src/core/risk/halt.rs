@@ -1,7 +1,12 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::strategy::Reason;
 use crate::time::Timestamp;
+
+/// How far the clock may be set back without a halt, [`HaltKind::ClockStep`].
+pub const STEP_BACK_MAX: Duration = Duration::from_secs(60);
 
 /// Why new entries are stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -42,7 +42,7 @@ pub use by_hand::{BY_HAND, HandFacts, HandOrder, HandSize, trade_by_hand};
 pub use day::{DayAssessment, assess_day};
 pub use entry::{Entries, enter, entry_ticket, exit_ticket, exit_ticket_at, protection_ticket, protective_stop};
 pub use flatten::{FlattenFacts, flatten};
-pub use halt::{Halt, HaltKind};
+pub use halt::{Halt, HaltKind, STEP_BACK_MAX};
 pub use leaving::WayOut;
 pub use look::{DayLevel, Look, SeenMark};
 pub use loosening::{Loosening, hold_loosened};
