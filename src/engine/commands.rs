@@ -151,6 +151,12 @@ fn apply(
             Some(definition) => run_job(tx, parts, definition, *as_slot, *session, now),
             None => Ok(Outcome::Refused(format!("there is no job {job}: `trade job list` shows them"))),
         },
+        Command::Pause { job }
+            if parts.definition(job).is_some_and(|definition| definition.kind.only_reduces_risk()) =>
+        {
+            let keeps = "keeps what is held safe, and is not paused: `trade halt` stops new entries";
+            Ok(Outcome::Refused(format!("{job} {keeps}")))
+        }
         Command::Pause { job } => run::set_paused(tx, job, true, now).map(|changed| pausing(job, changed, "is paused")),
         Command::Unpause { job } => {
             run::set_paused(tx, job, false, now).map(|changed| pausing(job, changed, "is planned again"))
