@@ -100,10 +100,17 @@ impl SimulateCommand {
     pub fn run(self, context: &Context) -> anyhow::Result<()> {
         let root = scratch("simulate", context)?;
         let began = context.clock.monotonic();
+        if self.seed.checked_add(self.seeds).is_none() {
+            let message = format!(
+                "--seed {} is too near the largest number for {} seeds: expected a smaller one",
+                self.seed, self.seeds
+            );
+            return Err(CommandError::Usage(message).into());
+        }
         let bar = progress(self.seeds * self.days, "sessions");
         let mut figures = Figures::default();
         let (mut faults_drawn, mut kept, mut failed) = (Vec::new(), Vec::new(), None);
-        for seed in self.seed..self.seed.saturating_add(self.seeds) {
+        for seed in self.seed..self.seed + self.seeds {
             let life = self.life(seed);
             let configuration = self.configuration(context, seed)?;
             let folder = root.join(format!("seed-{seed}"));

@@ -36,21 +36,22 @@ impl Ledger {
 /// Copies the database behind `conn` to a new file that only its owner may read, and checks the copy.
 pub(super) fn copy_to(conn: &Connection, target: &Path) -> Result<(), LedgerError> {
     check_folder(target)?;
-    match private_file().write(true).create_new(true).open(target) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(LedgerError::Refused {
-                what: "backup",
-                key: target.display().to_string(),
-                reason: "a file of this name is there already: name another one, or remove it first".to_owned(),
-            });
-        }
-        Err(error) => return Err(LedgerError::io("making the backup", target, error)),
+    if target.exists() {
+        return Err(LedgerError::Refused {
+            what: "backup",
+            key: target.display().to_string(),
+            reason: "a file of this name is there already: name another one, or remove it first".to_owned(),
+        });
     }
-    let copied = fill(conn, target);
+    // Half a copy is worse than none: it has the name only when it is whole.
+    let part = beside(target, "part");
+    remove_if_there(&part)?;
+    let making = |source| LedgerError::io("making the backup", target, source);
+    private_file().write(true).create_new(true).open(&part).map_err(making)?;
+    let copied = fill(conn, &part).and_then(|()| fs::rename(&part, target).map_err(making));
     if copied.is_err() {
-        // Half a copy is worse than none. What keeps it from being removed is not the error to tell.
-        let _ = fs::remove_file(target);
+        // What keeps it from being removed is not the error to tell.
+        let _ = fs::remove_file(&part);
     }
     copied
 }
@@ -92,23 +93,21 @@ pub fn restore(held: &LedgerLock, backup: &Path, now: Timestamp) -> Result<Resto
     remove_if_there(&incoming)?;
     copy_to(&source, &incoming)?;
     let renaming = |source| LedgerError::io("restoring", ledger, source);
-    let mut replaced = None;
-    if ledger.exists() {
-        let kept = beside(ledger, &format!("replaced-{}", now.0));
-        // The log and its index belong to the file: without them its last commits are lost.
-        for suffix in ["", "-wal", "-shm"] {
-            let part = |path: &Path| {
-                let mut name = path.as_os_str().to_owned();
-                name.push(suffix);
-                PathBuf::from(name)
-            };
-            match fs::rename(part(ledger), part(&kept)) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(renaming(error)),
-            }
+    let kept = beside(ledger, &format!("replaced-{}", now.0));
+    let replaced = ledger.exists().then(|| kept.clone());
+    // The log and its index belong to the file: without them its last commits are lost, and what a restore that was
+    // interrupted left of them must not meet another file.
+    for suffix in ["", "-wal", "-shm"] {
+        let part = |path: &Path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        match fs::rename(part(ledger), part(&kept)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(renaming(error)),
         }
-        replaced = Some(kept);
     }
     fs::rename(&incoming, ledger).map_err(renaming)?;
     sync_folder(ledger)?;
