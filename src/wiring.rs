@@ -4,6 +4,7 @@
 
 mod channels;
 mod chat;
+mod paper_account;
 mod reload;
 mod simulation;
 
@@ -29,13 +30,12 @@ use self::simulation::{bounds, reached};
 use crate::adapters::brokers::alpaca::{AlpacaBroker, SteppedBroker};
 #[cfg(feature = "ibkr")]
 use crate::adapters::brokers::ibkr::IbkrBroker;
-use crate::adapters::brokers::paper::{Durability, PaperBroker};
 use crate::adapters::clocks::{SimulatedClock, SystemClock};
 use crate::adapters::dead_man::DeadManSwitch;
 use crate::adapters::feeds::alpaca::AlpacaFeed;
 use crate::adapters::feeds::files::{BadRow, BarsFeed, Series, merge, read_bars};
 use crate::adapters::feeds::simulated::SimulatedMarket;
-use crate::config::{BrokerKind, Configuration, FeedKind, Settings};
+use crate::config::{BrokerKind, Configuration, FeedKind, Settings, changes};
 use crate::engine::broker_link::BrokerLink;
 use crate::engine::bus::{Bus, Event};
 use crate::engine::commands::Command;
@@ -51,6 +51,7 @@ use crate::ledger::run_facts::{self, RunOutcome};
 use crate::ledger::settings as versions;
 use crate::ledger::{
     Connection, Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, Transaction, approval,
+    resolved,
 };
 use crate::outbox::Outbox;
 use crate::ports::{Broker, Channel, Clock, MarketFeed};
@@ -150,6 +151,7 @@ fn all_jobs(configuration: &Configuration) -> Vec<JobDefinition> {
 /// # Errors
 /// If the ledger is held by another process or unusable, or a part cannot be built.
 pub async fn live(configuration: &Configuration, path: &Path) -> anyhow::Result<Wired> {
+    let path = &resolved(path);
     let ground = live_ground(configuration)?;
     wire(configuration, path, ground).await
 }
@@ -179,6 +181,7 @@ fn live_ground(configuration: &Configuration) -> anyhow::Result<Ground> {
 /// # Errors
 /// As [`live`]; [`WiringError::AlreadyDone`] if the ledger holds these sessions; also if it holds another simulation.
 pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &Simulation) -> anyhow::Result<Wired> {
+    let path = &resolved(path);
     let settings = &configuration.settings;
     let calendar = settings.calendar();
     let (start, until) = bounds(&calendar, simulation)?;
@@ -214,6 +217,7 @@ pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &
 /// # Errors
 /// As [`live`].
 pub async fn in_world(configuration: &Configuration, path: &Path, world: World) -> anyhow::Result<Wired> {
+    let path = &resolved(path);
     let settings = &configuration.settings;
     let World { clock, feed, broker, channel, jobs, gate, began, until, name } = world;
     let instead = Instead { broker: Some(broker), channel: Some(channel), jobs: Some(jobs), gate: Some(gate) };
@@ -266,6 +270,7 @@ pub async fn once(
     errand: Errand,
     requested_by: &str,
 ) -> anyhow::Result<Vec<RunOutcome>> {
+    let path = &resolved(path);
     let mut ground = live_ground(configuration)?;
     let (job, is_due) = match &errand {
         Errand::Due { job } => (job.clone(), true),
@@ -386,6 +391,22 @@ pub enum WiringError {
     /// Rows of a file of bars make no sense.
     #[error("{} has {bad} bad rows of {rows}: mend them, or leave them out with --skip-bad\n{first}", path.display())]
     BadRows { path: PathBuf, bad: u64, rows: u64, first: String },
+    /// The ledger knows of orders, and the paper account that took them is gone.
+    #[error(
+        "the paper account {} is not there, and the ledger {} has traded on it: put the file back beside the ledger, or name \
+         another ledger with --ledger",
+        file.display(),
+        ledger.display()
+    )]
+    NoPaperAccount { ledger: PathBuf, file: PathBuf },
+    /// Another ledger has traded on the paper account.
+    #[error(
+        "the paper account {} is not that of the ledger {}: it has taken the order {order}. Move the file away, or name \
+         another ledger with --ledger",
+        file.display(),
+        ledger.display()
+    )]
+    OthersPaperAccount { ledger: PathBuf, file: PathBuf, order: String },
     /// A command was not carried out, and why.
     #[error("refused: {0}")]
     Refused(String),
@@ -471,10 +492,8 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         }
         (None, BrokerKind::Ibkr) if !simulated => ibkr(&settings, &clock)?,
         (None, BrokerKind::Paper | BrokerKind::Alpaca | BrokerKind::Ibkr) => {
-            let durability = if simulated { Durability::Kill } else { Durability::PowerCut };
-            let (file, exchange) = (path.with_extension("paper.db"), settings.execution.paper.clone());
-            let (feed, clock) = (feed.clone(), clock.clone());
-            Arc::new(PaperBroker::open(&file, durability, exchange, feed, clock, calendar.clone())?)
+            let exchange = settings.execution.paper.clone();
+            Arc::new(paper_account::open(&ledger, exchange, feed.clone(), clock.clone(), calendar.clone()).await?)
         }
     };
     let broker = BrokerLink::new(broker, ledger.clone(), clock.clone(), routes.clone());
@@ -702,8 +721,29 @@ async fn ping_with_heartbeats(
     }
 }
 
+/// What a simulation cannot go on with where it changes: its market, its sessions, its account.
+const WORLD: [&str; 3] = ["market.", "exchange_calendar", "account."];
+
 /// Records the settings of a made-up world.
 fn start_simulated(tx: &Transaction<'_>, read: Configuration, now: Timestamp) -> Result<Configuration, LedgerError> {
-    versions::record(tx, &configurations::version_of(&read), now)?;
+    let version = configurations::version_of(&read);
+    if let Some(before) = versions::latest(tx)? {
+        let changed = changes(&before.body, &version.body).unwrap_or_default();
+        if let Some(change) = changed.iter().find(|change| WORLD.iter().any(|section| change.key.starts_with(section)))
+        {
+            let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+            return Err(LedgerError::Refused {
+                what: "simulation",
+                key: change.key.clone(),
+                reason: format!(
+                    "it began with {} and would go on with {}: the world of a simulation stays as it is. Give it back its value, or \
+                     name another file with --ledger",
+                    shown(&change.from),
+                    shown(&change.to)
+                ),
+            });
+        }
+    }
+    versions::record(tx, &version, now)?;
     Ok(read)
 }

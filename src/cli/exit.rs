@@ -102,6 +102,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         return Some(match error {
             WiringError::AlreadyDone { .. } | WiringError::Refused(_) => Exit::Refused,
             WiringError::OtherSimulation { .. }
+            | WiringError::NoPaperAccount { .. }
+            | WiringError::OthersPaperAccount { .. }
             | WiringError::UnknownDate { .. }
             | WiringError::NoSession { .. }
             | WiringError::BadRows { .. } => Exit::Usage,

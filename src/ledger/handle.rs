@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::open::{open_checked, open_reader};
+use super::open::{open_checked, open_reader, resolved};
 use super::writer::{QUEUE_MAX, Writer};
 use super::{LedgerError, LedgerLock, Meta, OpenOptions};
 
@@ -56,7 +56,7 @@ impl Ledger {
     /// Each way in which a file is no usable ledger has its own variant of [`LedgerError`];
     /// [`LedgerError::AlreadyHeld`] if the schema is old and another process holds the lock.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, LedgerError> {
-        Self::start(path, options, None)
+        Self::start(&resolved(path), options, None)
     }
 
     /// Opens the ledger whose lock the caller holds.

@@ -3,7 +3,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::LedgerError;
-use super::open::{check_folder, private_file};
+use super::open::{check_folder, private_file, resolved};
 
 /// The right to be the one scheduler of a ledger: an operating system's lock on `<ledger>.lock`, held
 /// until this value is dropped or the process dies.
@@ -23,6 +23,7 @@ impl LedgerLock {
     /// [`LedgerError::AlreadyHeld`] if another process has it; [`LedgerError::MissingFolder`] and
     /// [`LedgerError::ReadOnly`] where no lock file can stand.
     pub fn acquire(ledger: &Path) -> Result<Self, LedgerError> {
+        let ledger = &resolved(ledger);
         check_folder(ledger)?;
         let path = beside(ledger, "lock");
         let failed = |source| LedgerError::io("opening the lock file", &path, source);
@@ -52,7 +53,7 @@ impl LedgerLock {
     /// # Errors
     /// If there is a lock file that cannot be read.
     pub fn holder(ledger: &Path) -> Result<Option<String>, LedgerError> {
-        let path = beside(ledger, "lock");
+        let path = beside(&resolved(ledger), "lock");
         let failed = |source| LedgerError::io("reading the lock file", &path, source);
         let mut file = match File::open(&path) {
             Ok(file) => file,

@@ -57,7 +57,7 @@ pub use lease::Lease;
 pub use lock::LedgerLock;
 pub use meta::{LedgerKind, Meta};
 pub use migrate::schema_version;
-pub use open::{NewLedger, OpenOptions};
+pub use open::{NewLedger, OpenOptions, resolved};
 pub use rusqlite::{Connection, Transaction};
 
 /// The date in New York at an instant: the session that a fill or a position belongs to.

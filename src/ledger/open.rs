@@ -49,6 +49,9 @@ const WAL_KEPT_MAX: i64 = 16 * 1024 * 1024;
 /// measure, since nobody waits for its disk.
 const SIMULATED_CHECKPOINT: i64 = 4_000;
 
+/// Symbolic links that are followed one after another: what Linux does, too.
+const LINKS_MAX: usize = 40;
+
 /// What a ledger is made as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewLedger {
@@ -190,6 +193,46 @@ fn look(path: &Path) -> Result<Found, LedgerError> {
     Ok(Found::Sqlite)
 }
 
+/// Whether a write-ahead log with something in it stands beside the file.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    fs::metadata(log).is_ok_and(|log| log.len() > 0)
+}
+
+/// Fails where the file has a second name: under each of them another process would find its own lock and its own log.
+fn check_has_one_name(path: &Path) -> Result<(), LedgerError> {
+    #[cfg(unix)]
+    {
+        let names = fs::metadata(path).map_or(1, |file| std::os::unix::fs::MetadataExt::nlink(&file));
+        if names > 1 {
+            return Err(LedgerError::Refused {
+                what: "ledger",
+                key: path.display().to_string(),
+                reason: format!(
+                    "the file has {names} names (hard links), and two programs could work on it: copy it with `trade ledger backup` instead"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The file that a path leads to where it is a symbolic link, whether the file is there yet or not: what belongs to a
+/// ledger stands beside the file itself, under its own name.
+#[must_use]
+pub fn resolved(path: &Path) -> PathBuf {
+    let mut file = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match (fs::read_link(&file), file.parent()) {
+            (Ok(target), Some(folder)) => file = folder.join(target),
+            (Ok(target), None) => file = target,
+            (Err(_), _) => break,
+        }
+    }
+    file
+}
+
 /// Whether there is an SQLite file; anything else that is there is an error.
 pub(super) fn look_is_sqlite(path: &Path) -> Result<bool, LedgerError> {
     match look(path)? {
@@ -210,6 +253,12 @@ pub(super) fn open_checked(
         (Found::Empty, None) => {
             return Err(LedgerError::NotALedger { path: path.to_owned(), what: "it is empty" });
         }
+        (Found::Nothing | Found::Empty, Some(_)) if has_log(path) => {
+            return Err(LedgerError::NotALedger {
+                path: path.to_owned(),
+                what: "it is gone, and what was written last is still beside it, in its -wal",
+            });
+        }
         (Found::Nothing, Some(_)) => {
             private_file()
                 .write(true)
@@ -219,6 +268,9 @@ pub(super) fn open_checked(
                 .map_err(|source| LedgerError::io("making", path, source))?;
         }
         (Found::Empty | Found::Sqlite, Some(_)) | (Found::Sqlite, None) => {}
+    }
+    if options.create.is_some() {
+        check_has_one_name(path)?;
     }
     let mut conn = connect(path)?;
     check_is_ours(&conn, path)?;

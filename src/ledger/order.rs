@@ -316,6 +316,14 @@ fn write(
     Ok(())
 }
 
+/// Whether the ledger knows of any order of the account.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn any(conn: &Connection, account: &str) -> Result<bool, LedgerError> {
+    Ok(conn.query_row("SELECT EXISTS (SELECT 1 FROM broker_order WHERE account = ?1)", [account], |row| row.get(0))?)
+}
+
 /// One order.
 ///
 /// # Errors

@@ -148,7 +148,7 @@ pub(super) fn reached(path: &Path, arguments: &str) -> anyhow::Result<Option<Tim
     }
     let ledger = match Ledger::open(path, &OpenOptions::existing()) {
         // A file whose making was interrupted has nothing to go on with.
-        Err(LedgerError::NotALedger { what: "its making was interrupted", .. }) => return Ok(None),
+        Err(LedgerError::NotALedger { what: "its making was interrupted" | "it is empty", .. }) => return Ok(None),
         opened => opened?,
     };
     if ledger.meta().kind == LedgerKind::Live {

@@ -223,3 +223,121 @@ async fn an_old_backup_adopts_what_the_broker_has_done_since_and_sends_nothing_t
     assert_eq!(rows(&ledger, "SELECT symbol FROM position WHERE closed_at_ms IS NULL"), Vec::<String>::new());
     assert!(ledger.read(check_file).unwrap().is_sound());
 }
+
+/// What refuses to take up these sessions, in words.
+async fn refusal(ledger: &Path, settings: &[&str]) -> String {
+    match try_wire(ledger, settings).await {
+        Ok(_) => panic!("it was taken up"),
+        Err(refused) => format!("{refused:#}"),
+    }
+}
+
+async fn try_wire(ledger: &Path, settings: &[&str]) -> anyhow::Result<Wired> {
+    let simulation = wiring::Simulation {
+        from: MONDAY.parse().unwrap(),
+        to: MONDAY.parse().unwrap(),
+        speed: Speed::Max,
+        bars: None,
+    };
+    wiring::simulated(&configuration(settings), ledger, &simulation).await
+}
+
+/// A simulation that has traded and was left at 11:30, in a folder.
+async fn left_while_trading() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let wired = wire(&folder.path().join("day.db"), MONDAY, MONDAY).await;
+    run_until(&wired, "11:30").await;
+    assert_ne!(rows(&wired.parts.sources.ledger, "SELECT count(*) FROM fill"), ["0"]);
+    folder
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_before_it_wrote_anything_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("day.db");
+    fs::write(&ledger, "").unwrap();
+    let wired = try_wire(&ledger, &[]).await.unwrap();
+    assert_eq!(wired.parts.epoch, 1);
+}
+
+#[tokio::test]
+async fn a_log_without_its_ledger_is_not_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("day.db");
+    fs::write(folder.path().join("day.db-wal"), "commits").unwrap();
+    let refused = refusal(&ledger, &[]).await;
+    assert!(refused.contains("in its -wal"), "{refused}");
+    assert_eq!(fs::read_to_string(folder.path().join("day.db-wal")).unwrap(), "commits");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_to_a_ledger_is_that_ledger_with_its_lock_and_its_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, link, second) =
+        (folder.path().join("day.db"), folder.path().join("link.db"), folder.path().join("second.db"));
+    std::os::unix::fs::symlink("day.db", &link).unwrap();
+    let wired = wire(&link, MONDAY, MONDAY).await;
+    assert!(ledger.exists() && folder.path().join("day.paper.db").exists());
+    assert!(!folder.path().join("link.paper.db").exists());
+    let refused = refusal(&ledger, &[]).await;
+    assert!(refused.contains("process"), "{refused}");
+    drop(wired);
+
+    fs::hard_link(&ledger, &second).unwrap();
+    let refused = refusal(&second, &[]).await;
+    assert!(refused.contains("2 names (hard links)"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_paper_account_belongs_to_its_ledger() {
+    let folder = left_while_trading().await;
+    let at = |name: &str| folder.path().join(name);
+    // The account is gone.
+    fs::rename(at("day.paper.db"), at("kept.db")).unwrap();
+    let refused = refusal(&at("day.db"), &[]).await;
+    assert!(refused.contains("is not there, and the ledger"), "{refused}");
+    assert!(!at("day.paper.db").exists(), "none was made in its place");
+    // It is another's.
+    fs::copy(at("kept.db"), at("other.paper.db")).unwrap();
+    let wired = try_wire(&at("other.db"), &["market.simulated.seed=99"]).await.unwrap();
+    assert_eq!(wired.parts.sources.broker.broker().fills(None).await.unwrap().fills, [], "begun anew with its ledger");
+    run_until(&wired, "09:45").await;
+    drop(wired);
+    fs::copy(at("kept.db"), at("other.paper.db")).unwrap();
+    let refused = refusal(&at("other.db"), &["market.simulated.seed=99"]).await;
+    assert!(refused.contains("is not that of the ledger"), "{refused}");
+    // It is back.
+    fs::rename(at("kept.db"), at("day.paper.db")).unwrap();
+    drop(try_wire(&at("day.db"), &[]).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_simulation_goes_on_in_the_world_that_it_began_in() {
+    let folder = left_while_trading().await;
+    let ledger = folder.path().join("day.db");
+    for (setting, told) in [
+        ("exchange_calendar=24/7", "exchange_calendar: it began with XNYS and would go on with 24/7"),
+        ("market.simulated.symbols=20", "market.simulated.symbols: it began with 60 and would go on with 20"),
+    ] {
+        let refused = refusal(&ledger, &[setting]).await;
+        assert!(refused.contains(told), "{refused}");
+    }
+    drop(try_wire(&ledger, &["risk.max_positions=3"]).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_keeps_the_account_safe_is_not_paused() {
+    let outside = Outside::new();
+    outside.live_until("08:00").await;
+    for job in ["risk-monitor", "market-close-flatten", "reconcile", "breakout-watch"] {
+        outside.ask(Command::Pause { job: job.to_owned() });
+    }
+    outside.live_until("08:05").await;
+    let ledger = open(&outside.ledger);
+    assert_eq!(rows(&ledger, "SELECT name FROM job WHERE paused = 1"), ["breakout-watch"]);
+    assert_eq!(
+        rows(&ledger, "SELECT count(*) FROM command WHERE result LIKE '%keeps what is held safe, and is not paused%'"),
+        ["3"]
+    );
+}

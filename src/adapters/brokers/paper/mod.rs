@@ -99,6 +99,14 @@ impl PaperBroker {
         Ok(Self { desk: Mutex::new(desk), settings, feed, clock, calendar })
     }
 
+    /// The name of an order that did not come from the ledger `ledger_id`; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the account cannot be read.
+    pub async fn order_of_another(&self, ledger_id: &str) -> Result<Option<String>, PaperError> {
+        self.desk.lock().await.store.order_of_another(ledger_id)
+    }
+
     /// Every order that the broker ever took, legs included, in their order: its own record, which an audit compares.
     ///
     /// # Errors

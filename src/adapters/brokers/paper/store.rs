@@ -84,6 +84,9 @@ const OF_CLIENT_ID: &str = "
                                                     WHERE client_order_id = ?1 AND number = group_number))
     ORDER BY number";
 const KNOWS_CLIENT_ID: &str = "SELECT EXISTS (SELECT 1 FROM book_order WHERE client_order_id = ?1)";
+/// Names of a ledger's orders begin with `?1`, and `?2` is what comes right after all of those.
+const OF_ANOTHER: &str = "
+    SELECT client_order_id FROM book_order WHERE role = 'parent' AND (client_order_id < ?1 OR client_order_id >= ?2) LIMIT 1";
 const FILLS_AFTER: &str = "
     SELECT e.number, e.quantity_e9, e.price_e8, e.fee_e8, e.at_ms, o.number, o.client_order_id, o.symbol, o.side
     FROM execution e JOIN book_order o ON o.number = e.order_number
@@ -197,6 +200,14 @@ impl Store {
     /// Whether this id was ever used.
     pub(super) fn knows_client_id(&self, id: &ClientOrderId) -> Result<bool, PaperError> {
         self.doing("reading", |conn| conn.prepare_cached(KNOWS_CLIENT_ID)?.query_row([id.as_str()], |row| row.get(0)))
+    }
+
+    /// The name of an order that did not come from the ledger `ledger_id`.
+    pub(super) fn order_of_another(&self, ledger_id: &str) -> Result<Option<String>, PaperError> {
+        let (first, beyond) = (format!("dbk-{ledger_id}-"), format!("dbk-{ledger_id}."));
+        self.doing("reading", |conn| {
+            conn.prepare_cached(OF_ANOTHER)?.query_row([&first, &beyond], |row| row.get(0)).optional()
+        })
     }
 
     /// The executions after `after`, a page of them.
