@@ -728,7 +728,7 @@ const WORLD: [&str; 3] = ["market.", "exchange_calendar", "account."];
 fn start_simulated(tx: &Transaction<'_>, read: Configuration, now: Timestamp) -> Result<Configuration, LedgerError> {
     let version = configurations::version_of(&read);
     if let Some(before) = versions::latest(tx)? {
-        let changed = changes(&before.body, &version.body).unwrap_or_default();
+        let changed = changes(&before.body, &version.body)?;
         if let Some(change) = changed.iter().find(|change| WORLD.iter().any(|section| change.key.starts_with(section)))
         {
             let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());

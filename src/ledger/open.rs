@@ -254,9 +254,12 @@ pub(super) fn open_checked(
             return Err(LedgerError::NotALedger { path: path.to_owned(), what: "it is empty" });
         }
         (Found::Nothing | Found::Empty, Some(_)) if has_log(path) => {
-            return Err(LedgerError::NotALedger {
-                path: path.to_owned(),
-                what: "it is gone, and what was written last is still beside it, in its -wal",
+            return Err(LedgerError::Refused {
+                what: "ledger",
+                key: path.display().to_string(),
+                reason: "the file is gone, and what was written last is still beside it, in its -wal: put the file back, or a \
+                         backup with `trade ledger restore`"
+                    .to_owned(),
             });
         }
         (Found::Nothing, Some(_)) => {

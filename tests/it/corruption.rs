@@ -266,7 +266,7 @@ async fn a_log_without_its_ledger_is_not_thrown_away() {
     let ledger = folder.path().join("day.db");
     fs::write(folder.path().join("day.db-wal"), "commits").unwrap();
     let refused = refusal(&ledger, &[]).await;
-    assert!(refused.contains("in its -wal"), "{refused}");
+    assert!(refused.contains("in its -wal: put the file back"), "{refused}");
     assert_eq!(fs::read_to_string(folder.path().join("day.db-wal")).unwrap(), "commits");
 }
 
