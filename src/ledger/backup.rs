@@ -8,8 +8,8 @@ use daybook_core::time::Timestamp;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::lock::beside;
-use super::open::{check_folder, check_is_ours, look_is_sqlite, private_file, quick_check};
+use super::file::{beside, check_folder, look_is_sqlite, private_file, suffixed};
+use super::open::{check_is_ours, quick_check};
 use super::{Ledger, LedgerError, LedgerLock, Meta, meta};
 
 /// What a restore did.
@@ -98,12 +98,7 @@ pub fn restore(held: &LedgerLock, backup: &Path, now: Timestamp) -> Result<Resto
     // The log and its index belong to the file: without them its last commits are lost, and what a restore that was
     // interrupted left of them must not meet another file.
     for suffix in ["", "-wal", "-shm"] {
-        let part = |path: &Path| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        match fs::rename(part(ledger), part(&kept)) {
+        match fs::rename(suffixed(ledger, suffix), suffixed(&kept, suffix)) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(renaming(error)),

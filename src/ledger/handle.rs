@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::open::{open_checked, open_reader, resolved};
+use super::file::resolved;
+use super::open::{open_checked, open_reader};
 use super::writer::{QUEUE_MAX, Writer};
 use super::{LedgerError, LedgerLock, Meta, OpenOptions};
 

@@ -3,7 +3,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::LedgerError;
-use super::open::{check_folder, private_file, resolved};
+use super::file::{beside, check_folder, private_file, resolved};
 
 /// The right to be the one scheduler of a ledger: an operating system's lock on `<ledger>.lock`, held
 /// until this value is dropped or the process dies.
@@ -77,14 +77,6 @@ impl LedgerLock {
     pub fn ledger(&self) -> &Path {
         &self.ledger
     }
-}
-
-/// `<ledger>.<suffix>`: where what belongs to a ledger stands beside it.
-pub(super) fn beside(ledger: &Path, suffix: &str) -> PathBuf {
-    let mut name = ledger.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

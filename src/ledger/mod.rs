@@ -22,6 +22,7 @@ pub mod decision;
 pub mod equity;
 mod error;
 pub mod event;
+mod file;
 pub mod fill;
 pub mod halt;
 mod handle;
@@ -52,12 +53,13 @@ mod writer;
 use daybook_core::time::{SessionDate, Timestamp};
 
 pub use error::LedgerError;
+pub use file::resolved;
 pub use handle::{Gate, Ledger};
 pub use lease::Lease;
 pub use lock::LedgerLock;
 pub use meta::{LedgerKind, Meta};
 pub use migrate::schema_version;
-pub use open::{NewLedger, OpenOptions, resolved};
+pub use open::{NewLedger, OpenOptions};
 pub use rusqlite::{Connection, Transaction};
 
 /// The date in New York at an instant: the session that a fill or a position belongs to.

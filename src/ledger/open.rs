@@ -1,5 +1,5 @@
-use std::fs::{self, OpenOptions as FileOptions};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,15 +8,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use sha2::{Digest, Sha256};
 
-use super::lock::beside;
+use super::file::{Found, beside, check_has_one_name, has_log, look, private_file};
 use super::meta::{self, LedgerKind, Meta};
 use super::migrate::{KNOWN_VERSION, migrate_to, schema_version};
 use super::{LedgerError, LedgerLock};
 
 /// `PRAGMA application_id` of a ledger ("DBK1"); V1 sets it.
 const APPLICATION_ID: i64 = 1_145_195_313;
-/// The first bytes of every SQLite file.
-const SQLITE_HEADER: &[u8; 16] = b"SQLite format 3\0";
 /// How long a transaction waits for another process's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Page cache of the writer, in KiB: enough for a day's pages, small enough for an idle process.
@@ -48,9 +46,6 @@ const WAL_KEPT_MAX: i64 = 16 * 1024 * 1024;
 /// Pages in the write-ahead log at which a simulation copies them to the file: four times SQLite's own
 /// measure, since nobody waits for its disk.
 const SIMULATED_CHECKPOINT: i64 = 4_000;
-
-/// Symbolic links that are followed one after another: what Linux does, too.
-const LINKS_MAX: usize = 40;
 
 /// What a ledger is made as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,108 +132,6 @@ impl OpenOptions {
     #[must_use]
     pub fn in_turn_if(self, in_turn: bool) -> Self {
         Self { in_turn, ..self }
-    }
-}
-
-/// Options of a file that only its owner may read, whatever the process's mask.
-pub(super) fn private_file() -> FileOptions {
-    let mut options = FileOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-/// Fails unless the folder that `path` stands in exists.
-pub(super) fn check_folder(path: &Path) -> Result<(), LedgerError> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    if folder.is_dir() { Ok(()) } else { Err(LedgerError::MissingFolder { folder: folder.to_owned() }) }
-}
-
-/// What stands at a path before SQLite looks at it.
-enum Found {
-    Nothing,
-    /// A file without a byte: what an interrupted start leaves.
-    Empty,
-    Sqlite,
-}
-
-/// Looks at the file itself. SQLite would take text for an encrypted database, and would make what is
-/// not there.
-fn look(path: &Path) -> Result<Found, LedgerError> {
-    check_folder(path)?;
-    let reading = |source| LedgerError::io("reading", path, source);
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
-        Err(error) => return Err(reading(error)),
-    };
-    let metadata = file.metadata().map_err(reading)?;
-    if metadata.is_dir() {
-        return Err(LedgerError::NotALedger { path: path.to_owned(), what: "it is a folder" });
-    }
-    if metadata.permissions().readonly() {
-        return Err(LedgerError::ReadOnly { path: path.to_owned() });
-    }
-    let mut head = Vec::with_capacity(SQLITE_HEADER.len());
-    file.take(SQLITE_HEADER.len() as u64).read_to_end(&mut head).map_err(reading)?;
-    if head.is_empty() {
-        return Ok(Found::Empty);
-    }
-    if head != SQLITE_HEADER {
-        return Err(LedgerError::NotALedger { path: path.to_owned(), what: "it is not an SQLite file" });
-    }
-    Ok(Found::Sqlite)
-}
-
-/// Whether a write-ahead log with something in it stands beside the file.
-fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    fs::metadata(log).is_ok_and(|log| log.len() > 0)
-}
-
-/// Fails where the file has a second name: under each of them another process would find its own lock and its own log.
-fn check_has_one_name(path: &Path) -> Result<(), LedgerError> {
-    #[cfg(unix)]
-    {
-        let names = fs::metadata(path).map_or(1, |file| std::os::unix::fs::MetadataExt::nlink(&file));
-        if names > 1 {
-            return Err(LedgerError::Refused {
-                what: "ledger",
-                key: path.display().to_string(),
-                reason: format!(
-                    "the file has {names} names (hard links), and two programs could work on it: copy it with `trade ledger backup` instead"
-                ),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// The file that a path leads to where it is a symbolic link, whether the file is there yet or not: what belongs to a
-/// ledger stands beside the file itself, under its own name.
-#[must_use]
-pub fn resolved(path: &Path) -> PathBuf {
-    let mut file = path.to_owned();
-    for _ in 0..LINKS_MAX {
-        match (fs::read_link(&file), file.parent()) {
-            (Ok(target), Some(folder)) => file = folder.join(target),
-            (Ok(target), None) => file = target,
-            (Err(_), _) => break,
-        }
-    }
-    file
-}
-
-/// Whether there is an SQLite file; anything else that is there is an error.
-pub(super) fn look_is_sqlite(path: &Path) -> Result<bool, LedgerError> {
-    match look(path)? {
-        Found::Sqlite => Ok(true),
-        Found::Nothing => Ok(false),
-        Found::Empty => Err(LedgerError::NotALedger { path: path.to_owned(), what: "it is empty" }),
     }
 }
 
@@ -531,7 +424,7 @@ mod tests {
         );
         assert_eq!(fs::read(path("other.db")).unwrap(), bytes);
 
-        fs::write(path("readonly.db"), SQLITE_HEADER).unwrap();
+        fs::write(path("readonly.db"), b"SQLite format 3\0").unwrap();
         let mut permissions = fs::metadata(path("readonly.db")).unwrap().permissions();
         permissions.set_readonly(true);
         fs::set_permissions(path("readonly.db"), permissions).unwrap();
