@@ -5,7 +5,6 @@
 //! knows by its id.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use daybook_core::time::Timestamp;
 
 use super::wire::Activity;
 use crate::adapters::alpaca::{CallError, Client, Urgency};
+use crate::adapters::brokers::cursor::Cursor;
 
 /// Executions in a page, Alpaca's most.
 const PAGE: usize = 100;
@@ -23,29 +23,6 @@ const OVERLAP: Duration = Duration::from_secs(60);
 /// Pages that are read in search of one with something new in it: a bound on what one call may cost. More than
 /// these would be ten executions a second all through the overlap.
 const PAGES_MAX: usize = 8;
-
-/// The last execution that was told.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Cursor {
-    at: Timestamp,
-    id: String,
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}|{}", self.at.0, self.id)
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('|').and_then(|(at, id)| Some((at.parse().ok()?, id)));
-        let strange =
-            || format!("the fills go on after \"{text}\", which is another broker's place: name another ledger");
-        parts.map(|(at, id)| Self { at: Timestamp(at), id: id.to_owned() }).ok_or_else(strange)
-    }
-}
 
 /// A page of executions.
 pub(super) struct Page {

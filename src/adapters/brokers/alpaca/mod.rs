@@ -30,9 +30,10 @@ use daybook_core::risk::Approved;
 use reqwest::Method;
 use tokio::sync::{Notify, OnceCell};
 
-use self::fills::{Cursor, Page, Tape};
+use self::fills::{Page, Tape};
 use self::wire::{Activity, NewOrder, NewStop, Place, Strange, WireAccount, WireOrder, WirePosition};
 use crate::adapters::alpaca::{AlpacaSettings, CallError, Client, ClientError, Environment, Refusal, Urgency};
+use crate::adapters::brokers::cursor::Cursor;
 use crate::ports::{Broker, BrokerError, Clock, FillPage};
 
 pub use inspect::Inspection;

@@ -15,11 +15,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify};
 
 use super::answers::Told;
-use super::fills::{Cursor, Tape};
+use super::fills::Tape;
 use super::listing::{Seen, is_cut_short, of_ticket};
 use super::session::{Session, Unsent, dollars};
 use super::terms::{self, Reference, Strange};
 use super::{IbkrSettings, NAME, rejected, retryable, unknown};
+use crate::adapters::brokers::cursor::Cursor;
 use crate::ports::{Broker, BrokerError, Clock, FillPage};
 
 /// How long a cancel is waited for before it counts as accepted and under way.

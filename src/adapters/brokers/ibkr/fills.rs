@@ -5,7 +5,6 @@
 //! a second time the ledger knows by its id.
 
 use std::collections::{BTreeMap, HashMap};
-use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use daybook_core::time::Timestamp;
 use ibapi::orders::{Execution, ExecutionData, ExecutionSide};
 
 use super::terms::{Reference, Strange, symbol};
+use crate::adapters::brokers::cursor::Cursor;
 use crate::ports::FillPage;
 
 /// Executions in a page.
@@ -26,29 +26,6 @@ const OVERLAP: Duration = Duration::from_secs(60);
 
 /// How long an execution waits for its commission, which comes in a message of its own; then it is told without.
 const COMMISSION_WAIT: Duration = Duration::from_secs(5);
-
-/// The last execution that was told.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Cursor {
-    at: Timestamp,
-    id: String,
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}|{}", self.at.0, self.id)
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('|').and_then(|(at, id)| Some((at.parse().ok()?, id)));
-        let strange =
-            || format!("the fills go on after \"{text}\", which is another broker's place: name another ledger");
-        parts.map(|(at, id)| Self { at: Timestamp(at), id: id.to_owned() }).ok_or_else(strange)
-    }
-}
 
 /// Makes pages of listings, and remembers what of their end was told.
 #[derive(Debug, Default)]
