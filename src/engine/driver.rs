@@ -183,7 +183,7 @@ impl Driver {
     pub async fn run(&mut self) -> Result<Ended, LedgerError> {
         loop {
             if self.limits.stop.is_cancelled() {
-                self.drain().await?;
+                self.drain(Ended::Stopped).await?;
                 return Ok(Ended::Stopped);
             }
             let now = self.parts.sources.clock.wall();
@@ -197,7 +197,7 @@ impl Driver {
                 return Err(error);
             }
             if self.limits.until.is_some_and(|until| now >= until) {
-                self.drain().await?;
+                self.drain(Ended::Finished).await?;
                 self.parts.bus.publish(bus::Event::Finished { at: now });
                 return Ok(Ended::Finished);
             }
@@ -400,7 +400,7 @@ impl Driver {
     }
 
     /// Waits for what runs, sends what stands in the outbox once, and records the end.
-    async fn drain(&mut self) -> Result<(), LedgerError> {
+    async fn drain(&mut self, ended: Ended) -> Result<(), LedgerError> {
         self.tasks.close();
         if tokio::time::timeout(self.limits.drain, self.tasks.wait()).await.is_err() {
             tracing::warn!(runs = self.tasks.len(), "drain.timed_out");
@@ -408,13 +408,14 @@ impl Driver {
         let now = self.parts.sources.clock.wall();
         self.parts.outbox.deliver_due(now).await?;
         self.note_phase(Phase::Stopped, now);
-        let simulated = self.parts.simulated;
+        // A simulation that was stopped goes on at its last look: the slots of the instant that its clock has come to are not
+        // written yet. One that is over has its last look at the last slot, and its end later.
+        let is_over = self.parts.simulated && ended == Ended::Finished;
         self.parts
             .sources
             .ledger
             .write(move |tx| {
-                if simulated {
-                    // The last look was at the last slot; the end is later, and is where it is finished.
+                if is_over {
                     meta::set_simulated_now(tx, now)?;
                 }
                 phase_rows::change(tx, Phase::Stopped, "the scheduler stopped", now)?;

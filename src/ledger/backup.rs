@@ -8,6 +8,7 @@ use daybook_core::time::Timestamp;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+use super::event::{self, Event, EventLevel};
 use super::file::{beside, check_folder, look_is_sqlite, private_file, suffixed};
 use super::open::{check_is_ours, quick_check};
 use super::{Ledger, LedgerError, LedgerLock, Meta, meta};
@@ -92,6 +93,7 @@ pub fn restore(held: &LedgerLock, backup: &Path, now: Timestamp) -> Result<Resto
     let incoming = beside(ledger, "restoring");
     remove_if_there(&incoming)?;
     copy_to(&source, &incoming)?;
+    note_restore(&incoming, backup, now)?;
     let renaming = |source| LedgerError::io("restoring", ledger, source);
     let kept = beside(ledger, &format!("replaced-{}", now.0));
     let replaced = ledger.exists().then(|| kept.clone());
@@ -107,6 +109,16 @@ pub fn restore(held: &LedgerLock, backup: &Path, now: Timestamp) -> Result<Resto
     fs::rename(&incoming, ledger).map_err(renaming)?;
     sync_folder(ledger)?;
     Ok(Restored { meta, replaced })
+}
+
+/// Leaves a word in the restored ledger: what happened between the backup and now is known from the broker alone.
+fn note_restore(incoming: &Path, backup: &Path, now: Timestamp) -> Result<(), LedgerError> {
+    let mut conn = Connection::open_with_flags(incoming, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let tx = conn.transaction()?;
+    let message = format!("{} was put in the ledger's place", backup.display());
+    event::record(&tx, &Event::new(now, EventLevel::Info, event::RESTORED, message))?;
+    tx.commit()?;
+    conn.close().map_err(|(_, error)| error.into())
 }
 
 fn remove_if_there(path: &Path) -> Result<(), LedgerError> {

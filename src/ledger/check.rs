@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use super::codec::{Text, Word};
-use super::{LedgerError, equity, fill, order, position};
+use super::{LedgerError, equity, event, fill, order, position};
 
 /// Findings of SQLite's check that are told; a file with more is beyond a list.
 const FINDINGS_MAX: i64 = 100;
@@ -167,6 +167,7 @@ pub fn audit_view(conn: &Connection, account: &str, frame: AuditFrame) -> Result
                 fees: Money(row.get(5)?),
             })
         })?,
+        restores: event::restores(conn, since.at)?,
         halts: rows(conn, SQL_HALTS, [], |row| {
             Ok(HaltRow {
                 kind: row.get::<_, Word<_>>(0)?.0,

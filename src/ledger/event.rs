@@ -16,7 +16,12 @@ const SQL_BETWEEN: &str = "
 const SQL_LAST_FAULTS: &str = "
     SELECT event_id, at_ms, name, level, run_id, symbol, message, data FROM event
     WHERE level IN ('warning', 'error') ORDER BY event_id DESC LIMIT ?1";
-const SQL_PRUNE: &str = "DELETE FROM event WHERE at_ms < ?1";
+const SQL_RESTORED: &str = "SELECT at_ms FROM event WHERE name = 'ledger.restored' AND at_ms >= ?1 ORDER BY at_ms";
+// What happened before a restore is understood by it for as long as the rows are there.
+const SQL_PRUNE: &str = "DELETE FROM event WHERE at_ms < ?1 AND name <> 'ledger.restored'";
+
+/// The name of the event that a restore leaves in the ledger that it puts in place.
+pub const RESTORED: &str = "ledger.restored";
 
 /// How much an event matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -135,6 +140,15 @@ pub fn between(conn: &Connection, from: Timestamp, until: Timestamp) -> Result<V
 /// If the ledger cannot be read.
 pub fn last_faults(conn: &Connection, limit: u32) -> Result<Vec<StoredEvent>, LedgerError> {
     Ok(conn.prepare_cached(SQL_LAST_FAULTS)?.query_map([limit], from_row)?.collect::<Result<_, _>>()?)
+}
+
+/// When backups were put in the ledger's place, from an instant on.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn restores(conn: &Connection, from: Timestamp) -> Result<Vec<Timestamp>, LedgerError> {
+    let at = |row: &Row<'_>| row.get(0).map(Timestamp);
+    Ok(conn.prepare_cached(SQL_RESTORED)?.query_map([from.0], at)?.collect::<Result<_, _>>()?)
 }
 
 /// Removes the events before an instant; the answer is how many.

@@ -15,6 +15,7 @@ use daybook::ledger::check::check_file;
 use daybook::ledger::{Connection, Ledger, LedgerError, LedgerLock, backup, meta};
 use daybook::ports::Broker;
 use daybook::wiring::{self, Wired};
+use daybook_core::calendar::Calendar;
 use daybook_core::order::Order;
 use daybook_core::time::Timestamp;
 use tokio::sync::Notify;
@@ -173,9 +174,9 @@ fn a_copy_made_while_it_is_written_is_the_ledger_as_it_was_at_some_instant() {
 }
 
 /// The ledger as it was is put back in the place of the one that is there.
-fn restore(ledger: &Path, copy: &Path) {
+fn restore(ledger: &Path, copy: &Path, wall: &str) {
     let lock = LedgerLock::acquire(ledger).unwrap();
-    backup::restore(&lock, copy, Timestamp(1)).unwrap();
+    backup::restore(&lock, copy, new_york(MONDAY, wall)).unwrap();
 }
 
 #[tokio::test]
@@ -194,7 +195,7 @@ async fn an_old_backup_adopts_what_the_broker_has_done_since_and_sends_nothing_t
     );
     let (job, slot) = first[0].split_once('|').unwrap();
 
-    restore(&outside.ledger, &copy);
+    restore(&outside.ledger, &copy, "11:30");
     // The very slot that has entered is decided again: its orders have the same names.
     let as_slot = Some(Timestamp(slot.parse().unwrap()));
     outside.ask(Command::Run { job: job.to_owned(), as_slot, session: None });
@@ -221,7 +222,8 @@ async fn an_old_backup_adopts_what_the_broker_has_done_since_and_sends_nothing_t
     assert_eq!(outside.broker.positions().await.unwrap(), [], "what was adopted was closed by the evening");
     let ledger: Ledger = open(&outside.ledger);
     assert_eq!(rows(&ledger, "SELECT symbol FROM position WHERE closed_at_ms IS NULL"), Vec::<String>::new());
-    assert!(ledger.read(check_file).unwrap().is_sound());
+    let audit = audit_ledger(&ledger, &[], &Calendar::xnys(), new_york(MONDAY, "20:30")).unwrap();
+    assert_eq!(audit.findings(), Vec::<String>::new(), "what the backup was not there to see is no finding");
 }
 
 /// What refuses to take up these sessions, in words.

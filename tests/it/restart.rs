@@ -1,6 +1,6 @@
-//! The process is killed at any instant and started again: the day comes out the same.
+//! The process is killed or told to stop at any instant and started again: the day comes out the same.
 //!
-//! `DAYBOOK_LONG=1` kills it far more often.
+//! `DAYBOOK_LONG=1` does it far more often.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -43,8 +43,8 @@ fn runs(ledger: &Path) -> i64 {
     look().unwrap_or(0)
 }
 
-/// Kills the process once the ledger holds so many runs; whether it was alive until then.
-fn kill_at(mut child: Child, ledger: &Path, run: i64) -> bool {
+/// Ends the process by a signal once the ledger holds so many runs; whether it was alive until then.
+fn end_at(mut child: Child, ledger: &Path, run: i64, signal: i32) -> bool {
     while runs(ledger) < run {
         if child.try_wait().unwrap().is_some() {
             finish(child);
@@ -52,7 +52,8 @@ fn kill_at(mut child: Child, ledger: &Path, run: i64) -> bool {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    child.kill().unwrap();
+    let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
     child.wait().unwrap();
     true
 }
@@ -87,11 +88,11 @@ fn a_day_that_is_killed_and_started_again_is_the_day_that_was_not() {
         let mut at: Vec<i64> = (0..kills).map(|_| draw(RUNS)).collect();
         at.sort_unstable();
         let mut killed = 0;
-        for run in &at {
-            killed += u64::from(kill_at(start(&path), &path, *run));
+        for (run, signal) in at.iter().zip([libc::SIGKILL, libc::SIGTERM].into_iter().cycle()) {
+            killed += u64::from(end_at(start(&path), &path, *run, signal));
         }
         finish(start(&path));
-        assert_eq!(killed, kills, "seed {seed}: a kill after the end kills nothing");
+        assert_eq!(killed, kills, "seed {seed}: a signal after the end ends nothing");
         let ledger = open(&path);
         for view in FINISHED {
             assert_eq!(finished(&ledger, view), finished(&whole, view), "{view}, seed {seed}, killed at runs {at:?}");

@@ -151,9 +151,12 @@ fn report(view: &LedgerView, symbol: Symbol, since: Timestamp, until: Timestamp,
     }
 }
 
-/// How long the sessions of the view traded between two instants.
+/// How long the sessions of the view traded between two instants, as far as the ledger was there to see it.
 fn trading_millis(view: &LedgerView, since: Timestamp, until: Timestamp) -> u64 {
-    let overlap = |open: Timestamp, close: Timestamp| until.min(close).since(since.max(open));
-    let millis = view.sessions.iter().map(|session| overlap(session.open, session.close).as_millis());
-    u64::try_from(millis.sum::<u128>()).unwrap_or(Span::days(36_525).as_millis())
+    let traded = |since: Timestamp, until: Timestamp| -> u128 {
+        let overlap = |open: Timestamp, close: Timestamp| until.min(close).since(since.max(open));
+        view.sessions.iter().map(|session| overlap(session.open, session.close).as_millis()).sum()
+    };
+    let unseen = view.unseen().map(|(from, to)| traded(since.max(from), until.min(to)));
+    u64::try_from(traded(since, until).saturating_sub(unseen.sum())).unwrap_or(Span::days(36_525).as_millis())
 }

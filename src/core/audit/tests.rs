@@ -118,6 +118,7 @@ fn day() -> LedgerView {
             unrealised: Money::ZERO,
             fees: money(2),
         }],
+        restores: Vec::new(),
         halts: vec![],
     }
 }
@@ -335,6 +336,22 @@ fn what_is_being_sold_needs_no_stop() {
         ..view.intents[0].clone()
     });
     assert!(!bare(&view));
+}
+
+#[test]
+fn what_a_restored_backup_was_not_there_to_see_is_no_finding() {
+    let mut view = day();
+    // All that is told of the stop is how it ended: the ledger of minute 29 was put back at minute 95, and asked at 96.
+    view.order_events.retain(|event| event.broker_order_id != view.orders[1].order.broker_order_id);
+    view.order_events.push(event(&view.orders[1].order, OrderStatus::Filled, minute(90)));
+    let bare = |view: &LedgerView| audit(view).iter().any(|found| found.invariant == Invariant::Protected);
+    assert!(bare(&view));
+    view.restores = vec![minute(95)];
+    view.runs.push(run(3, JobKind::Reconcile, minute(96)));
+    assert!(!bare(&view));
+    // A restore explains nothing that was decided under its own eyes.
+    view.runs.push(run(4, JobKind::RiskMonitor, minute(60)));
+    assert!(bare(&view));
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub struct LedgerView {
     pub days: Vec<DayRow>,
     /// Table `halt`.
     pub halts: Vec<HaltRow>,
+    /// When backups were put in the ledger's place.
+    pub restores: Vec<Timestamp>,
 }
 
 impl LedgerView {
@@ -54,6 +56,17 @@ impl LedgerView {
     pub(super) fn strangers(&self) -> BTreeSet<Symbol> {
         let strangers = self.positions.iter().filter(|row| row.position.is_strangers());
         strangers.map(|row| row.position.symbol).collect()
+    }
+
+    /// The times that a restored backup knows from the broker alone, which tells of orders as they ended, and not of when they
+    /// rested: from the last decision before the restore to the first reconcile after it.
+    pub(super) fn unseen(&self) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+        self.restores.iter().map(|&restored| {
+            let decided = self.runs.iter().filter_map(|run| run.decided_at).filter(|at| *at < restored).max();
+            let reconciles = self.runs.iter().filter(|run| run.kind == JobKind::Reconcile);
+            let compared = reconciles.filter_map(|run| run.finished_at).filter(|at| *at >= restored).min();
+            (decided.unwrap_or(restored), compared.unwrap_or(self.as_of))
+        })
     }
 }
 
