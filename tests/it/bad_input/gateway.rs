@@ -60,6 +60,13 @@ async fn what_is_wrong_with_a_gateway_has_a_name_and_is_told() {
             "broker.unreachable",
             "trusted addresses",
         ),
+        (
+            "frames that break off",
+            Behaviour { truncates: true, ..Behaviour::default() },
+            None,
+            "broker.unreachable",
+            "closed the connection",
+        ),
         ("nobody", Behaviour::default(), Some(1), "broker.unreachable", "no gateway at 127.0.0.1:1"),
         ("a web server", Behaviour::default(), Some(web), "broker.unreachable", "gateway at 127.0.0.1"),
         (

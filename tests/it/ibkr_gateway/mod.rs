@@ -35,7 +35,7 @@ pub struct Behaviour {
     pub hangs_up_after_orders: Option<usize>,
     /// It takes orders and says nothing of them.
     pub is_silent: bool,
-    /// It breaks off in the midst of the next listing of what is held.
+    /// It breaks off in the midst of each listing's last frame.
     pub truncates: bool,
     /// It knows nothing any more of orders that are over.
     pub forgets: bool,
@@ -223,6 +223,9 @@ async fn shake_hands(shared: &Shared, stream: &mut TcpStream) -> Option<i32> {
     Some(client_id)
 }
 
+/// The requests that are answered by a list: of executions, of working orders, of what is held, of orders that are over.
+const LISTINGS: [i32; 4] = [7, 16, 61, 99];
+
 /// The frames that answer a request; `None` hangs up, and so does an empty frame after those before it.
 async fn answer(shared: &Shared, client_id: i32, request: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (number, fields) = Fields::request(request);
@@ -230,7 +233,7 @@ async fn answer(shared: &Shared, client_id: i32, request: &[u8]) -> Option<Vec<V
     let mut book = shared.book.lock().await;
     let behaviour = shared.behaviour();
     let end = |number: i32| Message::default().int(1, request_id).frame(number);
-    Some(match number {
+    let mut frames = match number {
         3 => {
             let frames = book.place(client_id, &fields).await;
             if behaviour.hangs_up_after_orders == Some(book.received) {
@@ -244,15 +247,7 @@ async fn answer(shared: &Shared, client_id: i32, request: &[u8]) -> Option<Vec<V
         8 => vec![Message::default().int(1, book.next_valid_id(client_id).into()).frame(9)],
         9 => contracts(request_id, &fields.message(2).text(2)),
         16 => with(book.listing(false).await, Message::default().frame(53)),
-        61 => {
-            let mut frames = positions(&book).await;
-            if behaviour.truncates {
-                let whole = Message::default().text(1, ACCOUNT).frame(61);
-                frames.extend([whole[..whole.len() - 3].to_vec(), Vec::new()]);
-                return Some(frames);
-            }
-            with(std::mem::take(&mut frames), Message::default().frame(62))
-        }
+        61 => with(positions(&book).await, Message::default().frame(62)),
         62 => with(figures(&book, request_id, &behaviour.currency).await, end(64)),
         99 if behaviour.forgets => vec![Message::default().frame(102)],
         99 => with(book.listing(true).await, Message::default().frame(102)),
@@ -260,7 +255,14 @@ async fn answer(shared: &Shared, client_id: i32, request: &[u8]) -> Option<Vec<V
         // Cancels of subscriptions.
         63 | 64 | 106 => Vec::new(),
         other => panic!("request {other} is not spoken here"),
-    })
+    };
+    if behaviour.truncates && LISTINGS.contains(&number) {
+        if let Some(last) = frames.last_mut() {
+            last.truncate(last.len() - 3);
+        }
+        frames.push(Vec::new());
+    }
+    Some(frames)
 }
 
 fn with(mut frames: Vec<Vec<u8>>, end: Vec<u8>) -> Vec<Vec<u8>> {
