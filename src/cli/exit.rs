@@ -146,6 +146,7 @@ fn of_ledger(error: &LedgerError) -> Exit {
         LedgerError::Refused { .. } => Exit::Refused,
         LedgerError::DiskFull
         | LedgerError::ReadOnly { .. }
+        | LedgerError::TakenAway { .. }
         | LedgerError::Corrupt { .. }
         | LedgerError::Busy
         | LedgerError::Io { .. }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bus;
-use super::health::Health;
+use super::health::{self, Health};
 use super::reload::Reload;
 use super::runner::{alert_of_ended, alert_of_lost};
 use super::{Execution, Parts, commands, news, runner};
@@ -180,7 +180,19 @@ impl Driver {
     }
 
     /// Runs until it is told to stop, the simulation is over, or the ledger fails.
+    ///
+    /// # Errors
+    /// What the ledger could not take; [`LedgerError::TakenAway`] if its file is no longer where it was.
     pub async fn run(&mut self) -> Result<Ended, LedgerError> {
+        let ended = self.turns().await;
+        if !matches!(ended, Err(LedgerError::TakenAway { .. })) {
+            // Reads fail before the regular look comes to it, and a process that is told to stop takes the rows with it.
+            health::check_ledger(&self.parts, self.parts.sources.clock.wall()).await?;
+        }
+        ended
+    }
+
+    async fn turns(&mut self) -> Result<Ended, LedgerError> {
         loop {
             if self.limits.stop.is_cancelled() {
                 self.drain(Ended::Stopped).await?;

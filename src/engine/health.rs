@@ -65,6 +65,7 @@ impl Health {
         let heartbeat_every = parts.settings.scheduler.heartbeat.as_duration();
         if self.checked_at.is_none_or(|at| now.since(at) >= every) {
             self.checked_at = Some(now);
+            check_ledger(parts, now).await?;
             if !parts.simulated {
                 self.check_disk(parts, now).await?;
             }
@@ -126,6 +127,23 @@ impl Health {
         let (told, routes) = (Alert::new(AlertEvent::DiskLow, subject), parts.routes.clone());
         ledger.write(move |tx| alert::raise(tx, None, &told, &routes, now).map(drop)).await
     }
+}
+
+/// Ends the process if its ledger is no longer the file of that name: a start finds it again, and goes on.
+///
+/// # Errors
+/// [`LedgerError::TakenAway`] where it is not, and what keeps it from being put back.
+pub(super) async fn check_ledger(parts: &Parts, now: Timestamp) -> Result<(), LedgerError> {
+    let ledger = &parts.sources.ledger;
+    if ledger.is_in_place() {
+        return Ok(());
+    }
+    let path = ledger.path().to_owned();
+    let subject = format!("{} was removed or replaced while it was in use", path.display());
+    let (told, routes) = (Alert::new(AlertEvent::LedgerTakenAway, subject), parts.routes.clone());
+    ledger.write(move |tx| alert::raise(tx, None, &told, &routes, now).map(drop)).await?;
+    let kept = ledger.put_back(now).await?;
+    Err(LedgerError::TakenAway { path, kept })
 }
 
 fn process_figures(parts: &Parts) -> ProcessFigures {

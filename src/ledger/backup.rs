@@ -32,6 +32,29 @@ impl Ledger {
     pub fn back_up(&self, target: &Path) -> Result<(), LedgerError> {
         self.read(|conn| copy_to(conn, target))
     }
+
+    /// Writes the ledger, whose file was taken away while it was open, to where it stood; beside it if something else stands
+    /// there. The answer is where it is. This handle still writes to the file that has no name: the process must end.
+    ///
+    /// # Errors
+    /// What keeps the copy from being made.
+    pub async fn put_back(&self, now: Timestamp) -> Result<PathBuf, LedgerError> {
+        let path = self.path().to_owned();
+        let copy = beside(&path, &format!("rescued-{}", now.0));
+        let target = copy.clone();
+        // The writing connection has the file open; one for reading might find another under its name.
+        self.on_writer(move |conn| copy_to(conn, &target)).await?;
+        if path.exists() {
+            return Ok(copy);
+        }
+        // A log that was left behind belongs to the file that is gone.
+        for suffix in ["-wal", "-shm"] {
+            remove_if_there(&suffixed(&path, suffix))?;
+        }
+        fs::rename(&copy, &path).map_err(|source| LedgerError::io("putting back", &path, source))?;
+        sync_folder(&path)?;
+        Ok(path)
+    }
 }
 
 /// Copies the database behind `conn` to a new file that only its owner may read, and checks the copy.

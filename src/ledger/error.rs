@@ -26,6 +26,12 @@ pub enum LedgerError {
     /// Another process holds the lock.
     #[error("another process ({holder}) holds the ledger {}: stop it first, or name another file with --ledger", path.display())]
     AlreadyHeld { path: PathBuf, holder: String },
+    /// The file was removed, or replaced, under a process that had it open.
+    #[error(
+        "the ledger {} was removed or replaced while it was in use; it is kept as {}: start the scheduler again if that is its place, or put it back with `trade ledger restore`",
+        path.display(), kept.display()
+    )]
+    TakenAway { path: PathBuf, kept: PathBuf },
     /// A later holder has taken the lease: this one must stop.
     #[error(
         "the ledger was taken over (epoch {found}, this process holds {held}): this process must stop; start it again if the other one is gone"

@@ -114,6 +114,20 @@ pub fn resolved(path: &Path) -> PathBuf {
     file
 }
 
+/// What makes a file this one, whatever it is called: its device and its number there. `None` where the system does not tell.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
 /// Whether there is an SQLite file; anything else that is there is an error.
 pub(super) fn look_is_sqlite(path: &Path) -> Result<bool, LedgerError> {
     match look(path)? {

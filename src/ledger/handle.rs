@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::file::resolved;
+use super::file::{identity, resolved};
 use super::open::{open_checked, open_reader};
 use super::writer::{QUEUE_MAX, Writer};
 use super::{LedgerError, LedgerLock, Meta, OpenOptions};
@@ -36,6 +36,8 @@ pub struct Ledger {
 /// Dropped in this order: the writer, last, closes the file and empties the write-ahead log.
 struct Shared {
     path: PathBuf,
+    /// Which file was opened there.
+    identity: Option<(u64, u64)>,
     meta: Meta,
     /// Room in the writer's queue for asynchronous callers, who must not block their thread on it.
     room: Semaphore,
@@ -72,6 +74,7 @@ impl Ledger {
         let (conn, meta) = open_checked(path, options, lock).map_err(|error| error.at_opening(path))?;
         let shared = Shared {
             path: path.to_owned(),
+            identity: identity(path),
             meta,
             room: Semaphore::new(QUEUE_MAX),
             readers: Mutex::new(Vec::new()),
@@ -90,6 +93,12 @@ impl Ledger {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.shared.path
+    }
+
+    /// Whether the file that was opened still stands where it stood.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        identity(self.path()) == self.shared.identity
     }
 
     /// What the file is.
@@ -137,6 +146,17 @@ impl Ledger {
             gate.leave().await;
         }
         done
+    }
+
+    /// Runs `work` with the writing connection, outside of any transaction.
+    pub(super) async fn on_writer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let (sender, receiver) = oneshot::channel();
+        // Who has stopped waiting needs no answer.
+        self.shared.writer.with(move |conn| drop(sender.send(work(conn))))?;
+        receiver.await.map_err(|_| LedgerError::Closed)?
     }
 
     /// [`write`](Ledger::write) for a thread that may wait.

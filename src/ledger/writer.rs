@@ -56,22 +56,26 @@ impl Writer {
         }
     }
 
-    /// Queues `work`, or does it, in the order of the calls; `answer` gets what became of it. Waits for room.
+    /// Queues a transaction, or does it, in the order of the calls; `answer` gets what became of it. Waits for room.
     pub(super) fn submit<T: Send + 'static>(
         &self,
         held: Option<i64>,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
         answer: impl FnOnce(Result<T, LedgerError>) + Send + 'static,
     ) -> Result<(), LedgerError> {
+        self.with(move |conn| answer(transact(conn, held, work)))
+    }
+
+    /// Does `work` with the connection when its turn has come, outside of any transaction. Waits for room.
+    pub(super) fn with(&self, work: impl FnOnce(&mut Connection) + Send + 'static) -> Result<(), LedgerError> {
         match self {
             Self::Thread { sender, .. } => {
-                let work: Work = Box::new(move |conn| answer(transact(conn, held, work)));
+                let work: Work = Box::new(work);
                 sender.as_ref().ok_or(LedgerError::Closed)?.send(work).map_err(|_| LedgerError::Closed)
             }
             Self::InTurn(conn) => {
                 // A panic in it was caught and rolled back: the connection is sound.
-                let mut conn = conn.lock().unwrap_or_else(PoisonError::into_inner);
-                answer(transact(&mut conn, held, work));
+                work(&mut conn.lock().unwrap_or_else(PoisonError::into_inner));
                 Ok(())
             }
         }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::market::new_york;
 use crate::support::outside::{MONDAY, Outside};
+use crate::support::place::Place;
 use crate::support::simulation::{configuration, open, rows, wire};
 
 /// Runs a wired simulation up to an instant of that Monday.
@@ -342,4 +343,31 @@ async fn what_keeps_the_account_safe_is_not_paused() {
         rows(&ledger, "SELECT count(*) FROM command WHERE result LIKE '%keeps what is held safe, and is not paused%'"),
         ["3"]
     );
+}
+
+#[test]
+fn a_ledger_that_is_taken_away_while_it_is_in_use_is_put_back_and_nothing_is_lost() {
+    const SOON: [(&str, &str); 1] = [("DAYBOOK__SCHEDULER__HEALTH_CHECK", "1s")];
+    let mut place = Place::new("24/7");
+    place.start(&SOON);
+    for file in ["day.db", "day.db-wal", "day.db-shm"] {
+        fs::remove_file(place.path(file)).unwrap();
+    }
+    assert_eq!(place.scheduler.take().unwrap().wait().unwrap().code(), Some(1));
+    assert_eq!(place.rows("SELECT event FROM alert WHERE level = 'critical'"), ["ledger.taken_away"]);
+    place.start(&SOON);
+    assert_eq!(place.rows("SELECT epoch FROM lease"), ["2"], "it goes on where it was");
+
+    fs::write(place.path("other"), "of somebody else").unwrap();
+    fs::rename(place.path("other"), place.path("day.db")).unwrap();
+    assert_eq!(place.scheduler.take().unwrap().wait().unwrap().code(), Some(1));
+    assert_eq!(fs::read_to_string(place.path("day.db")).unwrap(), "of somebody else", "nothing is overwritten");
+    let names = fs::read_dir(place.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let kept = names.filter(|name| name.starts_with("day.db.rescued-")).collect::<Vec<_>>();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    fs::remove_file(place.path("day.db")).unwrap();
+    let (code, said) = place.trade(&["ledger", "restore", &kept[0], "--ledger", "day.db"]);
+    assert_eq!(code, 0, "{said}");
+    place.start(&SOON);
+    assert_eq!(place.rows("SELECT epoch FROM lease"), ["3"]);
 }
