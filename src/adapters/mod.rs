@@ -6,5 +6,8 @@ pub mod brokers;
 pub mod channels;
 pub mod clocks;
 pub mod dead_man;
+mod environment;
 pub mod faulty;
 pub mod feeds;
+
+pub use environment::Environment;

@@ -1,6 +1,7 @@
 //! What only a gateway can do to an order, and what is said of one that is not what was meant.
 
-use daybook::adapters::brokers::ibkr::{Environment, IbkrBroker, IbkrSettings};
+use daybook::adapters::Environment;
+use daybook::adapters::brokers::ibkr::{IbkrBroker, IbkrSettings};
 use daybook::ports::{Broker, BrokerError, Clock};
 use daybook_core::calendar::Calendar;
 use daybook_core::money::Money;

@@ -13,4 +13,4 @@ mod settings;
 
 pub use budget::{Budget, Urgency};
 pub use client::{CallError, Client, ClientError, Refusal};
-pub use settings::{AlpacaSettings, DataFeed, Environment};
+pub use settings::{AlpacaSettings, DataFeed};

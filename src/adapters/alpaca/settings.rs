@@ -6,6 +6,8 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::Environment;
+
 /// The least that a budget can be: a look at the account takes six requests, and one is due every minute.
 const REQUESTS_MIN: u32 = 20;
 
@@ -42,32 +44,11 @@ pub struct AlpacaSettings {
     pub symbols: Vec<Symbol>,
 }
 
-/// Whose money an account holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Environment {
-    /// Nobody's: Alpaca's own simulation.
-    #[default]
-    Paper,
-    /// The owner's.
-    Live,
-}
-
-impl Environment {
-    /// `paper` or `live`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Paper => "paper",
-            Self::Live => "live",
-        }
-    }
-
-    const fn host(self) -> &'static str {
-        match self {
-            Self::Paper => "https://paper-api.alpaca.markets",
-            Self::Live => "https://api.alpaca.markets",
-        }
+/// Where the accounts of an environment are asked for.
+const fn trading_host(environment: Environment) -> &'static str {
+    match environment {
+        Environment::Paper => "https://paper-api.alpaca.markets",
+        Environment::Live => "https://api.alpaca.markets",
     }
 }
 
@@ -116,7 +97,7 @@ impl AlpacaSettings {
     /// The address of account and orders.
     #[must_use]
     pub fn trading_host(&self) -> &str {
-        if self.trading_url.is_empty() { self.environment.host() } else { &self.trading_url }
+        if self.trading_url.is_empty() { trading_host(self.environment) } else { &self.trading_url }
     }
 
     /// Whether account and orders are at an exchange on this machine.

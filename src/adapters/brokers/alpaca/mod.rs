@@ -32,7 +32,8 @@ use tokio::sync::{Notify, OnceCell};
 
 use self::fills::{Page, Tape};
 use self::wire::{Activity, NewOrder, NewStop, Place, Strange, WireAccount, WireOrder, WirePosition};
-use crate::adapters::alpaca::{AlpacaSettings, CallError, Client, ClientError, Environment, Refusal, Urgency};
+use crate::adapters::Environment;
+use crate::adapters::alpaca::{AlpacaSettings, CallError, Client, ClientError, Refusal, Urgency};
 use crate::adapters::brokers::cursor::Cursor;
 use crate::ports::{Broker, BrokerError, Clock, FillPage};
 

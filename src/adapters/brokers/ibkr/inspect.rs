@@ -1,6 +1,8 @@
 //! Whether the gateway stands on the same ground: its version, its account, its clock.
 
-use super::{Environment, IbkrBroker};
+use super::IbkrBroker;
+use super::settings::environment_of;
+use crate::adapters::Environment;
 use crate::ports::BrokerError;
 
 /// How far the clocks may be apart, in milliseconds: orders are dated, and sessions end, by both.
@@ -42,7 +44,7 @@ impl IbkrBroker {
             remarks.push(format!("the gateway has lost its line to Interactive Brokers: {lost}"));
         }
         Ok(Inspection {
-            environment: Environment::of_account(&session.account),
+            environment: environment_of(&session.account),
             account: session.account.clone(),
             server_version: session.server_version(),
             remarks,

@@ -30,7 +30,7 @@ mod terms;
 pub use broker::IbkrBroker;
 #[cfg(feature = "ibkr")]
 pub use inspect::Inspection;
-pub use settings::{Environment, IbkrSettings};
+pub use settings::IbkrSettings;
 
 #[cfg(feature = "ibkr")]
 use crate::ports::BrokerError;

@@ -1,6 +1,8 @@
 use daybook_core::time::Span;
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::Environment;
+
 /// Ids below this are for programs; 0 would also take over the orders that its owner places by hand.
 const CLIENT_ID_MIN: i32 = 1;
 
@@ -35,39 +37,17 @@ pub struct IbkrSettings {
     pub timeout: Span,
 }
 
-/// Whose money an account holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Environment {
-    /// Nobody's: the broker's own simulation.
-    #[default]
-    Paper,
-    /// The owner's.
-    Live,
+/// The environment of an account, by its number: those of the simulation begin with a D (`DU1234567`).
+#[must_use]
+pub fn environment_of(account: &str) -> Environment {
+    if account.starts_with(PAPER_PREFIX) { Environment::Paper } else { Environment::Live }
 }
 
-impl Environment {
-    /// `paper` or `live`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Paper => "paper",
-            Self::Live => "live",
-        }
-    }
-
-    /// The environment of an account, by its number: those of the simulation begin with a D (`DU1234567`).
-    #[must_use]
-    pub fn of_account(account: &str) -> Self {
-        if account.starts_with(PAPER_PREFIX) { Self::Paper } else { Self::Live }
-    }
-
-    /// The port at which a gateway answers unless it was set to another.
-    const fn gateway_port(self) -> u16 {
-        match self {
-            Self::Paper => 4002,
-            Self::Live => 4001,
-        }
+/// The port at which a gateway answers unless it was set to another.
+const fn gateway_port(environment: Environment) -> u16 {
+    match environment {
+        Environment::Paper => 4002,
+        Environment::Live => 4001,
     }
 }
 
@@ -90,7 +70,7 @@ impl IbkrSettings {
     /// The gateway's address: `127.0.0.1:4002`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port.unwrap_or(self.environment.gateway_port()))
+        format!("{}:{}", self.host, self.port.unwrap_or(gateway_port(self.environment)))
     }
 
     /// The same under the id next to it, for a look that must not disturb a process that holds the id.
@@ -115,7 +95,7 @@ impl IbkrSettings {
                 "the gateway is logged in to {all}, and ibkr.account names {account}: no order is sent"
             ));
         }
-        let found = Environment::of_account(account);
+        let found = environment_of(account);
         if found != self.environment {
             let (found, set) = (found.as_str(), self.environment.as_str());
             return Err(format!("{account} is a {found} account, and ibkr.environment is {set}: no order is sent"));
