@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::checks::Problems;
 use super::problem::suggestion;
 use crate::adapters::channels::{
-    CommandSettings, DiscordSettings, EmailSettings, LogSettings, NtfySettings, PagerDutySettings, SlackSettings,
+    ChatWebhookSettings, CommandSettings, EmailSettings, LogSettings, NtfySettings, PagerDutySettings,
     TelegramSettings, WebhookSettings,
 };
 
@@ -38,9 +38,9 @@ pub struct NotificationSettings {
     /// How many messages a channel gets that people read.
     pub pace: PaceSettings,
     /// A channel of Slack.
-    pub slack: SlackSettings,
+    pub slack: ChatWebhookSettings,
     /// A channel of Discord.
-    pub discord: DiscordSettings,
+    pub discord: ChatWebhookSettings,
     /// A chat of Telegram.
     pub telegram: TelegramSettings,
     /// A topic of ntfy.
@@ -101,8 +101,8 @@ impl Default for NotificationSettings {
             email: EmailSettings::default(),
             fallback: None,
             pace: PaceSettings::default(),
-            slack: SlackSettings::default(),
-            discord: DiscordSettings::default(),
+            slack: ChatWebhookSettings::default(),
+            discord: ChatWebhookSettings::default(),
             telegram: TelegramSettings::default(),
             ntfy: NtfySettings::default(),
             pagerduty: PagerDutySettings::default(),

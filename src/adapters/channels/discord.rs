@@ -1,15 +1,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use daybook_core::alert::AlertLevel;
-use daybook_core::time::Span;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue, USER_AGENT};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::post::{Answer, ChannelSetupError, Poster, address};
+use super::ChatWebhookSettings;
+use super::post::{Answer, ChannelSetupError, Poster};
 use super::text::{colour, footer, headline, within};
 use crate::ports::{Channel, ChannelError, Message};
 
@@ -26,45 +23,6 @@ const AGENT: HeaderValue = HeaderValue::from_static("DiscordBot (https://example
 /// How long nothing is sent after the network in front of Discord has refused this machine.
 const BLOCKED_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// A webhook of Discord.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DiscordSettings {
-    /// Whether it is told anything.
-    pub enabled: bool,
-    /// The webhook's address, which is all that guards it; none: nothing is sent.
-    #[serde(skip_serializing)]
-    pub webhook_url: Option<SecretString>,
-    /// The least level that it is told of; none: `notifications.min_level`.
-    pub min_level: Option<AlertLevel>,
-    /// How long one message may take.
-    pub timeout: Span,
-}
-
-impl Default for DiscordSettings {
-    fn default() -> Self {
-        Self { enabled: true, webhook_url: None, min_level: None, timeout: Span::seconds(10) }
-    }
-}
-
-impl DiscordSettings {
-    /// Whether messages are to be sent.
-    #[must_use]
-    pub const fn is_on(&self) -> bool {
-        self.enabled && self.webhook_url.is_some()
-    }
-
-    /// Everything that is wrong: the key, and what is wrong and expected.
-    #[must_use]
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
-        let url = self.webhook_url.as_ref().filter(|_| self.enabled);
-        url.and_then(|url| address(url.expose_secret()).err())
-            .map(|problem| ("webhook_url", problem))
-            .into_iter()
-            .collect()
-    }
-}
-
 /// Posts messages to a channel of Discord.
 pub struct DiscordChannel {
     poster: Poster,
@@ -79,16 +37,11 @@ impl DiscordChannel {
     ///
     /// # Errors
     /// [`ChannelSetupError`] names the setting that is not usable.
-    pub fn new(settings: &DiscordSettings) -> Result<Self, ChannelSetupError> {
-        let secret = settings.webhook_url.clone().unwrap_or_default();
-        let mut url = address(secret.expose_secret()).map_err(|problem| ChannelSetupError::Settings {
-            channel: Self::NAME,
-            key: "webhook_url",
-            problem,
-        })?;
+    pub fn new(settings: &ChatWebhookSettings) -> Result<Self, ChannelSetupError> {
+        let (poster, mut url) = settings.poster(Self::NAME)?;
         // Without it Discord does not say whether it has kept the message.
         url.query_pairs_mut().append_pair("wait", "true");
-        Ok(Self { poster: Poster::new(Self::NAME, settings.timeout, vec![secret])?, url })
+        Ok(Self { poster, url })
     }
 
     fn refused(&self, answer: &Answer) -> ChannelError {
@@ -173,6 +126,8 @@ impl Channel for DiscordChannel {
 
 #[cfg(test)]
 mod tests {
+    use daybook_core::time::Span;
+
     use super::super::fake_http::{FakeHttp, Reply, is_permanent, wait_of};
     use super::super::text::samples::hostile_note;
     use super::*;
@@ -180,7 +135,8 @@ mod tests {
     async fn outcome(reply: Reply) -> (Result<String, ChannelError>, FakeHttp) {
         let server = FakeHttp::start(vec![reply]).await;
         let webhook_url = Some(server.url("/api/webhooks/1/hunter2hunter2").into());
-        let settings = DiscordSettings { webhook_url, timeout: Span::millis(300), ..DiscordSettings::default() };
+        let settings =
+            ChatWebhookSettings { webhook_url, timeout: Span::millis(300), ..ChatWebhookSettings::default() };
         let outcome = DiscordChannel::new(&settings).unwrap().deliver(&hostile_note()).await;
         (outcome, server)
     }

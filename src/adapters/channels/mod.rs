@@ -7,6 +7,7 @@
 //! is classed by what may be done next: a network fails for a while, a wrong password until somebody
 //! changes it. No error names what guards a service. [`TelegramControl`] also reads what people write to the bot.
 
+mod chat_webhook;
 mod command;
 mod discord;
 mod email;
@@ -29,8 +30,9 @@ mod fake_http;
 #[cfg(test)]
 mod fake_smtp;
 
+pub use chat_webhook::ChatWebhookSettings;
 pub use command::{CommandChannel, CommandSettings};
-pub use discord::{DiscordChannel, DiscordSettings};
+pub use discord::DiscordChannel;
 pub use email::{EmailChannel, EmailError, letterhead};
 pub use file::FileChannel;
 pub use letter::{LetterError, Letterhead, self_contained_page};
@@ -39,7 +41,7 @@ pub use ntfy::{NtfyChannel, NtfySettings};
 pub use pagerduty::{PagerDutyChannel, PagerDutySettings};
 pub use post::ChannelSetupError;
 pub use settings::{EmailSettings, Security};
-pub use slack::{SlackChannel, SlackSettings};
+pub use slack::SlackChannel;
 pub use telegram::{TelegramChannel, TelegramControlSettings, TelegramSettings};
 pub use telegram_control::TelegramControl;
 pub use webhook::{WebhookChannel, WebhookSettings};

@@ -1,13 +1,10 @@
 use async_trait::async_trait;
-use daybook_core::alert::AlertLevel;
-use daybook_core::time::Span;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::post::{ChannelSetupError, Poster, address};
+use super::ChatWebhookSettings;
+use super::post::{ChannelSetupError, Poster};
 use super::text::{colour, footer, headline, shortened};
 use crate::ports::{Channel, ChannelError, Message};
 
@@ -17,45 +14,6 @@ const TEXT_MAX: usize = 3_000;
 const SECTION_MAX: usize = 3_000;
 /// Blocks of a message.
 const BLOCKS_MAX: usize = 50;
-
-/// An incoming webhook of Slack.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SlackSettings {
-    /// Whether it is told anything.
-    pub enabled: bool,
-    /// The webhook's address, which is all that guards it; none: nothing is sent.
-    #[serde(skip_serializing)]
-    pub webhook_url: Option<SecretString>,
-    /// The least level that it is told of; none: `notifications.min_level`.
-    pub min_level: Option<AlertLevel>,
-    /// How long one message may take.
-    pub timeout: Span,
-}
-
-impl Default for SlackSettings {
-    fn default() -> Self {
-        Self { enabled: true, webhook_url: None, min_level: None, timeout: Span::seconds(10) }
-    }
-}
-
-impl SlackSettings {
-    /// Whether messages are to be sent.
-    #[must_use]
-    pub const fn is_on(&self) -> bool {
-        self.enabled && self.webhook_url.is_some()
-    }
-
-    /// Everything that is wrong: the key, and what is wrong and expected.
-    #[must_use]
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
-        let url = self.webhook_url.as_ref().filter(|_| self.enabled);
-        url.and_then(|url| address(url.expose_secret()).err())
-            .map(|problem| ("webhook_url", problem))
-            .into_iter()
-            .collect()
-    }
-}
 
 /// Posts messages to a channel of Slack.
 pub struct SlackChannel {
@@ -71,14 +29,9 @@ impl SlackChannel {
     ///
     /// # Errors
     /// [`ChannelSetupError`] names the setting that is not usable.
-    pub fn new(settings: &SlackSettings) -> Result<Self, ChannelSetupError> {
-        let secret = settings.webhook_url.clone().unwrap_or_default();
-        let url = address(secret.expose_secret()).map_err(|problem| ChannelSetupError::Settings {
-            channel: Self::NAME,
-            key: "webhook_url",
-            problem,
-        })?;
-        Ok(Self { poster: Poster::new(Self::NAME, settings.timeout, vec![secret])?, url })
+    pub fn new(settings: &ChatWebhookSettings) -> Result<Self, ChannelSetupError> {
+        let (poster, url) = settings.poster(Self::NAME)?;
+        Ok(Self { poster, url })
     }
 }
 
@@ -148,14 +101,20 @@ impl Channel for SlackChannel {
 
 #[cfg(test)]
 mod tests {
+    use daybook_core::time::Span;
+
     use super::super::fake_http::{FakeHttp, Reply, is_permanent, wait_of};
     use super::super::text::samples::hostile_note;
     use super::*;
 
     fn channel(server: &FakeHttp) -> SlackChannel {
         let webhook_url = Some(server.url("/services/T0001234/B0001234/hunter2hunter2").into());
-        SlackChannel::new(&SlackSettings { webhook_url, timeout: Span::millis(300), ..SlackSettings::default() })
-            .unwrap()
+        SlackChannel::new(&ChatWebhookSettings {
+            webhook_url,
+            timeout: Span::millis(300),
+            ..ChatWebhookSettings::default()
+        })
+        .unwrap()
     }
 
     async fn outcome(reply: Reply) -> Result<String, ChannelError> {
@@ -218,10 +177,10 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_told_without_it() {
-        let settings = SlackSettings { webhook_url: Some("hunter2".into()), ..SlackSettings::default() };
+        let settings = ChatWebhookSettings { webhook_url: Some("hunter2".into()), ..ChatWebhookSettings::default() };
         let problems = settings.problems();
         assert_eq!(problems.len(), 1);
         assert!(!problems[0].1.contains("hunter2"));
-        assert!(SlackSettings { enabled: false, ..settings }.problems().is_empty());
+        assert!(ChatWebhookSettings { enabled: false, ..settings }.problems().is_empty());
     }
 }

@@ -1,0 +1,57 @@
+use daybook_core::alert::AlertLevel;
+use daybook_core::time::Span;
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::post::{ChannelSetupError, Poster, address};
+
+/// An address of a chat at which programs post: Slack's incoming webhook, Discord's webhook.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChatWebhookSettings {
+    /// Whether it is told anything.
+    pub enabled: bool,
+    /// The webhook's address, which is all that guards it; none: nothing is sent.
+    #[serde(skip_serializing)]
+    pub webhook_url: Option<SecretString>,
+    /// The least level that it is told of; none: `notifications.min_level`.
+    pub min_level: Option<AlertLevel>,
+    /// How long one message may take.
+    pub timeout: Span,
+}
+
+impl Default for ChatWebhookSettings {
+    fn default() -> Self {
+        Self { enabled: true, webhook_url: None, min_level: None, timeout: Span::seconds(10) }
+    }
+}
+
+impl ChatWebhookSettings {
+    /// Whether messages are to be sent.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.enabled && self.webhook_url.is_some()
+    }
+
+    /// Everything that is wrong: the key, and what is wrong and expected.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let url = self.webhook_url.as_ref().filter(|_| self.enabled);
+        url.and_then(|url| address(url.expose_secret()).err())
+            .map(|problem| ("webhook_url", problem))
+            .into_iter()
+            .collect()
+    }
+
+    /// What posts to it, and where.
+    pub(super) fn poster(&self, channel: &'static str) -> Result<(Poster, Url), ChannelSetupError> {
+        let secret = self.webhook_url.clone().unwrap_or_default();
+        let url = address(secret.expose_secret()).map_err(|problem| ChannelSetupError::Settings {
+            channel,
+            key: "webhook_url",
+            problem,
+        })?;
+        Ok((Poster::new(channel, self.timeout, vec![secret])?, url))
+    }
+}
