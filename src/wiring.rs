@@ -4,11 +4,15 @@
 
 mod channels;
 mod chat;
+mod drive;
+mod errand;
 mod paper_account;
 mod reload;
 mod simulation;
 
 pub use channels::outbox;
+pub use drive::{run, run_live};
+pub use errand::{Errand, once};
 pub use reload::Live;
 pub use simulation::{Simulation, latest_simulation, simulation_ledger};
 
@@ -18,41 +22,28 @@ use std::time::Duration;
 
 use anyhow::Context;
 use daybook_core::calendar::Calendar;
-use daybook_core::schedule::{JobDefinition, JobKind, Pace, next_slot_after};
+use daybook_core::schedule::JobDefinition;
 use daybook_core::time::{SessionDate, Timestamp};
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 
 use self::simulation::{bounds, reached};
 use crate::adapters::brokers::alpaca::{AlpacaBroker, SteppedBroker};
 #[cfg(feature = "ibkr")]
 use crate::adapters::brokers::ibkr::IbkrBroker;
 use crate::adapters::clocks::{SimulatedClock, SystemClock};
-use crate::adapters::dead_man::DeadManSwitch;
 use crate::adapters::feeds::alpaca::AlpacaFeed;
 use crate::adapters::feeds::files::{BadRow, BarsFeed, Series, merge, read_bars};
 use crate::adapters::feeds::simulated::SimulatedMarket;
 use crate::config::{BrokerKind, Configuration, FeedKind, Settings, changes};
 use crate::engine::broker_link::BrokerLink;
-use crate::engine::bus::{Bus, Event};
-use crate::engine::commands::Command;
-use crate::engine::driver::{Driver, Ended, Limits};
+use crate::engine::bus::Bus;
 use crate::engine::job::Sources;
 use crate::engine::reload::{self as configurations, Standing};
-use crate::engine::supervisor::{Failures, supervise};
-use crate::engine::{Execution, JobTable, Parts, follower, waker};
+use crate::engine::supervisor::Failures;
+use crate::engine::{Execution, JobTable, Parts};
 use crate::ledger::alert::{Route, Routes};
-use crate::ledger::command::{self, CommandState};
 use crate::ledger::run::CRASH_ATTEMPTS_MAX;
-use crate::ledger::run_facts::{self, RunOutcome};
 use crate::ledger::settings as versions;
-use crate::ledger::{
-    Connection, Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, Transaction, approval,
-    resolved,
-};
+use crate::ledger::{Gate, Ledger, LedgerError, LedgerKind, LedgerLock, NewLedger, OpenOptions, Transaction, resolved};
 use crate::outbox::Outbox;
 use crate::ports::{Broker, Channel, Clock, MarketFeed};
 
@@ -238,124 +229,8 @@ pub async fn in_world(configuration: &Configuration, path: &Path, world: World) 
     wire(configuration, path, ground).await
 }
 
-/// What a process is started for that does one thing and ends.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Errand {
-    /// Carries out a command, and the run that comes of it.
-    Command(Command),
-    /// Runs a job's slots that are due and not done, as a scheduler would now: the same call twice does
-    /// nothing more. A slot that is near is waited for, and so is another process that does the like.
-    Due { job: String },
-}
-
-/// How near a slot has to be for [`Errand::Due`] to wait for it.
-const LEAD: Duration = Duration::from_secs(10);
-
-/// How long [`Errand::Due`] waits for the ledger, and then for what has to wait within: lines of a crontab
-/// fire together, and none may keep the others out.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// How often a lock is looked at that another process holds.
 const LOCK_LOOKS: Duration = Duration::from_millis(50);
-
-/// Does one thing on the path of the scheduler, where no scheduler holds the ledger: takes the lock and the
-/// lease, reconciles, and runs it. The answer is what came of it.
-///
-/// # Errors
-/// If the ledger is held by another process, if the command is refused ([`WiringError::Refused`]), or what the ledger
-/// could not take.
-pub async fn once(
-    configuration: &Configuration,
-    path: &Path,
-    errand: Errand,
-    requested_by: &str,
-) -> anyhow::Result<Vec<RunOutcome>> {
-    let path = &resolved(path);
-    let mut ground = live_ground(configuration)?;
-    let (job, is_due) = match &errand {
-        Errand::Due { job } => (job.clone(), true),
-        Errand::Command(asked) => (asked.job().to_owned(), false),
-    };
-    // What other jobs have left behind stays for the process that runs them.
-    ground.claimed.retain(|definition| {
-        definition.name == job || definition.runs_at_boot() || definition.kind == JobKind::Operator
-    });
-    for definition in &mut ground.claimed {
-        definition.enabled &= is_due && definition.name == job;
-    }
-    ground.execution = Execution::InTurn;
-    if is_due {
-        ground.patience = PATIENCE;
-        await_near_slot(&ground).await;
-    }
-    let wired = wire(configuration, path, ground).await?;
-    let parts = wired.parts.clone();
-    let ledger = parts.sources.ledger.clone();
-    let limits = Limits {
-        stop: CancellationToken::new(),
-        until: None,
-        drain: parts.settings.scheduler.drain_timeout.as_duration(),
-        on_turn: Arc::new(|| {}),
-        jobs: None,
-        stuck_after: STUCK_AFTER,
-    };
-    let now = parts.sources.clock.wall();
-    let command_id = match &errand {
-        Errand::Command(asked) => {
-            let new = asked.clone().into_new(requested_by)?;
-            Some(ledger.write(move |tx| Ok(command::enqueue(tx, &new, now)?.command_id)).await?)
-        }
-        Errand::Due { .. } => None,
-    };
-    let driver = Driver::new(parts.clone(), limits, Arc::new(Notify::new()));
-    let mut driver = driver.reloading(reload::reload(wired.standing.clone(), None));
-    driver.boot().await?;
-    let clock = parts.sources.clock.clone();
-    let leave_at = clock.wall().after(PATIENCE);
-    driver
-        .run_until(|ledger| {
-            let Some(next) = ledger.read(|conn| run_facts::next_attempt(conn, &job))? else { return Ok(true) };
-            if ledger.read(|conn| waits_for_a_person(conn, &job))? {
-                return Ok(true);
-            }
-            let now = clock.wall();
-            // What has to wait is left to the next call: other jobs need the ledger, too.
-            Ok(is_due && (next > now.after(LEAD) || now >= leave_at))
-        })
-        .await?;
-    if let Some(command_id) = command_id {
-        let done = ledger.read(|conn| command::get(conn, command_id))?;
-        if done.state == CommandState::Refused {
-            return Err(WiringError::Refused(done.result.unwrap_or_default()).into());
-        }
-    }
-    ledger.read(|conn| run_facts::claimed_under(conn, &job, parts.epoch)).map_err(Into::into)
-}
-
-/// Whether a person's answer is all that the job's runs wait for: another call brings it.
-fn waits_for_a_person(conn: &Connection, job: &str) -> Result<bool, LedgerError> {
-    for run in run_facts::unfinished(conn)?.iter().filter(|run| run.job == job) {
-        if !approval::is_all_that_is_left(conn, run.run_id)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Waits for a slot that is near: what fires on the full minute is early for a slot five seconds after it.
-async fn await_near_slot(ground: &Ground) {
-    let now = ground.clock.wall();
-    let planned = ground.claimed.iter().filter(|definition| definition.enabled);
-    let next = planned.flat_map(|definition| {
-        // The pace in force stands in the ledger, which is not open yet; a slot that is none does no harm.
-        [Pace::Fast, Pace::Normal, Pace::Slow]
-            .into_iter()
-            .filter_map(|pace| next_slot_after(&definition.schedule, &ground.calendar, pace, now))
-    });
-    if let Some(at) = next.map(|slot| slot.at).min().filter(|at| *at <= now.after(LEAD)) {
-        ground.clock.sleep_until(at).await;
-    }
-}
 
 /// Takes the ledger's lock, and waits so long for another process that holds it.
 async fn lock(path: &Path, patience: Duration, clock: &dyn Clock) -> Result<LedgerLock, LedgerError> {
@@ -558,167 +433,6 @@ pub fn read_series(files: &[PathBuf], skip_bad: bool) -> anyhow::Result<Series> 
         merge(&mut series, file.series);
     }
     Ok(series)
-}
-
-/// Runs until the simulation is over or `stop` is asked for.
-///
-/// # Errors
-/// What the ledger could not take.
-pub async fn run(
-    wired: &Wired,
-    stop: CancellationToken,
-    on_turn: Arc<dyn Fn() + Send + Sync>,
-) -> anyhow::Result<Ended> {
-    drive(wired, stop, on_turn, None).await
-}
-
-/// Runs until `stop` is asked for, and takes other configurations meanwhile.
-///
-/// # Errors
-/// What the ledger could not take.
-pub async fn run_live(
-    wired: &Wired,
-    stop: CancellationToken,
-    on_turn: Arc<dyn Fn() + Send + Sync>,
-    live: Live,
-) -> anyhow::Result<Ended> {
-    drive(wired, stop, on_turn, Some(live)).await
-}
-
-async fn drive(
-    wired: &Wired,
-    stop: CancellationToken,
-    on_turn: Arc<dyn Fn() + Send + Sync>,
-    live: Option<Live>,
-) -> anyhow::Result<Ended> {
-    let parts = wired.parts.clone();
-    let nudge = Arc::new(Notify::new());
-    let drain = parts.settings.scheduler.drain_timeout.as_duration();
-    let apart = match parts.execution {
-        Execution::Concurrent => Some(JobRuntime::start()?),
-        Execution::InTurn => None,
-    };
-    let jobs = apart.as_ref().and_then(JobRuntime::handle);
-    let limits = Limits { stop: stop.clone(), until: wired.until, drain, on_turn, jobs, stuck_after: STUCK_AFTER };
-    let mut driver = Driver::new(parts.clone(), limits, nudge.clone());
-    let in_force = driver.in_force();
-    let mut tasks = Vec::new();
-    if let Some(Live { readings, on_change }) = live {
-        driver = driver.reloading(reload::reload(wired.standing.clone(), Some(readings)));
-        tasks.push(tokio::spawn(reload::follow(in_force.clone(), on_change)));
-    }
-    driver.boot().await?;
-    let beside = CancellationToken::new();
-    if parts.execution == Execution::Concurrent {
-        let clock = parts.sources.clock.clone();
-        let (wake, stop_waker) = (nudge.clone(), beside.clone());
-        tasks.push(tokio::spawn(supervise("waker", in_force.clone(), beside.clone(), move || {
-            waker::run(wake.clone(), clock.clone(), stop_waker.clone())
-        })));
-        let (follows, stop_follower) = (in_force.clone(), beside.clone());
-        tasks.push(tokio::spawn(supervise("follower", in_force.clone(), beside.clone(), move || {
-            let follows = follows.clone();
-            let present = move || {
-                let parts = follows.borrow();
-                (parts.sources.clone(), parts.routes.clone())
-            };
-            follower::run(present, stop_follower.clone())
-        })));
-        if !parts.simulated {
-            let (chats, stop_chat) = (in_force.clone(), beside.clone());
-            tasks.push(tokio::spawn(supervise("chat", in_force.clone(), beside.clone(), move || {
-                chat::run(chats.clone(), stop_chat.clone())
-            })));
-        }
-        let (outbox, stop_outbox) = (parts.outbox.clone(), beside.clone());
-        tasks.push(tokio::spawn(supervise("outbox", in_force.clone(), beside.clone(), move || {
-            let (outbox, stop) = (outbox.clone(), stop_outbox.clone());
-            async move { Ok(outbox.run(stop).await?) }
-        })));
-    }
-    if !parts.simulated {
-        tasks.push(tokio::spawn(ping_with_heartbeats(in_force, parts.bus.subscribe(), beside.clone())));
-    }
-    let ended = driver.run().await;
-    drop(driver);
-    beside.cancel();
-    for task in tasks {
-        // A task that panicked has said so through its supervisor.
-        drop(tokio::time::timeout(Duration::from_secs(5), task).await);
-    }
-    Ok(ended?)
-}
-
-/// How long jobs may block the threads of a runtime before the service manager's watchdog hears nothing any more.
-const STUCK_AFTER: Duration = Duration::from_secs(20);
-
-/// Threads of the runs that do more than reduce risk.
-const JOB_THREADS: usize = 2;
-
-/// The runtime of the runs that do more than reduce risk: whatever blocks its threads, the loop, the monitor and the
-/// flatten go on beside it.
-struct JobRuntime(Option<tokio::runtime::Runtime>);
-
-impl JobRuntime {
-    fn start() -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(JOB_THREADS)
-            .thread_name("jobs")
-            .enable_all()
-            .build()
-            .context("starting the runtime of jobs")?;
-        Ok(Self(Some(runtime)))
-    }
-
-    fn handle(&self) -> Option<tokio::runtime::Handle> {
-        self.0.as_ref().map(|runtime| runtime.handle().clone())
-    }
-}
-
-impl Drop for JobRuntime {
-    /// A runtime must not wait for its tasks in a task of another: they were awaited by the drain, or are left.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// Asks for the dead man's switch at each heartbeat, where there is one, until it is told to stop.
-async fn ping_with_heartbeats(
-    in_force: watch::Receiver<Arc<Parts>>,
-    mut events: Receiver<Event>,
-    stop: CancellationToken,
-) {
-    let mut built: Option<(SecretString, DeadManSwitch)> = None;
-    loop {
-        let event = tokio::select! {
-            event = events.recv() => event,
-            () = stop.cancelled() => return,
-        };
-        match event {
-            Ok(Event::Heartbeat { .. }) => {}
-            Ok(Event::PhaseChanged { .. } | Event::RunEnded { .. } | Event::Finished { .. })
-            | Err(RecvError::Lagged(_)) => continue,
-            Err(RecvError::Closed) => return,
-        }
-        let url = in_force.borrow().settings.scheduler.heartbeat_url.clone();
-        let Some(url) = url else { continue };
-        if built.as_ref().is_none_or(|(known, _)| known.expose_secret() != url.expose_secret()) {
-            match DeadManSwitch::new(url.clone()) {
-                Ok(switch) => built = Some((url, switch)),
-                Err(error) => {
-                    tracing::error!(%error, "dead_man.unusable: scheduler.heartbeat_url");
-                    continue;
-                }
-            }
-        }
-        if let Some((_, switch)) = &built
-            && let Err(error) = switch.ping().await
-        {
-            tracing::warn!(%error, "dead_man.unreachable");
-        }
-    }
 }
 
 /// What a simulation cannot go on with where it changes: its market, its sessions, its account.
