@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use daybook_core::alert::{AlertLevel, Settled};
 use daybook_core::calendar::Calendar;
-use daybook_core::market::{Bar, Quote, Symbol};
+use daybook_core::market::{Bar, CorporateAction, Quote, Symbol};
 use daybook_core::money::Price;
 use daybook_core::order::{Account, BrokerPosition, ClientOrderId, Fill, Order, OrderTicket};
 use daybook_core::risk::Approved;
@@ -49,11 +49,23 @@ pub trait MarketFeed: Send + Sync {
     fn name(&self) -> &str;
     /// Every symbol it can tell of.
     async fn universe(&self) -> Result<Vec<SymbolInfo>, FeedError>;
-    /// One-minute bars with `from <= start` that were complete at `as_of`, in order. Extended hours
-    /// are included.
+    /// One-minute bars with `from <= start` that were complete at `as_of`, in order, as they were traded. Extended
+    /// hours are included.
     async fn minute_bars(&self, symbol: Symbol, from: Timestamp, as_of: Timestamp) -> Result<Vec<Bar>, FeedError>;
-    /// One bar a session (regular hours) for the last `sessions` sessions that ended before `before`, in order.
+    /// One bar a session (regular hours) for the last `sessions` sessions that ended before `before`, in order and in
+    /// the shares of `before`: splits since then are taken out, and dividends where the feed knows of them.
     async fn daily_bars(&self, symbol: Symbol, sessions: usize, before: SessionDate) -> Result<Vec<Bar>, FeedError>;
+    /// Splits and dividends with `after < ex_date <= through` that minute bars from before them still have in them,
+    /// in order. A feed that takes them out of its minutes, or knows of none, has none.
+    async fn corporate_actions(
+        &self,
+        symbol: Symbol,
+        after: SessionDate,
+        through: SessionDate,
+    ) -> Result<Vec<CorporateAction>, FeedError> {
+        let _ = (symbol, after, through);
+        Ok(Vec::new())
+    }
     /// The quote in force at `as_of`, with its own instant; `None` if there is none.
     async fn quote(&self, symbol: Symbol, as_of: Timestamp) -> Result<Option<Quote>, FeedError>;
     /// News items of the symbol published in `(from, as_of]`, in order.

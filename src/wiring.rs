@@ -31,7 +31,7 @@ use crate::adapters::brokers::alpaca::{AlpacaBroker, SteppedBroker};
 use crate::adapters::brokers::ibkr::IbkrBroker;
 use crate::adapters::clocks::{SimulatedClock, SystemClock};
 use crate::adapters::feeds::alpaca::AlpacaFeed;
-use crate::adapters::feeds::files::{BadRow, BarsFeed, Series, merge, read_bars};
+use crate::adapters::feeds::files::{BadRow, BarsFeed, History, merge, read_bars};
 use crate::adapters::feeds::simulated::SimulatedMarket;
 use crate::config::{BrokerKind, Configuration, FeedKind, Settings, changes};
 use crate::engine::broker_link::BrokerLink;
@@ -183,7 +183,9 @@ pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &
         return Err(WiringError::AlreadyDone { path: path.to_owned(), from: simulation.from, to: simulation.to }.into());
     }
     let feed: Arc<dyn MarketFeed> = match &simulation.bars {
-        Some(series) => Arc::new(BarsFeed::new(series.clone(), calendar.clone(), settings.market.files.quotes.clone())),
+        Some(history) => {
+            Arc::new(BarsFeed::new(history.clone(), calendar.clone(), settings.market.files.quotes.clone()))
+        }
         None => Arc::new(SimulatedMarket::new(&settings.market.simulated, calendar.clone())),
     };
     let ground = Ground {
@@ -296,8 +298,8 @@ fn configured_feed(
         FeedKind::Simulated => Arc::new(SimulatedMarket::new(&settings.market.simulated, calendar.clone())),
         FeedKind::Files => {
             let files = &settings.market.files;
-            let series = read_series(&files.bars, files.skip_bad)?;
-            Arc::new(BarsFeed::new(Arc::new(series), calendar.clone(), files.quotes.clone()))
+            let history = read_history(&files.bars, files.skip_bad)?;
+            Arc::new(BarsFeed::new(Arc::new(history), calendar.clone(), files.quotes.clone()))
         }
         FeedKind::Alpaca => {
             let feed = AlpacaFeed::new(&settings.alpaca, calendar.clone(), clock.clone());
@@ -414,8 +416,8 @@ const BAD_ROWS_TOLD: usize = 20;
 ///
 /// # Errors
 /// If a file cannot be read, or holds bad rows that are not to be skipped: all of them are named.
-pub fn read_series(files: &[PathBuf], skip_bad: bool) -> anyhow::Result<Series> {
-    let mut series = Series::new();
+pub fn read_history(files: &[PathBuf], skip_bad: bool) -> anyhow::Result<History> {
+    let mut history = History::default();
     for path in files {
         let file = read_bars(path, None)?;
         if file.bad_row_count > 0 {
@@ -430,9 +432,10 @@ pub fn read_series(files: &[PathBuf], skip_bad: bool) -> anyhow::Result<Series> 
                 tracing::warn!(%row, "row.skipped");
             }
         }
-        merge(&mut series, file.series);
+        merge(&mut history.series, file.series);
+        history.actions.merge(file.actions);
     }
-    Ok(series)
+    Ok(history)
 }
 
 /// What a simulation cannot go on with where it changes: its market, its sessions, its account.

@@ -125,7 +125,7 @@ async fn run(arguments: Arguments, configuration: Configuration) -> anyhow::Resu
     };
     let bars = match arguments.bars.as_slice() {
         [] => None,
-        files => Some(Arc::new(wiring::read_series(files, arguments.skip_bad)?)),
+        files => Some(Arc::new(wiring::read_history(files, arguments.skip_bad)?)),
     };
     let simulation = Simulation { from: dates.from, to: dates.to, speed: arguments.speed, bars };
     let path = wiring::simulation_ledger(&configuration, &simulation, arguments.ledger.as_deref())?;

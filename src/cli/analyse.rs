@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use daybook_core::calendar::Calendar;
 use daybook_core::indicators::{Candle, Column as Indicator, Indicator as _};
-use daybook_core::market::{Bar, Symbol};
+use daybook_core::market::{Bar, Symbol, adjust};
 use daybook_core::patterns::{CandlePatterns, Pattern};
 
 use super::Context;
@@ -22,7 +22,7 @@ const BAD_ROWS_NAMED: usize = 3;
 /// A series in a file.
 #[derive(Debug, Args)]
 struct SeriesArg {
-    /// A CSV file of bars, plain, .gz or .zst
+    /// Bars: CSV (plain, .gz or .zst), Parquet, or the folder of a store, whose splits and dividends are taken out
     file: PathBuf,
     /// Whose bars, where the file has several symbols
     #[arg(long)]
@@ -60,8 +60,8 @@ impl IndicatorsCommand {
         };
         let indicators: Result<Vec<Indicator>, _> = names.iter().map(|name| name.trim().parse()).collect();
         let mut indicators = indicators.map_err(|error| CommandError::Usage(error.to_string()))?;
-        let bars = self.series.read()?;
         let calendar = context.configuration()?.settings.calendar();
+        let bars = self.series.read(&calendar)?;
         let columns = indicators.iter().map(|indicator| indicator.name().to_owned()).collect();
         let rows = bars.iter().enumerate().map(|(number, bar)| {
             let begins = begins_session(&calendar, number.checked_sub(1).and_then(|at| bars.get(at)), bar);
@@ -79,7 +79,7 @@ impl PatternsCommand {
     /// # Errors
     /// If the file cannot be used.
     pub fn run(&self, context: &Context) -> anyhow::Result<()> {
-        let bars = self.series.read()?;
+        let bars = self.series.read(&context.configuration()?.settings.calendar())?;
         let mut patterns = CandlePatterns::new();
         let columns = Pattern::ALL.iter().map(|pattern| pattern.name().to_owned()).collect();
         let rows = bars.iter().enumerate().map(|(number, bar)| {
@@ -112,27 +112,32 @@ fn begins_session(calendar: &Calendar, before: Option<&Bar>, bar: &Bar) -> bool 
 
 impl SeriesArg {
     /// Reads the one series that is meant. A bad row is an error: a bar that is missing would be missed in every
-    /// value after it.
-    fn read(&self) -> Result<Vec<Bar>, CommandError> {
+    /// value after it. Bars of several sessions are in the shares of the last one.
+    fn read(&self, calendar: &Calendar) -> anyhow::Result<Vec<Bar>> {
         let path = self.file.display();
         let read = read_bars(&self.file, self.symbol).map_err(|error| unreadable(&error))?;
         if read.bad_row_count > 0 {
             let named: Vec<String> = read.bad_rows.iter().take(BAD_ROWS_NAMED).map(ToString::to_string).collect();
             let message = format!("{path} has {} bad rows: {}", read.bad_row_count, named.join("; "));
-            return Err(CommandError::Usage(message));
+            return Err(CommandError::Usage(message).into());
         }
         let mut series = read.series;
         let known: Vec<String> = series.keys().map(ToString::to_string).collect();
         let bars = match self.symbol {
-            Some(symbol) => series.remove(&symbol),
+            Some(symbol) => series.remove_entry(&symbol),
             None if series.len() > 1 => None,
-            None => Some(series.pop_first().map_or_else(Vec::new, |(_, bars)| bars)),
+            None => series.pop_first(),
         };
-        bars.ok_or_else(|| {
+        if bars.is_none() && series.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (symbol, mut bars) = bars.ok_or_else(|| {
             let (first, last) = (known.first().cloned().unwrap_or_default(), known.last().cloned().unwrap_or_default());
             let expected = "name one of them with --symbol";
             CommandError::Usage(format!("{path} has bars of {} symbols, {first} to {last}: {expected}", known.len()))
-        })
+        })?;
+        adjust(&mut bars, read.actions.of(symbol), calendar)?;
+        Ok(bars)
     }
 }
 

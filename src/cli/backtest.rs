@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use daybook_core::backtest::{self, Outcome, Pace, Terms, Trade};
 use daybook_core::calendar::Calendar;
+use daybook_core::market::{CorporateActions, daily, jumps};
 use daybook_core::money::Money;
 use daybook_core::report::words::{counted, instant};
 use daybook_core::risk::Halt;
@@ -16,10 +17,11 @@ use daybook_core::strategy::{Strategy, StrategySettings, strategies};
 use serde::Serialize;
 
 use super::Context;
+use super::bars::SymbolJump;
 use super::exit::CommandError;
 use super::look_ahead::{self, Checked};
-use super::output::{Paint, pairs};
-use crate::adapters::feeds::files::{ColumnSeries, read_columns};
+use super::output::{Paint, pairs, say};
+use crate::adapters::feeds::files::{ColumnSeries, History, read_columns};
 use crate::config::{self, Setting, Settings};
 use crate::process;
 
@@ -46,7 +48,7 @@ pub struct Subject {
     /// The strategy [default: all that are enabled]
     #[arg(long, value_name = "NAME")]
     strategy: Option<String>,
-    /// Minute bars (CSV, .gz, .zst, Parquet, or the folder of a store)
+    /// Minute bars (CSV, .gz, .zst, Parquet, or the folder of a store), and splits and dividends
     #[arg(long, required = true, value_name = "FILE", num_args = 1..)]
     bars: Vec<PathBuf>,
     /// Sets a key of the strategy, or of the configuration by its whole path
@@ -89,7 +91,7 @@ impl BacktestCommand {
     pub fn run(&self, context: &Context) -> anyhow::Result<()> {
         let settings = self.subject.settings(context, &[])?;
         let begun = process::cpu_us();
-        let market = self.subject.market()?;
+        let market = self.subject.market(&settings.calendar())?;
         let loaded = process::cpu_us();
         let strategies = strategies(&settings.strategies);
         let outcome = trade(&market, &settings, &strategies)?;
@@ -148,12 +150,18 @@ impl Subject {
         }
     }
 
-    /// The bars of all files.
+    /// The bars of all files, and the splits and dividends. Where they do not agree on a split, a person is told.
     ///
     /// # Errors
-    /// If a file is unusable.
-    pub fn market(&self) -> Result<ColumnSeries, CommandError> {
-        read(&self.bars)
+    /// If a file is unusable, or a volume overflows.
+    pub fn market(&self, calendar: &Calendar) -> anyhow::Result<History<ColumnSeries>> {
+        let market = read(&self.bars)?;
+        for (symbol, bars) in &market.series {
+            for jump in jumps(&daily(bars, calendar)?, market.actions.of(*symbol))? {
+                say(&SymbolJump::of(*symbol, jump).text());
+            }
+        }
+        Ok(market)
     }
 }
 
@@ -164,8 +172,8 @@ fn is_whole_path(key: &str) -> bool {
 }
 
 /// Reads every file; a bad row is an error: a bar that is missing may be the one that mattered.
-fn read(files: &[PathBuf]) -> Result<ColumnSeries, CommandError> {
-    let mut market = ColumnSeries::new();
+fn read(files: &[PathBuf]) -> Result<History<ColumnSeries>, CommandError> {
+    let mut market = History::<ColumnSeries>::default();
     for path in files {
         let read = read_columns(path, None).map_err(|error| {
             let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
@@ -176,9 +184,10 @@ fn read(files: &[PathBuf]) -> Result<ColumnSeries, CommandError> {
             return Err(CommandError::Usage(format!("{path} has {count} bad rows, the first on {row}")));
         }
         for (symbol, bars) in read.series {
-            let known = market.entry(symbol).or_default();
+            let known = market.series.entry(symbol).or_default();
             known.merge(bars);
         }
+        market.actions.merge(read.actions);
     }
     Ok(market)
 }
@@ -188,18 +197,24 @@ fn read(files: &[PathBuf]) -> Result<ColumnSeries, CommandError> {
 /// # Errors
 /// If an amount overflows.
 pub fn trade(
-    market: &ColumnSeries,
+    market: &History<ColumnSeries>,
     settings: &Settings,
     strategies: &[Box<dyn Strategy>],
 ) -> Result<Outcome, backtest::BacktestError> {
     let calendar = settings.calendar();
-    backtest::run(market, &terms(settings, &calendar, strategies), Pace::Skipping)
+    backtest::run(&market.series, &terms(settings, &calendar, &market.actions, strategies), Pace::Skipping)
 }
 
 /// What a back-test is made under.
-pub fn terms<'a>(settings: &'a Settings, calendar: &'a Calendar, strategies: &'a [Box<dyn Strategy>]) -> Terms<'a> {
+pub fn terms<'a>(
+    settings: &'a Settings,
+    calendar: &'a Calendar,
+    actions: &'a CorporateActions,
+    strategies: &'a [Box<dyn Strategy>],
+) -> Terms<'a> {
     Terms {
         calendar,
+        actions,
         backtest: &settings.backtest,
         risk: &settings.risk,
         exchange: &settings.execution.paper,
@@ -223,13 +238,18 @@ fn seconds(from_us: u64, until_us: u64) -> f64 {
 }
 
 impl Report {
-    fn of(outcome: &Outcome, market: &ColumnSeries, settings: &Settings, strategies: &[Box<dyn Strategy>]) -> Self {
+    fn of(
+        outcome: &Outcome,
+        market: &History<ColumnSeries>,
+        settings: &Settings,
+        strategies: &[Box<dyn Strategy>],
+    ) -> Self {
         let fees = outcome.trades.iter().fold(0, |sum: i64, trade| sum.saturating_add(trade.fees.0));
         let opening = settings.execution.paper.starting_cash;
         let closing = outcome.equity.last().map_or(opening, |(_, equity)| *equity);
         Self {
             strategies: strategies.iter().map(|strategy| strategy.name()).collect(),
-            symbols: market.len(),
+            symbols: market.series.len(),
             bars: outcome.bars,
             sessions: outcome.equity.len(),
             trades: outcome.trades.len(),

@@ -73,7 +73,7 @@ impl ReplayCommand {
         context.begin_logging(&configuration)?;
         let bars = match self.bars.as_slice() {
             [] => None,
-            files => Some(Arc::new(wiring::read_series(files, self.skip_bad)?)),
+            files => Some(Arc::new(wiring::read_history(files, self.skip_bad)?)),
         };
         let simulation = Simulation { from, to, speed: Speed::Max, bars };
         let path = wiring::simulation_ledger(&configuration, &simulation, context.ledger.as_deref())?;

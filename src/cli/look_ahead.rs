@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::backtest::terms;
 use super::exit::CommandError;
 use super::output::{Paint, progress};
-use crate::adapters::feeds::files::ColumnSeries;
+use crate::adapters::feeds::files::{ColumnSeries, History};
 use crate::config::Settings;
 
 /// Instants at which the future is cut off, unless a person wants another number: each is a whole back-test.
@@ -39,7 +39,7 @@ pub struct Checked {
 /// What every core needs.
 struct Work<'a> {
     check: &'a LookAhead,
-    market: &'a ColumnSeries,
+    market: &'a History<ColumnSeries>,
     settings: &'a Settings,
     calendar: &'a Calendar,
     /// The latest first: then the bars are only ever cut.
@@ -53,10 +53,10 @@ impl Checked {
     ///
     /// # Errors
     /// If an amount overflows.
-    pub fn of(market: &ColumnSeries, settings: &Settings, cuts: NonZeroUsize) -> anyhow::Result<Self> {
+    pub fn of(market: &History<ColumnSeries>, settings: &Settings, cuts: NonZeroUsize) -> anyhow::Result<Self> {
         let calendar = settings.calendar();
         let make = |_: &ColumnSeries| strategies(&settings.strategies);
-        let check = LookAhead::of(market, &terms(settings, &calendar, &[]), &make)?;
+        let check = LookAhead::of(&market.series, &terms(settings, &calendar, &market.actions, &[]), &make)?;
         let of = check.cuts().len();
         let thinned = check.cuts().iter().rev().step_by(of.div_ceil(cuts.get()).max(1));
         let cuts: Vec<Timestamp> = thinned.copied().collect();
@@ -109,8 +109,8 @@ impl Work<'_> {
     /// Takes instants until none is left.
     fn peeks(&self) -> anyhow::Result<Vec<Peek>> {
         let make = |_: &ColumnSeries| strategies(&self.settings.strategies);
-        let terms = terms(self.settings, self.calendar, &[]);
-        let (mut known, mut peeks) = (self.market.clone(), Vec::new());
+        let terms = terms(self.settings, self.calendar, &self.market.actions, &[]);
+        let (mut known, mut peeks) = (self.market.series.clone(), Vec::new());
         while let Some(cut) = self.cuts.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             peeks.extend(self.check.at(*cut, &mut known, &terms, &make)?);
             self.bar.inc(1);

@@ -168,9 +168,9 @@ impl ServeCommand {
             let told = format!("simulated, seed {}", settings.seed);
             (Arc::new(SimulatedMarket::new(&settings, calendar.clone())), told)
         } else {
-            let series = wiring::read_series(&self.bars, false)?;
-            let told = format!("bars of {} symbols", series.len());
-            (Arc::new(BarsFeed::new(Arc::new(series), calendar.clone(), BarsFeedSettings::default())), told)
+            let history = wiring::read_history(&self.bars, false)?;
+            let told = format!("bars of {} symbols", history.series.len());
+            (Arc::new(BarsFeed::new(Arc::new(history), calendar.clone(), BarsFeedSettings::default())), told)
         };
         let start: Option<Timestamp> = self.start.map(Moment::echoed);
         let from = start.unwrap_or_else(|| context.now());

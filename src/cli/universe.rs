@@ -6,14 +6,14 @@ use std::thread;
 
 use daybook_core::analysis::{TechnicalScan, Technicals};
 use daybook_core::indicators::Candle;
-use daybook_core::market::{Bar, Symbol};
+use daybook_core::market::{Bar, Symbol, adjust};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Context;
 use super::exit::CommandError;
 use super::output::{Cell, Column, FormatArg, Table};
-use crate::adapters::feeds::files::{Series, merge, read_bars};
+use crate::adapters::feeds::files::{History, Series, merge, read_bars};
 use crate::process;
 
 /// What a scan of files found.
@@ -45,7 +45,7 @@ struct Ranked {
 /// If a file cannot be used.
 pub fn scan(context: &Context, files: &[PathBuf], top: usize, format: FormatArg) -> anyhow::Result<()> {
     let begun = process::cpu_ms();
-    let series = read(files)?;
+    let series = adjusted(read(files)?, context)?;
     let loaded = process::cpu_ms();
     let universe: Vec<(Symbol, &[Bar])> = series.iter().map(|(symbol, bars)| (*symbol, bars.as_slice())).collect();
     let measured = measure(&universe)?;
@@ -74,15 +74,28 @@ fn seconds(from_ms: u64, until_ms: u64) -> f64 {
 }
 
 /// Reads every file; a bad row is an error, for a bar that is missing is missed in every figure after it.
-fn read(files: &[PathBuf]) -> Result<Series, CommandError> {
-    let mut series = Series::new();
+fn read(files: &[PathBuf]) -> Result<History, CommandError> {
+    let mut history = History::default();
     for path in files {
         let read = read_bars(path, None).map_err(|error| CommandError::Usage(error.to_string()))?;
         if let Some(row) = read.bad_rows.first() {
             let (path, count) = (path.display(), read.bad_row_count);
             return Err(CommandError::Usage(format!("{path} has {count} bad rows, the first on {row}")));
         }
-        merge(&mut series, read.series);
+        merge(&mut history.series, read.series);
+        history.actions.merge(read.actions);
+    }
+    Ok(history)
+}
+
+/// Each symbol's bars in the shares of its last one: the figures run through all sessions.
+fn adjusted(history: History, context: &Context) -> anyhow::Result<Series> {
+    let History { mut series, actions } = history;
+    if !actions.is_empty() {
+        let calendar = context.configuration()?.settings.calendar();
+        for (symbol, bars) in &mut series {
+            adjust(bars, actions.of(*symbol), &calendar)?;
+        }
     }
     Ok(series)
 }

@@ -16,7 +16,7 @@ use daybook_core::analysis::{
 };
 use daybook_core::calendar::Session;
 use daybook_core::decision::{Decision, Mark};
-use daybook_core::market::{Bar, BarSet, Quote, Symbol, Timeframe, aggregate};
+use daybook_core::market::{Adjustments, Bar, BarSet, Quote, Symbol, Timeframe, aggregate};
 use daybook_core::money::{Bps, Price};
 use daybook_core::risk::{RiskFacts, SymbolFacts, approval_alert, approvals, enter};
 use daybook_core::schedule::Pace;
@@ -280,14 +280,18 @@ async fn usual_volume(
 ) -> anyhow::Result<Option<Bps>> {
     let elapsed = as_of.since(session.open);
     let mut earlier = Vec::with_capacity(USUAL_SESSIONS);
-    let mut date = session.date;
-    for _ in 0..USUAL_SESSIONS {
-        let Some(past) = sources.calendar.session_before(date) else { break };
+    let before = std::iter::successors(Some(session), |day| sources.calendar.session_before(day.date));
+    let sessions: Vec<Session> = before.skip(1).take(USUAL_SESSIONS).collect();
+    let oldest = sessions.last().map_or(session.date, |oldest| oldest.date);
+    let actions = sources.feed.corporate_actions(symbol, oldest, session.date).await?;
+    // A dividend changes no volume, and no close has to be known.
+    let adjustments = Adjustments::of(&actions, |_| None)?;
+    for past in sessions {
         let minutes = sources.feed.minute_bars(symbol, past.open, past.open.after(elapsed)).await?;
         if !minutes.is_empty() {
-            earlier.push(volume_through(&minutes, &past, elapsed)?);
+            let volume = volume_through(&minutes, &past, elapsed)?;
+            earlier.push(adjustments.between(past.date, session.date)?.volume(volume)?);
         }
-        date = past.date;
     }
     Ok(relative_volume(volume_through(bars, &session, elapsed)?, &earlier))
 }

@@ -4,10 +4,11 @@
 //! [`analysis::scan`](daybook_core::analysis::scan()).
 
 use async_trait::async_trait;
-use daybook_core::analysis::{ScanFeatures, ScanInput, ScanSettings, scan, why_not};
+use daybook_core::alert::{Alert, AlertEvent};
+use daybook_core::analysis::{ScanFeatures, ScanInput, ScanSettings, Unmeasured, scan, why_not};
 use daybook_core::decision::Decision;
 use daybook_core::market::Symbol;
-use daybook_core::strategy::Evaluation;
+use daybook_core::strategy::{Evaluation, Reason};
 use daybook_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,16 @@ pub struct ScanFacts {
     features: Vec<ScanFeatures>,
     /// Symbols that could not be measured: too little history, or figures out of bounds.
     unmeasured: u32,
+    /// Those among them whose price looks like a split that nothing tells of.
+    #[serde(default)]
+    split: Vec<LooksSplit>,
+}
+
+/// A symbol whose price cannot be compared with the close before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct LooksSplit {
+    symbol: Symbol,
+    reason: String,
 }
 
 #[async_trait]
@@ -39,7 +50,13 @@ impl Job for PremarketScan {
     async fn gather(&self, sources: &Sources, terms: &Terms) -> anyhow::Result<ScanFacts> {
         let session = terms.session()?;
         let as_of = sources.clock.wall();
-        let mut facts = ScanFacts { as_of, feed: sources.feed.name().to_owned(), features: Vec::new(), unmeasured: 0 };
+        let mut facts = ScanFacts {
+            as_of,
+            feed: sources.feed.name().to_owned(),
+            features: Vec::new(),
+            unmeasured: 0,
+            split: Vec::new(),
+        };
         for SymbolInfo { symbol, .. } in sources.feed.universe().await? {
             let daily = sources.feed.daily_bars(symbol, DAILY_BARS, session.date).await?;
             let today = sources.feed.minute_bars(symbol, session.pre_open, as_of).await?;
@@ -55,6 +72,9 @@ impl Job for PremarketScan {
                 Err(why) => {
                     tracing::debug!(%symbol, %why, "symbol.unmeasured");
                     facts.unmeasured += 1;
+                    if let Unmeasured::LooksSplit { .. } = why {
+                        facts.split.push(LooksSplit { symbol, reason: why.to_string() });
+                    }
                 }
             }
         }
@@ -75,15 +95,24 @@ impl Job for PremarketScan {
                 result.passed
             ),
             candidates: Some(result.candidates),
+            alerts: facts.split.iter().map(alert_of_split).collect(),
             ..Decision::default()
         })
     }
 
     fn answers(&self, facts: &ScanFacts, terms: &Terms, symbol: Symbol) -> anyhow::Result<Vec<Answer>> {
         let grounds = why_not(&facts.features, &settings(terms)?, symbol);
+        if let Some(split) = facts.split.iter().find(|split| split.symbol == symbol) {
+            let grounds = vec![Reason::new("not measured", &split.reason)];
+            return Ok(vec![Answer { by: "scan".to_owned(), evaluation: Evaluation::None(grounds) }]);
+        }
         let answer = |grounds| Answer { by: "scan".to_owned(), evaluation: Evaluation::None(grounds) };
         Ok(grounds.map(answer).into_iter().collect())
     }
+}
+
+fn alert_of_split(LooksSplit { symbol, reason }: &LooksSplit) -> Alert {
+    Alert::new(AlertEvent::SymbolFailed, format!("not scanned: {reason}")).about(*symbol)
 }
 
 /// The settings, with the number of candidates that the job's file says.

@@ -9,7 +9,7 @@ use daybook_core::time::{SessionDate, Timestamp};
 
 use super::WiringError;
 use crate::adapters::clocks::Speed;
-use crate::adapters::feeds::files::Series;
+use crate::adapters::feeds::files::{History, write_actions};
 use crate::config::{Configuration, Settings};
 use crate::ledger::{Ledger, LedgerError, LedgerKind, LedgerLock, OpenOptions, meta};
 
@@ -23,7 +23,7 @@ pub struct Simulation {
     /// Simulated seconds a second, or as fast as it goes.
     pub speed: Speed,
     /// The bars that are replayed; `None`: the simulated market.
-    pub bars: Option<Arc<Series>>,
+    pub bars: Option<Arc<History>>,
 }
 
 impl Simulation {
@@ -31,7 +31,7 @@ impl Simulation {
     #[must_use]
     pub fn arguments(&self, settings: &Settings) -> String {
         let market = match &self.bars {
-            Some(series) => format!("bars={}", fingerprint(series)),
+            Some(history) => format!("bars={}", fingerprint(history)),
             None => format!("seed={}", settings.market.simulated.seed),
         };
         format!("{}..{} {market}", self.from, self.to)
@@ -41,7 +41,7 @@ impl Simulation {
     #[must_use]
     pub fn ledger_name(&self, settings: &Settings) -> String {
         let market = match &self.bars {
-            Some(series) => format!("bars-{}", &fingerprint(series)[..8]),
+            Some(history) => format!("bars-{}", &fingerprint(history)[..8]),
             None => format!("seed-{}", settings.market.simulated.seed),
         };
         format!("{}_{}_{market}.db", self.from, self.to)
@@ -105,17 +105,23 @@ pub fn latest_simulation(settings: &Settings) -> Option<PathBuf> {
     ledgers.max().map(|(_, path)| path)
 }
 
-/// A hash of bars: the same rows in whatever files give the same.
-fn fingerprint(series: &Series) -> String {
+/// A hash of bars and of what was done to their shares: the same rows in whatever files give the same.
+fn fingerprint(history: &History) -> String {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
-    for (symbol, bars) in series {
+    for (symbol, bars) in &history.series {
         hash.update(symbol.as_str());
         for bar in bars {
             for number in [bar.start.0, bar.open.0, bar.high.0, bar.low.0, bar.close.0, bar.volume.0] {
                 hash.update(number.to_le_bytes());
             }
         }
+    }
+    if !history.actions.is_empty() {
+        let mut rows = Vec::new();
+        // Memory takes everything.
+        let _ = write_actions(&mut rows, &history.actions);
+        hash.update(rows);
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -125,6 +125,51 @@ fn bad_rows_are_named_the_others_kept_and_the_import_fails_unless_they_are_expec
 }
 
 #[test]
+fn a_split_is_imported_beside_the_bars_and_does_not_look_like_a_crash() {
+    let desk = Desk::new();
+    let bars = "symbol,ts_utc,open,high,low,close,volume
+AAPL,2014-06-06T19:58:00Z,649.90,651.00,645.50,646.10,100
+AAPL,2014-06-06T19:59:00Z,646.10,646.20,645.50,645.61,100
+AAPL,2014-06-09T13:30:00Z,92.70,92.80,92.20,92.30,700
+AAPL,2014-06-10T13:30:00Z,94.70,94.80,94.20,94.30,700
+";
+    desk.write("minutes.csv", bars);
+    desk.write("actions.csv", "symbol,ex_date,action,value\nAAPL,2014-06-09,split,7:1\n");
+    let import = |file| desk.trade(&["bars", "import", file, "--ledger", "day.db"]);
+    let told = import("minutes.csv");
+    let jump =
+        "AAPL 2014-06-09: 645.61 to 92.70: looks like a 7:1 split: if it is one, import AAPL,2014-06-09,split,7:1";
+    assert!(told.code == 0 && told.out.contains(jump), "{}", told.out);
+    let check = ["bars", "check", "--ledger", "day.db", "--json"];
+    let found = desk.trade(&check);
+    assert_eq!(found.code, 1);
+    let findings: serde_json::Value = serde_json::from_str(&found.out).unwrap();
+    assert_eq!((&findings[0]["session"], &findings[0]["fault"]["untold"]), (&"2014-06-09".into(), &"7:1".into()));
+
+    let told = import("actions.csv");
+    assert!(told.code == 0 && told.out.contains("1 new split or dividend, 0 were there already"), "{}", told.out);
+    assert_eq!(desk.trade(&check).code, 0);
+    let listed = desk.trade(&["bars", "actions", "--ledger", "day.db", "--format", "csv"]);
+    assert_eq!(listed.out, "symbol,ex_date,action,value\nAAPL,2014-06-09,split,7:1\n");
+    // What is stored is what was traded.
+    let export = |more: &[&str]| desk.trade(&[&["bars", "export", "--ledger", "day.db"], more].concat()).out;
+    assert_eq!(export(&[]), bars);
+    let adjusted = export(&["--adjusted"]);
+    assert!(adjusted.contains("AAPL,2014-06-06T19:59:00Z,92.30,92.31428571,92.21428571,92.23,700\n"), "{adjusted}");
+    assert!(adjusted.contains("AAPL,2014-06-09T13:30:00Z,92.70,92.80,92.20,92.30,700\n"), "{adjusted}");
+    // A true range of a minute across the split is one of the new shares.
+    let ranges = desk.trade(&["indicators", "bars", "--columns", "TRANGE", "--format", "csv"]);
+    assert!(ranges.out.contains("2,2014-06-09T13:30:00Z,0.6\n") || ranges.out.contains(",0.599999"), "{}", ranges.out);
+
+    desk.write("other.csv", "symbol,ex_date,action,value\nAAPL,2014-06-09,split,6:1\nAAPL,2014-06-10,split,2:1\n");
+    let other = import("other.csv");
+    assert_eq!(other.code, 1);
+    assert!(other.out.contains("AAPL 2014-06-09: stored 7:1 split, offered 6:1 split"), "{}", other.out);
+    let found = desk.trade(&["bars", "check", "--ledger", "day.db"]);
+    assert!(found.out.contains("the 2:1 split is not in these bars"), "{}", found.out);
+}
+
+#[test]
 fn a_files_bars_are_shown_as_indicators_and_patterns() {
     let desk = Desk::new();
     let bars = "ts_utc,open,high,low,close,volume

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use daybook_core::market::{Bar, Quote, Symbol};
+use daybook_core::market::{Bar, CorporateAction, Quote, Symbol};
 use daybook_core::money::Price;
 use daybook_core::time::{SessionDate, Timestamp};
 
@@ -103,6 +103,15 @@ impl MarketFeed for FaultyFeed {
 
     async fn daily_bars(&self, symbol: Symbol, sessions: usize, before: SessionDate) -> Result<Vec<Bar>, FeedError> {
         self.guarded(self.inner.daily_bars(symbol, sessions, before)).await
+    }
+
+    async fn corporate_actions(
+        &self,
+        symbol: Symbol,
+        after: SessionDate,
+        through: SessionDate,
+    ) -> Result<Vec<CorporateAction>, FeedError> {
+        self.guarded(self.inner.corporate_actions(symbol, after, through)).await
     }
 
     async fn quote(&self, symbol: Symbol, as_of: Timestamp) -> Result<Option<Quote>, FeedError> {

@@ -2,12 +2,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use daybook_core::calendar::Calendar;
-use daybook_core::market::{Bar, Gaps, Symbol, gaps};
+use daybook_core::market::{Bar, BarColumns, CorporateActions, Gaps, Symbol, daily, gaps, jumps};
 use daybook_core::report::words::{counted, instant};
 use serde::Serialize;
 
 use super::StoreArg;
-use crate::adapters::feeds::files::{Added, BadRow, BarStore, ColumnSeries, Different, Unordered, read_columns};
+use super::check::SymbolJump;
+use crate::adapters::feeds::files::{
+    ActionsAdded, Added, BadRow, BarStore, ColumnSeries, Different, DifferentAction, History, Unordered, read_columns,
+};
 use crate::cli::Context;
 use crate::cli::exit::CommandError;
 use crate::cli::output::{Paint, progress};
@@ -18,7 +21,7 @@ const SHOWN: usize = 20;
 /// What is imported.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Files of minute bars: CSV, Parquet, or LEAN's zip archives
+    /// Files of minute bars: CSV, Parquet, or LEAN's zip archives; or of splits and dividends: CSV, LEAN's factor files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Whose bars they are, for files without the column `symbol`
@@ -38,11 +41,16 @@ struct Imported {
     symbols: usize,
     new: usize,
     repeated: usize,
-    /// Bars that differ from those that are stored, which stay.
+    /// Splits and dividends that are new.
+    new_actions: usize,
+    repeated_actions: usize,
+    /// Bars, splits and dividends that differ from those that are stored, which stay.
     different: Vec<String>,
     files: Vec<ImportedFile>,
     /// What is missing of the symbols in these files.
     gaps: Vec<SymbolGaps>,
+    /// Where their prices and the stored splits do not agree.
+    jumps: Vec<SymbolJump>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,20 +86,23 @@ struct SymbolGaps {
 
 impl Import {
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<()> {
-        let (series, files) = read_all(&self.files, self.symbol)?;
+        let (history, files) = read_all(&self.files, self.symbol)?;
         let settings = context.configuration()?.settings;
         let store = self.store.open(&settings);
-        let added = store.add(&series)?;
-        let imported = Imported::of(&store, &series, files, added, &settings.calendar());
+        let added = (store.add(&history.series)?, store.add_actions(&history.actions)?);
+        let imported = Imported::of(&store, &history.series, &store.actions()?, files, added, &settings.calendar())?;
         context.output.document(&imported, |imported, paint| imported.text(paint))?;
         imported.fault(self.skip_bad).map_or(Ok(()), |fault| Err(fault.into()))
     }
 }
 
 /// Reads every file before anything is written: a wrong file leaves the store as it was.
-fn read_all(paths: &[PathBuf], symbol: Option<Symbol>) -> Result<(ColumnSeries, Vec<ImportedFile>), CommandError> {
+fn read_all(
+    paths: &[PathBuf],
+    symbol: Option<Symbol>,
+) -> Result<(History<ColumnSeries>, Vec<ImportedFile>), CommandError> {
     let bar = progress(paths.len() as u64, "reading");
-    let mut series = ColumnSeries::new();
+    let mut history = History::<ColumnSeries>::default();
     let mut files = Vec::new();
     for path in paths {
         let read = read_columns(path, symbol).map_err(|error| {
@@ -106,12 +117,13 @@ fn read_all(paths: &[PathBuf], symbol: Option<Symbol>) -> Result<(ColumnSeries, 
             unordered: read.unordered,
         });
         for (symbol, bars) in read.series {
-            series.entry(symbol).or_default().merge(bars);
+            history.series.entry(symbol).or_default().merge(bars);
         }
+        history.actions.merge(read.actions);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok((series, files))
+    Ok((history, files))
 }
 
 fn prices(bar: &Bar) -> String {
@@ -122,27 +134,41 @@ impl Imported {
     fn of(
         store: &BarStore,
         series: &ColumnSeries,
+        actions: &CorporateActions,
         files: Vec<ImportedFile>,
-        added: Added,
+        (added, actions_added): (Added, ActionsAdded),
         calendar: &Calendar,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let Added { new, repeated, different } = added;
         let told = |Different { symbol, kept, offered }: &Different| {
             format!("{symbol} {}: stored {}, offered {}", kept.start, prices(kept), prices(offered))
         };
-        let missing = |(symbol, bars): (&Symbol, &daybook_core::market::BarColumns)| {
+        let told_action = |DifferentAction { symbol, kept, offered }: &DifferentAction| {
+            format!("{symbol} {}: stored {}, offered {}", kept.ex_date, kept.kind, offered.kind)
+        };
+        let mut told_different: Vec<String> = different.iter().map(told).collect();
+        told_different.extend(actions_added.different.iter().map(told_action));
+        let mut found = Vec::new();
+        for (symbol, bars) in series {
+            let of_symbol = jumps(&daily(bars, calendar)?, actions.of(*symbol))?;
+            found.extend(of_symbol.into_iter().map(|jump| SymbolJump::of(*symbol, jump)));
+        }
+        let missing = |(symbol, bars): (&Symbol, &BarColumns)| {
             let gaps = gaps(bars.starts(), calendar);
             (!gaps.is_none()).then_some(SymbolGaps { symbol: *symbol, gaps })
         };
-        Self {
+        Ok(Self {
             store: store.root().to_owned(),
             symbols: series.len(),
             new,
             repeated,
-            different: different.iter().map(told).collect(),
+            new_actions: actions_added.new,
+            repeated_actions: actions_added.repeated,
+            different: told_different,
             files,
             gaps: series.iter().filter_map(missing).collect(),
-        }
+            jumps: found,
+        })
     }
 
     /// What keeps the import from being a full success.
@@ -158,8 +184,8 @@ impl Imported {
             });
         }
         if different > 0 {
-            let bars = counted(different, "bar differs", "bars differ");
-            faults.push(format!("{bars} from what was stored before, which stays"));
+            let rows = counted(different, "row differs", "rows differ");
+            faults.push(format!("{rows} from what was stored before, which stays"));
         }
         let told = format!("{}; the rest is imported (--skip-bad accepts that)", faults.join(", and "));
         (!skip_bad && !faults.is_empty()).then_some(CommandError::Failed(told))
@@ -176,9 +202,15 @@ impl Imported {
         }
         list(&mut text, &self.different, 0, |different| format!("{} {different}", paint.yellow("differs:")));
         list(&mut text, &self.gaps, 0, |gaps| format!("{} {}", paint.yellow("missing:"), gaps.text()));
-        let Self { store, symbols, new, repeated, .. } = self;
+        list(&mut text, &self.jumps, 0, |jump| format!("{} {}", paint.yellow("jump:"), jump.text()));
+        let Self { store, symbols, new, repeated, new_actions, repeated_actions, .. } = self;
         let symbols = counted(*symbols, "symbol", "symbols");
         text.push_str(&format!("{}: {new} new bars of {symbols}, {repeated} were there already\n", store.display()));
+        if new_actions + repeated_actions > 0 {
+            let path = BarStore::at(store.clone()).actions_path();
+            let new = counted(*new_actions, "new split or dividend", "new splits and dividends");
+            text.push_str(&format!("{}: {new}, {repeated_actions} were there already\n", path.display()));
+        }
         text
     }
 }
@@ -223,6 +255,8 @@ impl SymbolGaps {
 
 #[cfg(test)]
 mod tests {
+    use daybook_core::market::{Jump, JumpFault};
+    use daybook_core::money::Price;
     use daybook_core::time::SessionDate;
 
     use super::*;
@@ -257,6 +291,12 @@ mod tests {
             longest_minutes: 5,
             longest_from: Some("2013-10-04T14:00:00Z".parse().unwrap()),
         };
+        let jump = Jump {
+            session: SessionDate::of(2009, 7, 1).unwrap(),
+            close: Price::from_cents(1_16),
+            open: Price::from_cents(23_10),
+            fault: JumpFault::Untold("1:20".parse().unwrap()),
+        };
         let imported = Imported {
             store: "data/bars".into(),
             symbols: 1,
@@ -265,9 +305,12 @@ mod tests {
             different: vec!["AIG 2013-10-04T10:59:00Z: stored 1/1/1/1 x 3, offered 1/2/1/1 x 3".to_owned()],
             files: vec![file(2), file(22)],
             gaps: vec![SymbolGaps { symbol: symbol(), gaps }],
+            new_actions: 1,
+            repeated_actions: 2,
+            jumps: vec![SymbolJump::of(symbol(), jump)],
         };
         insta::assert_snapshot!(imported.text(Paint::PLAIN));
-        let expected = "24 bad rows were left out, and 1 bar differs from what was stored before, which stays; the rest \
+        let expected = "24 bad rows were left out, and 1 row differs from what was stored before, which stays; the rest \
             is imported (--skip-bad accepts that)";
         assert_eq!(imported.fault(false), Some(CommandError::Failed(expected.to_owned())));
         assert_eq!(imported.fault(true), None);

@@ -3,6 +3,8 @@
 //! What is shown are the bars of the store and those that the ledger has recorded; of a minute that both have, the
 //! ledger's: runs were decided on it.
 
+mod actions;
+mod check;
 mod import;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +13,11 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use daybook_core::market::{Bar, Symbol, Timeframe, aggregate};
+use daybook_core::calendar::Calendar;
+use daybook_core::market::{Bar, Symbol, Timeframe, adjust, aggregate};
 use daybook_core::time::{SessionDate, Timestamp};
 
+pub use self::check::SymbolJump;
 use super::Context;
 use super::exit::CommandError;
 use super::output::{Cell, Column, FormatArg, Table, stream};
@@ -29,11 +33,15 @@ const STORE: &str = "bars";
 /// `trade bars ...`.
 #[derive(Debug, Subcommand)]
 pub enum BarsCommand {
-    /// Imports minute bars from CSV (plain, .gz, .zst), Parquet, or LEAN's zip archives into the store
+    /// Imports minute bars from CSV (plain, .gz, .zst), Parquet, or LEAN's zip archives into the store, and splits and
+    /// dividends from CSV or LEAN's factor files
     ///
     /// Columns: symbol,ts_utc,open,high,low,close,volume, where ts_utc is the start of the bar. `symbol` may
     /// be absent: then --symbol or the file's name is meant. `ts` (seconds, milliseconds or nanoseconds
     /// since 1970) may stand in place of ts_utc. An archive of LEAN's is a symbol's minutes of a day.
+    ///
+    /// Columns of splits and dividends: symbol,ex_date,action,value, such as AAPL,2014-06-09,split,7:1 and
+    /// AAPL,2014-08-07,dividend,0.47. Bars stay as they were traded; who compares sessions sees them adjusted.
     ///
     /// A bad row is reported with its line, its symbol and what is wrong; the good rows are kept. The command
     /// then ends with 1, unless --skip-bad says that bad rows are expected. A bar that is stored already stays
@@ -42,11 +50,15 @@ pub enum BarsCommand {
     #[command(after_help = "Examples:
   trade bars import us_minute_2013-10.csv
   trade bars import --symbol SPY minutes.csv.gz --skip-bad
-  trade bars import data/equity/usa/minute/spy/*_trade.zip
+  trade bars import data/equity/usa/minute/spy/*_trade.zip data/equity/usa/factor_files/spy.csv
   trade backtest --bars data/bars")]
     Import(import::Import),
     /// The symbols that have bars, with how many and from when to when
     List(List),
+    /// The splits and dividends that are stored
+    Actions(actions::Actions),
+    /// Looks for splits that no row tells of, and for rows whose split is not in the bars; ends with 1 if there are any
+    Check(check::Check),
     /// The bars of a symbol in one session
     #[command(after_help = "Examples:
   trade bars show AAPL
@@ -94,6 +106,9 @@ pub struct Show {
     /// Taken together: 1m (with the hours before the open and after the close), 5m, 15m, 30m, 1h, 4h or 1d
     #[arg(long, value_name = "LENGTH", default_value = "1m")]
     timeframe: Timeframe,
+    /// In the shares of the symbol's last bar: later splits and dividends taken out
+    #[arg(long)]
+    adjusted: bool,
     #[command(flatten)]
     store: StoreArg,
     #[command(flatten)]
@@ -115,6 +130,9 @@ pub struct Export {
     /// A new file for them [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// In the shares of each symbol's last bar: splits and dividends taken out
+    #[arg(long)]
+    adjusted: bool,
     #[command(flatten)]
     store: StoreArg,
 }
@@ -128,6 +146,8 @@ impl BarsCommand {
         match self {
             Self::Import(import) => import.run(context),
             Self::List(list) => list.run(context),
+            Self::Actions(actions) => actions.run(context),
+            Self::Check(check) => check.run(context),
             Self::Show(show) => show.run(context),
             Self::Export(export) => export.run(context),
         }
@@ -174,6 +194,21 @@ impl Known {
         Ok(bars)
     }
 
+    /// The bars of a symbol that start in `[from, until)`, as they were traded or, with a calendar, in the shares of the
+    /// symbol's last bar.
+    fn seen(
+        &self,
+        symbol: Symbol,
+        (from, until): (Timestamp, Timestamp),
+        adjusted: Option<&Calendar>,
+    ) -> anyhow::Result<Vec<Bar>> {
+        let Some(calendar) = adjusted else { return self.range(symbol, from, until) };
+        let mut bars = self.range(symbol, Timestamp(i64::MIN), Timestamp(i64::MAX))?;
+        adjust(&mut bars, self.store.actions()?.of(symbol), calendar)?;
+        bars.retain(|bar| from <= bar.start && bar.start < until);
+        Ok(bars)
+    }
+
     /// The start of the symbol's last bar.
     fn last(&self, symbol: Symbol) -> anyhow::Result<Option<Timestamp>> {
         let stored = self.store.last(symbol)?;
@@ -216,7 +251,8 @@ impl Show {
         let symbol = self.symbol;
         let last = known.last(symbol)?.ok_or_else(|| unknown(symbol))?;
         let session = session_of(&calendar, self.session.unwrap_or_else(|| last.date_in(calendar.zone())))?;
-        let minutes = known.range(symbol, session.pre_open, session.post_close)?;
+        let adjusted = self.adjusted.then_some(&calendar);
+        let minutes = known.seen(symbol, (session.pre_open, session.post_close), adjusted)?;
         let bars = match self.timeframe {
             Timeframe::M1 => minutes,
             longer => aggregate(&minutes, &session, longer)?.iter().map(|bucket| bucket.bar).collect(),
@@ -264,10 +300,13 @@ fn bar_row(symbol: Symbol, bar: &Bar) -> Vec<Cell> {
 
 impl Export {
     fn run(&self, context: &Context) -> anyhow::Result<()> {
-        let zone = context.configuration()?.settings.calendar().zone();
+        let calendar = context.configuration()?.settings.calendar();
+        let zone = calendar.zone();
         let from = self.from.map_or(Timestamp(i64::MIN), |date| midnight(date, zone));
         let until = self.to.map_or(Timestamp(i64::MAX), |date| midnight(date.plus_days(1), zone));
         let known = Known::open(&self.store, context)?;
+        let adjusted = self.adjusted.then_some(&calendar);
+        let bars_of = |symbol| known.seen(symbol, (from, until), adjusted);
         let all = known.symbols()?;
         if let Some(symbol) = self.symbols.iter().find(|symbol| !all.contains(symbol)) {
             return Err(unknown(*symbol).into());
@@ -276,7 +315,7 @@ impl Export {
         match &self.out {
             Some(path) => {
                 let mut out = BufWriter::new(create_new(path)?);
-                let written = write(&mut out, &known, &symbols, from, until)?;
+                let written = write(&mut out, &symbols, bars_of)?;
                 out.flush()?;
                 let done = BTreeMap::from([("bars", written.to_string()), ("file", path.display().to_string())]);
                 context.output.document(&done, |_, _| format!("{}: {written} bars\n", path.display()))
@@ -284,14 +323,14 @@ impl Export {
             None if context.output.is_json() => {
                 let mut table = Table::new(bar_columns(), "");
                 for symbol in &symbols {
-                    let bars = known.range(*symbol, from, until)?;
+                    let bars = bars_of(*symbol)?;
                     bars.iter().for_each(|bar| table.push(bar_row(*symbol, bar)));
                 }
                 context.output.json(&table)
             }
             None => {
                 let mut out = stream();
-                write(&mut out, &known, &symbols, from, until)?;
+                write(&mut out, &symbols, bars_of)?;
                 Ok(out.flush()?)
             }
         }
@@ -311,15 +350,13 @@ fn create_new(path: &Path) -> anyhow::Result<File> {
 /// Writes bars, symbol by symbol; the answer is how many.
 fn write(
     out: &mut impl Write,
-    known: &Known,
     symbols: &[Symbol],
-    from: Timestamp,
-    until: Timestamp,
+    bars_of: impl Fn(Symbol) -> anyhow::Result<Vec<Bar>>,
 ) -> anyhow::Result<usize> {
     write_header(out)?;
     let mut written = 0;
     for symbol in symbols {
-        let bars = known.range(*symbol, from, until)?;
+        let bars = bars_of(*symbol)?;
         write_bars(out, *symbol, &bars)?;
         written += bars.len();
     }

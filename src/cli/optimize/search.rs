@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::Measure;
 use super::results::{Results, Trial, Verdict, Walk, Whole, steps, table};
-use crate::adapters::feeds::files::ColumnSeries;
+use crate::adapters::feeds::files::{ColumnSeries, History};
 use crate::cli::Context;
 use crate::cli::backtest::{Subject, trade};
 use crate::cli::exit::CommandError;
@@ -161,7 +161,7 @@ impl Search {
             self.settings(context, &space, number)?;
         }
         let drawn = space.drawn(self.random.unwrap_or(usize::MAX), self.seed);
-        let market = self.subject.market()?;
+        let market = self.subject.market(&self.subject.settings(context, &[])?.calendar())?;
         let whole = Whole { id: self.id(context, &drawn, &market)?, trials: drawn.len() };
         let share = drawn.into_iter().enumerate().filter(|(place, _)| self.shard.has(*place));
         let numbers: Vec<usize> = share.map(|(_, number)| number).collect();
@@ -171,7 +171,7 @@ impl Search {
     }
 
     /// What the trials follow from, as one word. It is compared with that of other shares and means nothing else.
-    fn id(&self, context: &Context, drawn: &[usize], market: &ColumnSeries) -> anyhow::Result<String> {
+    fn id(&self, context: &Context, drawn: &[usize], market: &History<ColumnSeries>) -> anyhow::Result<String> {
         let settings = self.subject.settings(context, &[])?;
         let terms = (&settings.strategies, &settings.risk, &settings.backtest, &settings.execution.paper);
         let terms = (terms, &settings.market.files.quotes, &settings.exchange_calendar);
@@ -190,7 +190,7 @@ impl Search {
         context: &Context,
         space: &Space,
         numbers: &[usize],
-        market: &ColumnSeries,
+        market: &History<ColumnSeries>,
     ) -> anyhow::Result<(Vec<SessionDate>, Vec<Trial>)> {
         let cores = self.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let next = AtomicUsize::new(0);
@@ -217,7 +217,7 @@ impl Search {
         context: &Context,
         space: &Space,
         numbers: &[usize],
-        market: &ColumnSeries,
+        market: &History<ColumnSeries>,
         next: &AtomicUsize,
         bar: &ProgressBar,
     ) -> anyhow::Result<Vec<Tried>> {
@@ -242,7 +242,13 @@ impl Search {
         self.subject.settings(context, &set.collect::<Vec<_>>())
     }
 
-    fn trial(&self, context: &Context, space: &Space, number: usize, market: &ColumnSeries) -> anyhow::Result<Tried> {
+    fn trial(
+        &self,
+        context: &Context,
+        space: &Space,
+        number: usize,
+        market: &History<ColumnSeries>,
+    ) -> anyhow::Result<Tried> {
         let settings = self.settings(context, space, number)?;
         let outcome = trade(market, &settings, &strategies(&settings.strategies))?;
         let fees = outcome.trades.iter().fold(0, |sum: i64, trade| sum.saturating_add(trade.fees.0));

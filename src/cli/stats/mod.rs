@@ -61,7 +61,7 @@ impl StatsCommand {
             conventions: CONVENTIONS,
         };
         if let Some(path) = &self.html {
-            let bars = wiring::read_series(&self.bars, false)?;
+            let bars = wiring::read_history(&self.bars, false)?.series;
             self.write(path, &series, trades.as_deref().unwrap_or_default(), &bars)?;
         }
         context.output.document(&stats, Stats::text)

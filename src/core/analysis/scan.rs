@@ -6,7 +6,7 @@ use super::Problem;
 use super::session::{gap, ratio, relative_volume};
 use crate::decision::Candidate;
 use crate::indicators::{Atr, Candle, Indicator, Period, TrueRange};
-use crate::market::{Bar, Symbol};
+use crate::market::{Bar, SplitRatio, Symbol, split_like};
 use crate::money::{Bps, Money, Price, Quantity};
 use crate::strategy::Reason;
 
@@ -122,6 +122,12 @@ pub enum Unmeasured {
     /// Nothing to compare with.
     #[error("{symbol}: no earlier session is known")]
     NoSessions { symbol: Symbol },
+    /// The close before is told in other shares than the price.
+    #[error(
+        "{symbol}: {last} after a close of {close} looks like a {ratio} split that no corporate action tells of; \
+         it is left out until one does"
+    )]
+    LooksSplit { symbol: Symbol, close: Price, last: Price, ratio: SplitRatio },
     /// Numbers that cannot be computed with.
     #[error("{symbol}: its {figure} is out of bounds")]
     OutOfBounds { symbol: Symbol, figure: &'static str },
@@ -157,12 +163,15 @@ impl ScanFeatures {
     /// true ranges there are, the first session counting with its high less low.
     ///
     /// # Errors
-    /// [`Unmeasured`] without an earlier session, or if a figure overflows.
+    /// [`Unmeasured`] without an earlier session, after what looks like a split, or if a figure overflows.
     pub fn measure(input: &ScanInput<'_>) -> Result<Self, Unmeasured> {
         let ScanInput { symbol, last, daily, today, news } = *input;
         let (Some(first), Some(yesterday)) = (daily.first(), daily.last()) else {
             return Err(Unmeasured::NoSessions { symbol });
         };
+        if let Some(ratio) = split_like(yesterday.close, last) {
+            return Err(Unmeasured::LooksSplit { symbol, close: yesterday.close, last, ratio });
+        }
         let out_of_bounds = |figure| Unmeasured::OutOfBounds { symbol, figure };
 
         let candles: Vec<Candle> = daily.iter().map(Candle::from).collect();
@@ -416,6 +425,9 @@ mod tests {
             (measured.atr, measured.range, measured.relative_volume),
             (Price::from_cents(2_00), Price::ZERO, None)
         );
+        let crash = ScanInput { last: Price::from_cents(7_20), ..input };
+        let told = ScanFeatures::measure(&crash).unwrap_err().to_string();
+        assert!(told.starts_with("AAPL: 7.20 after a close of 50.00 looks like a 7:1 split"), "{told}");
         let none = ScanInput { daily: &[], ..input };
         assert_eq!(ScanFeatures::measure(&none), Err(Unmeasured::NoSessions { symbol }));
     }

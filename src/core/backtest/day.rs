@@ -56,7 +56,8 @@ impl<'r, 'm> Day<'r, 'm> {
         self.account.begin(equity);
         for place in 0..self.desks.len() {
             let Some(desk) = self.desks.get_mut(place) else { continue };
-            desk.begin(&self.session);
+            let symbol = desk.symbol;
+            desk.begin(&self.session).map_err(|source| BacktestError { symbol, at: open, source })?;
             let first = desk.day.regular.start;
             self.run_errand(place, open).map_err(|source| self.error(place, open, source))?;
             self.plan_next(place, first, open)?;

@@ -2,15 +2,15 @@ use std::ops::Range;
 
 use crate::analysis::{latest_atr, relative_volume};
 use crate::calendar::Session;
-use crate::exchange::{Exchange, ExchangeSettings, ExchangeState, MarketEvent, Reach};
+use crate::exchange::{Exchange, ExchangeState, MarketEvent, Reach};
 use crate::indicators::Period;
-use crate::market::{Bar, BarColumns, MINUTE, Quote, Symbol};
+use crate::market::{Adjustments, Bar, BarColumns, CorporateAction, MINUTE, Quote, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::order::{Fill, OrderClass, OrderRole, OrderTicket, OrderType, Origin};
 use crate::portfolio::{Effect, EntryPlan, FillOrigin, Position, PositionEvent, PositionState, book};
 use crate::risk::{exit_ticket, trailed_stop};
 use crate::strategy::Direction;
-use crate::time::Timestamp;
+use crate::time::{SessionDate, Timestamp};
 
 use super::account::{Account, trade_of};
 use super::{Exits, Fills, Terms};
@@ -44,6 +44,10 @@ pub(super) struct Desk<'m> {
     /// When it is looked at next.
     pub(super) wake_at: Option<Timestamp>,
     past: Vec<PastSession>,
+    /// What is still to be done to the shares.
+    actions: &'m [CorporateAction],
+    /// What puts earlier sessions into the shares of this one.
+    adjustments: Adjustments,
     /// What the sessions before say, once it was asked for in this one.
     daily: Option<Daily>,
 }
@@ -90,7 +94,8 @@ pub(super) enum Errand {
 }
 
 impl<'m> Desk<'m> {
-    pub(super) fn new(place: usize, symbol: Symbol, bars: &'m BarColumns, settings: &ExchangeSettings) -> Self {
+    pub(super) fn new(place: usize, symbol: Symbol, bars: &'m BarColumns, terms: &Terms<'m>) -> Self {
+        let settings = terms.exchange;
         let state = ExchangeState::new(settings.starting_cash, false);
         Self {
             place,
@@ -106,12 +111,14 @@ impl<'m> Desk<'m> {
             entries_today: 0,
             wake_at: None,
             past: Vec::new(),
+            actions: terms.actions.of(symbol),
+            adjustments: Adjustments::default(),
             daily: None,
         }
     }
 
     /// Finds the session's bars. A position that could not be left before is left at the open.
-    pub(super) fn begin(&mut self, session: &Session) {
+    pub(super) fn begin(&mut self, session: &Session) -> Result<(), MoneyError> {
         let after = self.day.regular.end;
         let first = self.bars.place_of(session.pre_open, after);
         let open = self.bars.place_of(session.open, first);
@@ -124,6 +131,19 @@ impl<'m> Desk<'m> {
         if self.position.is_some() {
             self.on_its_way = Some(OnItsWay { due: session.open, errand: Errand::Exit });
         }
+        self.begin_actions(session.date)
+    }
+
+    /// Takes up what is done to the shares with this session.
+    fn begin_actions(&mut self, date: SessionDate) -> Result<(), MoneyError> {
+        let (now, later) = self.actions.split_at(self.actions.partition_point(|action| action.ex_date <= date));
+        let traded = self.past.iter().rev().find(|past| !past.regular.is_empty());
+        let close = traded.and_then(|past| self.bars.closes().get(past.regular.end - 1)).copied(); // it is not empty
+        for action in now {
+            self.adjustments.add(*action, || close)?;
+        }
+        self.actions = later;
+        Ok(())
     }
 
     /// Ends the session: day orders expire.
@@ -436,7 +456,8 @@ impl<'m> Desk<'m> {
             if past.bar.is_none() {
                 past.bar = self.bars.as_one(past.regular.clone())?;
             }
-            bars.extend(past.bar);
+            let adjustment = self.adjustments.since(past.session.date)?;
+            bars.extend(past.bar.map(|bar| adjustment.bar(bar)).transpose()?);
         }
         bars.reverse();
         let daily = Daily { previous_close: bars.last().map(|bar| bar.close), atr: latest_atr(&bars, ATR_SESSIONS) };
@@ -453,8 +474,11 @@ impl<'m> Desk<'m> {
             volumes.iter().copied().try_fold(Quantity::ZERO, Quantity::plus)
         };
         let recent = self.past.iter().rev().take(USUAL_SESSIONS).filter(|past| !past.regular.is_empty());
-        let earlier: Result<Vec<Quantity>, MoneyError> =
-            recent.map(|past| traded(&past.regular, past.session.open)).collect();
+        let adjusted = |past: &PastSession| {
+            let adjustment = self.adjustments.since(past.session.date)?;
+            adjustment.volume(traded(&past.regular, past.session.open)?)
+        };
+        let earlier: Result<Vec<Quantity>, MoneyError> = recent.map(adjusted).collect();
         Ok(relative_volume(traded(&self.day.regular, self.day.open)?, &earlier?))
     }
 

@@ -51,14 +51,15 @@ pub type MakeStrategies<'a> = dyn Fn(&BTreeMap<Symbol, BarColumns>) -> Vec<Box<d
 /// ```
 /// # use std::collections::BTreeMap;
 /// # use daybook_core::{backtest::*, calendar::Calendar, exchange::ExchangeSettings, money::Bps, risk::RiskSettings};
-/// # use daybook_core::market::{BarColumns, Symbol};
+/// # use daybook_core::market::{BarColumns, CorporateActions, Symbol};
 /// # use daybook_core::strategy::{StrategySettings, strategies};
 /// # let (mut market, settings) = (BTreeMap::<Symbol, BarColumns>::new(), StrategySettings::default());
 /// # let (calendar, backtest, risk) = (Calendar::xnys(), BacktestSettings::default(), RiskSettings::default());
 /// # let exchange = ExchangeSettings::default();
 /// # let (calendar, backtest, risk, exchange) = (&calendar, &backtest, &risk, &exchange);
 /// let make = |_: &BTreeMap<Symbol, BarColumns>| strategies(&settings);
-/// let terms = Terms { calendar, backtest, risk, exchange, half_spread: Bps::ZERO, strategies: &[] };
+/// let actions = &CorporateActions::new();
+/// let terms = Terms { calendar, actions, backtest, risk, exchange, half_spread: Bps::ZERO, strategies: &[] };
 /// let check = LookAhead::of(&market, &terms, &make)?;
 /// for cut in check.cuts().iter().rev() {
 ///     assert_eq!(check.at(*cut, &mut market, &terms, &make)?, None);

@@ -32,13 +32,15 @@ mod look_ahead;
 mod settings;
 
 #[cfg(test)]
+mod split_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
 use crate::calendar::{Calendar, Session, SessionKind};
 use crate::exchange::ExchangeSettings;
-use crate::market::{BarColumns, Symbol};
+use crate::market::{BarColumns, CorporateActions, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::risk::{Halt, RiskSettings};
 use crate::strategy::{Direction, Strategy};
@@ -56,6 +58,8 @@ pub use settings::{BacktestSettings, Exits, Fills};
 pub struct Terms<'a> {
     /// When the market trades.
     pub calendar: &'a Calendar,
+    /// What was done to the shares that the bars are of: what a session is measured against is told in its own.
+    pub actions: &'a CorporateActions,
     /// How orders are sent and positions left.
     pub backtest: &'a BacktestSettings,
     /// What may be risked.
@@ -180,7 +184,7 @@ fn live(
     account: &mut Account,
 ) -> Result<(), BacktestError> {
     let mut desks: Vec<Desk<'_>> =
-        (0..).zip(market).map(|(place, (symbol, bars))| Desk::new(place, *symbol, bars, terms.exchange)).collect();
+        (0..).zip(market).map(|(place, (symbol, bars))| Desk::new(place, *symbol, bars, terms)).collect();
     for session in sessions(market, terms) {
         Day::new(session, terms, pace, account, &mut desks).live()?;
     }

@@ -94,6 +94,7 @@ impl Setting {
         let strategies: Vec<Box<dyn Strategy>> = vec![Box::new(self.strategy.clone())];
         let terms = Terms {
             calendar: &Calendar::xnys(),
+            actions: &CorporateActions::new(),
             backtest: &self.backtest,
             risk: &self.risk,
             exchange: &self.exchange,
@@ -388,6 +389,7 @@ fn peeks(
 ) -> Vec<Peek> {
     let terms = Terms {
         calendar: &Calendar::xnys(),
+        actions: &CorporateActions::new(),
         backtest: &setting.backtest,
         risk: &setting.risk,
         exchange: &setting.exchange,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use daybook_core::backtest::{BacktestSettings, Exits, Fills, Pace, Terms, run};
 use daybook_core::calendar::{Calendar, Session};
 use daybook_core::exchange::ExchangeSettings;
-use daybook_core::market::{Bar, BarColumns, Symbol, Timeframe};
+use daybook_core::market::{Bar, BarColumns, CorporateActions, Symbol, Timeframe};
 use daybook_core::money::{Bps, Factor, Money, Price, Quantity};
 use daybook_core::risk::{RiskSettings, SafeModeSettings, Sizing, TrailingSettings};
 use daybook_core::strategy::{
@@ -103,6 +103,7 @@ fn bench(bencher: Bencher<'_, '_>, fills: Fills, exits: Exits) {
     let exchange = ExchangeSettings { starting_cash: cash, slippage: Bps::ZERO, ..ExchangeSettings::default() };
     let terms = Terms {
         calendar: &Calendar::xnys(),
+        actions: &CorporateActions::new(),
         backtest: &BacktestSettings { fills, exits, flatten: Span::minutes(5), ..BacktestSettings::default() },
         risk: &boundless(),
         exchange: &exchange,

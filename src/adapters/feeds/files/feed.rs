@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use daybook_core::analysis::Problem;
 use daybook_core::calendar::Calendar;
-use daybook_core::market::{Bar, Quote, Symbol, complete_minutes, session_bar};
+use daybook_core::market::{Adjustments, Bar, CorporateAction, Quote, Symbol, complete_minutes, session_bar};
 use daybook_core::money::{Bps, MoneyError};
 use daybook_core::time::{SessionDate, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::Series;
+use super::History;
 use crate::ports::{FeedError, MarketFeed, NewsItem, SymbolInfo};
 
 /// How quotes are derived from bars.
@@ -37,28 +37,32 @@ impl BarsFeedSettings {
     }
 }
 
-/// Regular sessions as one bar each, in order.
-type Daily = Arc<[(SessionDate, Bar)]>;
+/// Regular sessions as one bar each, in order and as they were traded, and what puts them into later shares.
+#[derive(Debug)]
+struct Daily {
+    bars: Vec<(SessionDate, Bar)>,
+    adjustments: Adjustments,
+}
 
 /// A feed of minute bars in memory. It knows no news, and no quotes but those derived from the bars.
 #[derive(Debug)]
 pub struct BarsFeed {
-    series: Arc<Series>,
+    history: Arc<History>,
     calendar: Calendar,
     settings: BarsFeedSettings,
     /// Worked out when a symbol's are first asked for.
-    daily: Mutex<HashMap<Symbol, Daily>>,
+    daily: Mutex<HashMap<Symbol, Arc<Daily>>>,
 }
 
 impl BarsFeed {
     /// A feed of these bars, each symbol's in order.
     #[must_use]
-    pub fn new(series: Arc<Series>, calendar: Calendar, settings: BarsFeedSettings) -> Self {
-        Self { series, calendar, settings, daily: Mutex::default() }
+    pub fn new(history: Arc<History>, calendar: Calendar, settings: BarsFeedSettings) -> Self {
+        Self { history, calendar, settings, daily: Mutex::default() }
     }
 
     fn bars(&self, symbol: Symbol) -> Result<&[Bar], FeedError> {
-        let bars = self.series.get(&symbol).map(Vec::as_slice);
+        let bars = self.history.series.get(&symbol).map(Vec::as_slice);
         bars.ok_or_else(|| self.rejected(format!("there are no bars of {symbol}; import some, or name more files")))
     }
 
@@ -66,29 +70,43 @@ impl BarsFeed {
         FeedError::Rejected { feed: self.name().to_owned(), reason }
     }
 
-    fn daily(&self, symbol: Symbol) -> Result<Daily, FeedError> {
+    fn daily(&self, symbol: Symbol) -> Result<Arc<Daily>, FeedError> {
         // Sessions are inserted whole: a panic elsewhere leaves nothing half-made behind the lock.
         let mut known = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(daily) = known.get(&symbol) {
             return Ok(daily.clone());
         }
         let daily = self
-            .aggregate(self.bars(symbol)?)
+            .aggregate(self.bars(symbol)?, self.history.actions.of(symbol))
             .map_err(|error| self.rejected(format!("the bars of {symbol} cannot be aggregated: {error}")))?;
+        let daily = Arc::new(daily);
         known.insert(symbol, daily.clone());
         Ok(daily)
     }
 
-    fn aggregate(&self, bars: &[Bar]) -> Result<Daily, MoneyError> {
-        let (Some(first), Some(last)) = (bars.first(), bars.last()) else { return Ok(Daily::default()) };
-        let date = |bar: &Bar| bar.start.date_in(self.calendar.zone());
-        let mut daily = Vec::new();
-        for session in self.calendar.sessions(date(first), date(last)) {
-            if let Some(bar) = session_bar(bars, &session)? {
-                daily.push((session.date, bar));
+    fn aggregate(&self, minutes: &[Bar], actions: &[CorporateAction]) -> Result<Daily, MoneyError> {
+        let mut bars: Vec<(SessionDate, Bar)> = Vec::new();
+        if let (Some(first), Some(last)) = (minutes.first(), minutes.last()) {
+            let date = |bar: &Bar| bar.start.date_in(self.calendar.zone());
+            for session in self.calendar.sessions(date(first), date(last)) {
+                bars.extend(session_bar(minutes, &session)?.map(|bar| (session.date, bar)));
             }
         }
-        Ok(daily.into())
+        let close_before = |date| {
+            let after = bars.partition_point(|(session, _)| *session < date);
+            bars.get(after.checked_sub(1)?).map(|(_, bar)| bar.close)
+        };
+        let adjustments = Adjustments::of(actions, close_before)?;
+        Ok(Daily { bars, adjustments })
+    }
+}
+
+impl Daily {
+    /// The last sessions before a date, in its shares.
+    fn last(&self, sessions: usize, before: SessionDate) -> Result<Vec<Bar>, MoneyError> {
+        let end = self.bars.partition_point(|(date, _)| *date < before);
+        let wanted = self.bars.get(end.saturating_sub(sessions)..end).unwrap_or_default();
+        wanted.iter().map(|(date, bar)| self.adjustments.between(*date, before)?.bar(*bar)).collect()
     }
 }
 
@@ -99,7 +117,7 @@ impl MarketFeed for BarsFeed {
     }
 
     async fn universe(&self) -> Result<Vec<SymbolInfo>, FeedError> {
-        Ok(self.series.keys().map(|symbol| SymbolInfo { symbol: *symbol, sector: "-".to_owned() }).collect())
+        Ok(self.history.series.keys().map(|symbol| SymbolInfo { symbol: *symbol, sector: "-".to_owned() }).collect())
     }
 
     async fn minute_bars(&self, symbol: Symbol, from: Timestamp, as_of: Timestamp) -> Result<Vec<Bar>, FeedError> {
@@ -108,10 +126,18 @@ impl MarketFeed for BarsFeed {
 
     /// The last sessions of which there are bars: a session missing in the files is passed over.
     async fn daily_bars(&self, symbol: Symbol, sessions: usize, before: SessionDate) -> Result<Vec<Bar>, FeedError> {
-        let daily = self.daily(symbol)?;
-        let end = daily.partition_point(|(date, _)| *date < before);
-        let wanted = daily.get(end.saturating_sub(sessions)..end).unwrap_or_default();
-        Ok(wanted.iter().map(|(_, bar)| *bar).collect())
+        let bars = self.daily(symbol)?.last(sessions, before);
+        bars.map_err(|error| self.rejected(format!("the bars of {symbol} cannot be adjusted: {error}")))
+    }
+
+    async fn corporate_actions(
+        &self,
+        symbol: Symbol,
+        after: SessionDate,
+        through: SessionDate,
+    ) -> Result<Vec<CorporateAction>, FeedError> {
+        let actions = self.history.actions.of(symbol).iter();
+        Ok(actions.filter(|action| after < action.ex_date && action.ex_date <= through).copied().collect())
     }
 
     async fn quote(&self, symbol: Symbol, as_of: Timestamp) -> Result<Option<Quote>, FeedError> {
@@ -127,8 +153,10 @@ impl MarketFeed for BarsFeed {
 
 #[cfg(test)]
 mod tests {
+    use daybook_core::market::{ActionAdded, ActionKind};
     use daybook_core::money::{Price, Quantity};
 
+    use super::super::Series;
     use super::*;
 
     fn bar(start: &str, cents: i64) -> Bar {
@@ -141,6 +169,12 @@ mod tests {
         "SPY".parse().unwrap()
     }
 
+    fn history(bars: Vec<Bar>, actions: &[CorporateAction]) -> History {
+        let mut history = History { series: Series::from([(spy(), bars)]), ..History::default() };
+        actions.iter().for_each(|action| assert_eq!(history.actions.add(spy(), *action), ActionAdded::New));
+        history
+    }
+
     fn feed() -> BarsFeed {
         let bars = vec![
             bar("2013-10-04T13:29:00Z", 99_00),
@@ -150,7 +184,7 @@ mod tests {
             bar("2013-10-07T13:30:00Z", 10_200),
             bar("2013-10-07T13:33:00Z", 10_300),
         ];
-        BarsFeed::new(Arc::new(Series::from([(spy(), bars)])), Calendar::xnys(), BarsFeedSettings::default())
+        BarsFeed::new(Arc::new(history(bars, &[])), Calendar::xnys(), BarsFeedSettings::default())
     }
 
     fn at(text: &str) -> Timestamp {
@@ -176,6 +210,39 @@ mod tests {
         assert_eq!(prices, [(Price::from_cents(10_000), Price::from_cents(10_100), Quantity::whole(600))]);
         assert_eq!(feed.daily_bars(spy(), 20, monday.plus_days(1)).await.unwrap().len(), 2);
         assert_eq!(feed.daily_bars(spy(), 1, monday.plus_days(1)).await.unwrap()[0].close, Price::from_cents(10_300));
+    }
+
+    #[tokio::test]
+    async fn earlier_sessions_are_told_in_the_shares_of_the_one_that_asks() {
+        let monday = SessionDate::of(2013, 10, 7).unwrap();
+        let bars = vec![
+            bar("2013-10-04T13:30:00Z", 700_00),
+            bar("2013-10-04T19:59:00Z", 714_00),
+            bar("2013-10-04T20:30:00Z", 721_00),
+            bar("2013-10-07T13:30:00Z", 102_00),
+            bar("2013-10-08T13:30:00Z", 101_00),
+        ];
+        let split = CorporateAction { ex_date: monday, kind: ActionKind::Split("7:1".parse().unwrap()) };
+        let dividend =
+            CorporateAction { ex_date: monday.plus_days(1), kind: ActionKind::Dividend(Price::from_cents(1_02)) };
+        let history = Arc::new(history(bars.clone(), &[split, dividend]));
+        let feed = BarsFeed::new(history, Calendar::xnys(), BarsFeedSettings::default());
+        let closes = async |before: SessionDate| -> Vec<(Price, Quantity)> {
+            let bars = feed.daily_bars(spy(), 20, before).await.unwrap();
+            bars.iter().map(|bar| (bar.close, bar.volume)).collect()
+        };
+        let cents = |cents, shares| (Price::from_cents(cents), Quantity::whole(shares));
+        assert_eq!(closes(monday).await, [cents(102_00, 4_200)]);
+        assert_eq!(closes(monday.plus_days(1)).await, [cents(100_98, 4_200), cents(100_98, 300)]);
+        // Minutes and quotes are what was traded.
+        let minutes = feed.minute_bars(spy(), bars[0].start, at("2013-10-09T00:00:00Z")).await.unwrap();
+        assert_eq!(minutes, bars);
+        let actions = |after: i64, through: i64| {
+            feed.corporate_actions(spy(), monday.plus_days(after), monday.plus_days(through))
+        };
+        assert_eq!(actions(-3, 0).await.unwrap(), [split]);
+        assert_eq!(actions(0, 1).await.unwrap(), [dividend]);
+        assert_eq!(actions(1, 30).await.unwrap(), []);
     }
 
     #[tokio::test]

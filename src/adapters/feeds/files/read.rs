@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use csv::ByteRecord;
-use daybook_core::market::{Bar, BarColumns, BarFault, MINUTE, Symbol, SymbolError};
+use daybook_core::market::{Bar, BarColumns, BarFault, CorporateActions, MINUTE, Symbol, SymbolError};
 use daybook_core::money::{MoneyError, Quantity};
 use daybook_core::time::Timestamp;
 use parquet::errors::ParquetError;
 use serde::Serialize;
 
+use super::actions::{ActionFault, ActionFile, ActionRows};
 use super::plain::{Fields, Instants, whole};
 use super::{COLUMNS, Series, compressed, lean, parquet_file, store, zip};
 
@@ -35,6 +36,8 @@ pub type ColumnSeries = BTreeMap<Symbol, BarColumns>;
 pub struct BarFile<S = Series> {
     /// The good rows.
     pub series: S,
+    /// The splits and dividends that the file tells of.
+    pub actions: CorporateActions,
     /// How many good rows there are.
     pub rows: u64,
     /// The first thousand bad rows, in the order of their lines.
@@ -120,6 +123,9 @@ pub enum RowFault {
     /// A minute that was there before.
     #[error("{at} is on line {first_line} already")]
     Duplicate { at: Timestamp, first_line: u64 },
+    /// No corporate action.
+    #[error("{0}")]
+    Action(ActionFault),
 }
 
 /// Why a file could not be read as bars.
@@ -164,7 +170,7 @@ pub enum ReadError {
 }
 
 /// Reads a file of minute bars: CSV, plain, gzipped or as zstd; Parquet; LEAN's zip archive of a day; or a whole
-/// [store](super::BarStore).
+/// [store](super::BarStore). A CSV file may have corporate actions instead, which its first line tells.
 ///
 /// Rows may come in any order. A row that is no bar, or repeats a minute, is reported and left out; the
 /// others are kept. `symbol` is meant where the file has no such column; without it the file's name up to
@@ -173,9 +179,9 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`] if the file cannot be read, is not of this format, or has no symbol.
 pub fn read_bars(path: &Path, symbol: Option<Symbol>) -> Result<BarFile, ReadError> {
-    let BarFile { series, rows, bad_rows, bad_row_count, unordered } = read_columns(path, symbol)?;
+    let BarFile { series, actions, rows, bad_rows, bad_row_count, unordered } = read_columns(path, symbol)?;
     let series = series.into_iter().map(|(symbol, bars)| (symbol, bars.bars(0..bars.len()).collect())).collect();
-    Ok(BarFile { series, rows, bad_rows, bad_row_count, unordered })
+    Ok(BarFile { series, actions, rows, bad_rows, bad_row_count, unordered })
 }
 
 /// As [`read_bars`], the bars in columns.
@@ -198,6 +204,13 @@ pub fn read_columns(path: &Path, symbol: Option<Symbol>) -> Result<BarFile<Colum
     if let Some((_, line)) = lines.next().map_err(failed)? {
         take_apart(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line), &mut record).map_err(failed)?;
     }
+    if let Some(format) = ActionFile::of(&record) {
+        let given = symbol.or_else(|| symbol_of(path));
+        if format == ActionFile::Factors && given.is_none() {
+            return Err(ReadError::NoSymbol { path: path.to_owned() });
+        }
+        return read_actions(&mut lines, record, ActionRows::new(format, given), format).map_err(failed);
+    }
     let columns =
         Columns::of(&record).ok_or_else(|| ReadError::Header { path: path.to_owned(), found: text_of(&record) })?;
     let given = match (columns.symbol, symbol.or_else(|| symbol_of(path))) {
@@ -216,6 +229,36 @@ pub fn read_columns(path: &Path, symbol: Option<Symbol>) -> Result<BarFile<Colum
         }
     }
     Ok(rows.finish())
+}
+
+/// Reads a file of corporate actions whose first line was read already.
+fn read_actions<R: io::Read>(
+    lines: &mut Lines<R>,
+    mut record: ByteRecord,
+    mut rows: ActionRows,
+    format: ActionFile,
+) -> io::Result<BarFile<ColumnSeries>> {
+    let mut file = BarFile::default();
+    let mut number = 1;
+    let mut is_row = format == ActionFile::Factors;
+    loop {
+        if is_row {
+            match rows.take(&record) {
+                Ok(()) => file.rows += 1,
+                Err((symbol, fault)) => {
+                    file.bad_row_count += 1;
+                    if file.bad_rows.len() < BAD_ROWS_KEPT {
+                        file.bad_rows.push(BadRow { line: number, symbol, fault: RowFault::Action(fault) });
+                    }
+                }
+            }
+        }
+        let Some((next, line)) = lines.next()? else { break };
+        take_apart(line, &mut record)?;
+        (number, is_row) = (next, true);
+    }
+    file.actions = rows.actions;
+    Ok(file)
 }
 
 /// The lines of a file that are not empty, with their numbers from 1.

@@ -5,6 +5,7 @@
 //! - A file is replaced as a whole: written under another name, forced to the disk, renamed. A reader sees the old
 //!   one or the new one.
 //! - Who adds holds a lock on the folder; who reads needs none.
+//! - Splits and dividends stand in `actions.csv` beside the symbols, and are no part of the bars.
 //!
 //! Years are those of UTC. Prices are `DECIMAL(18, 8)` and volumes `DECIMAL(18, 9)`, exact as they are here; each file has
 //! its symbol as a column, so that other programs can read all of them as one table.
@@ -22,17 +23,20 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use chrono::{Datelike, NaiveDate};
-use daybook_core::market::{Bar, BarColumns, Symbol};
+use daybook_core::market::{ActionAdded, Bar, BarColumns, CorporateAction, CorporateActions, Symbol};
 use daybook_core::time::Timestamp;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
 use super::parquet_file;
-use super::read::{BarFile, ColumnSeries, ReadError};
+use super::read::{BarFile, ColumnSeries, ReadError, read_columns};
 
 /// What is locked while bars are added.
 const LOCK: &str = ".lock";
+
+/// The file of the corporate actions.
+const ACTIONS: &str = "actions.csv";
 
 /// How the files of bars end.
 const ENDING: &str = "parquet";
@@ -54,6 +58,9 @@ pub enum BarStoreError {
     /// A file of it has rows that are no bars: nothing here writes such.
     #[error("{} has {bad} bad rows, the first on {first}: remove the file, and import its bars again", path.display())]
     BadRows { path: PathBuf, bad: u64, first: String },
+    /// The file of corporate actions has rows that are none.
+    #[error("{} has {bad} bad rows, the first on {first}: mend the file, it is plain text", path.display())]
+    BadActions { path: PathBuf, bad: u64, first: String },
     /// Somebody else adds bars.
     #[error("another import writes to {}: wait until it is done", path.display())]
     Locked { path: PathBuf },
@@ -79,6 +86,28 @@ pub struct Different {
     pub kept: Bar,
     /// What was offered.
     pub offered: Bar,
+}
+
+/// What became of corporate actions that were added.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActionsAdded {
+    /// Actions that are new.
+    pub new: usize,
+    /// Actions that were there already, the same.
+    pub repeated: usize,
+    /// Actions of a kind and an ex-date that were there already, otherwise: the first ones stay.
+    pub different: Vec<DifferentAction>,
+}
+
+/// A corporate action that differs from the one that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DifferentAction {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// What is stored, and stays.
+    pub kept: CorporateAction,
+    /// What was offered.
+    pub offered: CorporateAction,
 }
 
 /// What is stored of a symbol.
@@ -168,6 +197,52 @@ impl BarStore {
         Ok(bars.bars(first..end).collect())
     }
 
+    /// The file of the corporate actions, which need not be there. A person may mend it.
+    #[must_use]
+    pub fn actions_path(&self) -> PathBuf {
+        self.root.join(ACTIONS)
+    }
+
+    /// The splits and dividends of all symbols.
+    ///
+    /// # Errors
+    /// If their file cannot be read, or has a bad row.
+    pub fn actions(&self) -> Result<CorporateActions, BarStoreError> {
+        let path = self.actions_path();
+        if !path.exists() {
+            return Ok(CorporateActions::new());
+        }
+        let file = read_columns(&path, None)?;
+        match file.bad_rows.first() {
+            Some(row) => Err(BarStoreError::BadActions { path, bad: file.bad_row_count, first: row.to_string() }),
+            None => Ok(file.actions),
+        }
+    }
+
+    /// Adds splits and dividends.
+    ///
+    /// # Errors
+    /// If their file cannot be read or written, or somebody else adds to the store.
+    pub fn add_actions(&self, actions: &CorporateActions) -> Result<ActionsAdded, BarStoreError> {
+        let mut added = ActionsAdded::default();
+        if actions.is_empty() {
+            return Ok(added);
+        }
+        let _lock = self.lock()?;
+        let mut known = self.actions()?;
+        for (symbol, offered) in actions.iter() {
+            match known.add(symbol, offered) {
+                ActionAdded::New => added.new += 1,
+                ActionAdded::Repeated => added.repeated += 1,
+                ActionAdded::Different(kept) => added.different.push(DifferentAction { symbol, kept, offered }),
+            }
+        }
+        if added.new > 0 {
+            write::replace_actions(&self.actions_path(), &known)?;
+        }
+        Ok(added)
+    }
+
     /// The start of a symbol's last bar.
     ///
     /// # Errors
@@ -244,7 +319,7 @@ pub(super) fn read_folder(root: &Path) -> Result<BarFile<ColumnSeries>, ReadErro
         BarStoreError::Read(error) => error,
         other => ReadError::Io { path: root.to_owned(), source: io::Error::other(other) },
     };
-    let mut file = BarFile::<ColumnSeries>::default();
+    let mut file = BarFile::<ColumnSeries> { actions: store.actions().map_err(unreadable)?, ..BarFile::default() };
     for symbol in store.symbols().map_err(unreadable)? {
         let bars = store.read(symbol).map_err(unreadable)?;
         file.rows += bars.len() as u64;

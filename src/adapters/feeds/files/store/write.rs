@@ -2,7 +2,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use daybook_core::market::{BarColumns, Symbol};
+use daybook_core::market::{BarColumns, CorporateActions, Symbol};
 use daybook_core::money::{Price, Quantity};
 use parquet::basic::{Compression, Encoding};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
@@ -12,6 +12,7 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, Serial
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
+use super::super::actions::write_actions;
 use super::BarStoreError;
 
 /// The column of instants.
@@ -29,13 +30,26 @@ const SCHEMA: &str = "
         required int64 volume (DECIMAL(18,9));
     }";
 
-/// Writes the bars to a file of their own and puts it in the place of the one at `path`: after a kill either is there,
-/// whole.
+/// Writes the bars to a file of their own and puts it in the place of the one at `path`.
 pub(super) fn replace(path: &Path, symbol: Symbol, bars: &BarColumns) -> Result<(), BarStoreError> {
+    replace_with(path, |file| {
+        write(file, symbol, bars).map_err(|source| BarStoreError::Write { path: path.to_owned(), source })
+    })
+}
+
+/// Writes corporate actions to a file of their own and puts it in the place of the one at `path`.
+pub(super) fn replace_actions(path: &Path, actions: &CorporateActions) -> Result<(), BarStoreError> {
+    replace_with(path, |mut file| {
+        let written = write_actions(&mut file, actions);
+        written.map(|()| file).map_err(|source| BarStoreError::Io { path: path.to_owned(), source })
+    })
+}
+
+/// Has a file written beside the one at `path` and puts it in its place: after a kill either is there, whole.
+fn replace_with(path: &Path, write: impl FnOnce(File) -> Result<File, BarStoreError>) -> Result<(), BarStoreError> {
     let failed = |source| BarStoreError::Io { path: path.to_owned(), source };
     let partial = path.with_extension("partial");
-    let file = File::create(&partial).map_err(failed)?;
-    let file = write(file, symbol, bars).map_err(|source| BarStoreError::Write { path: path.to_owned(), source })?;
+    let file = write(File::create(&partial).map_err(failed)?)?;
     file.sync_all().map_err(failed)?;
     fs::rename(&partial, path).map_err(failed)?;
     // The new name is on the disk once its folder is.
