@@ -5,6 +5,7 @@
 //! checked conversion. Only `+ - × ÷ √` are used, which every machine rounds alike, so a figure is the same
 //! everywhere.
 
+mod features;
 mod news;
 mod regime;
 mod scan;
@@ -12,9 +13,10 @@ mod session;
 mod technical;
 mod volatility;
 
+pub use features::{ScanFeatures, ScanInput, Unmeasured};
 pub use news::catalyst;
 pub use regime::{RegimeSettings, choose_pace};
-pub use scan::{Rejections, ScanFeatures, ScanInput, ScanResult, ScanSettings, Unmeasured, scan, why_not};
+pub use scan::{Rejections, ScanResult, ScanSettings, scan, why_not};
 pub use session::{OpeningRange, gap, relative_volume, session_vwap, volume_through};
 pub use technical::{Figures, TechnicalScan, Technicals};
 pub use volatility::{SESSION_MINUTES, SESSIONS_PER_YEAR, latest_atr, realised_volatility};

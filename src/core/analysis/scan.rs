@@ -3,21 +3,20 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
-use super::session::{gap, ratio, relative_volume};
+use super::features::ScanFeatures;
 use crate::decision::Candidate;
-use crate::indicators::{Atr, Candle, Indicator, Period, TrueRange};
-use crate::market::{Bar, SplitRatio, Symbol, split_like};
-use crate::money::{Bps, Money, Price, Quantity};
+use crate::market::Symbol;
+use crate::money::{Bps, Money, Price};
 use crate::strategy::Reason;
-
-/// Sessions in the average true range of the scan: Wilder's own period.
-const ATR_SESSIONS: Period = Period::of::<14>();
 
 /// Past this a factor no longer adds to the score: one absurd print must not outweigh all else.
 const FACTOR_MAX: i64 = 10 * Bps::ONE.0;
 
 /// News items past this number no longer add to the score.
 const NEWS_MAX: u32 = 3;
+
+/// A spread from which on it no longer adds to the score.
+const SPREAD_WIDE: i64 = 100;
 
 /// Which symbols a scan lets through, and what it ranks them by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +36,12 @@ pub struct ScanSettings {
     pub relative_volume_min: Bps,
     /// The least range of the day so far, as a share of the average true range.
     pub range_min: Bps,
+    /// The widest spread, as a share of the price; a symbol without a quote passes. `None`: any.
+    pub spread_max: Option<Bps>,
+    /// The least trend in the gap's direction, in average true ranges: less than zero is against it. `None`: any.
+    pub trend_min: Option<Bps>,
+    /// The least sum of candlestick patterns in the gap's direction, 100 % being one. `None`: any.
+    pub pattern_min: Option<Bps>,
     /// The weight of the gap, measured in average true ranges.
     pub gap_weight: u32,
     /// The weight of the relative volume.
@@ -45,6 +50,12 @@ pub struct ScanSettings {
     pub range_weight: u32,
     /// The weight of each news item, up to three.
     pub news_weight: u32,
+    /// The weight of a narrow spread: in full where there is none, nothing from 1 % on.
+    pub spread_weight: u32,
+    /// The weight of a trend in the gap's direction, measured in average true ranges.
+    pub trend_weight: u32,
+    /// The weight of each candlestick pattern in the gap's direction.
+    pub pattern_weight: u32,
 }
 
 impl Default for ScanSettings {
@@ -57,15 +68,27 @@ impl Default for ScanSettings {
             gap_min: Bps(10),
             relative_volume_min: Bps(5_000),
             range_min: Bps(500),
+            spread_max: None,
+            trend_min: None,
+            pattern_min: None,
             gap_weight: 3,
             relative_volume_weight: 2,
             range_weight: 2,
             news_weight: 1,
+            spread_weight: 0,
+            trend_weight: 0,
+            pattern_weight: 0,
         }
     }
 }
 
 impl ScanSettings {
+    /// Whether a symbol's quote says anything here.
+    #[must_use]
+    pub const fn wants_quotes(&self) -> bool {
+        self.spread_max.is_some() || self.spread_weight > 0
+    }
+
     /// What is wrong with the settings, field by field.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -93,134 +116,15 @@ impl ScanSettings {
                 problems.push((field, format!("is {ratio}: expected 0% or more")));
             }
         }
+        if let Some(spread) = self.spread_max.filter(|spread| *spread <= Bps::ZERO) {
+            problems.push(("spread_max", format!("is {spread}: expected more than 0%, such as 0.5%, or null for any")));
+        }
         let weights = [self.gap_weight, self.relative_volume_weight, self.range_weight, self.news_weight];
-        if weights.iter().all(|weight| *weight == 0) {
+        let more = [self.spread_weight, self.trend_weight, self.pattern_weight];
+        if weights.iter().chain(&more).all(|weight| *weight == 0) {
             problems.push(("gap_weight", "is 0 as all weights are: expected at least one above zero".to_owned()));
         }
         problems
-    }
-}
-
-/// What a symbol's features are measured from.
-#[derive(Debug, Clone, Copy)]
-pub struct ScanInput<'a> {
-    /// The symbol.
-    pub symbol: Symbol,
-    /// Its price now.
-    pub last: Price,
-    /// Its sessions before today, one bar each, oldest first.
-    pub daily: &'a [Bar],
-    /// Its minutes of today so far, extended hours included.
-    pub today: &'a [Bar],
-    /// News items since the close before.
-    pub news: u32,
-}
-
-/// Why a symbol has no features.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unmeasured {
-    /// Nothing to compare with.
-    #[error("{symbol}: no earlier session is known")]
-    NoSessions { symbol: Symbol },
-    /// The close before is told in other shares than the price.
-    #[error(
-        "{symbol}: {last} after a close of {close} looks like a {ratio} split that no corporate action tells of; \
-         it is left out until one does"
-    )]
-    LooksSplit { symbol: Symbol, close: Price, last: Price, ratio: SplitRatio },
-    /// Numbers that cannot be computed with.
-    #[error("{symbol}: its {figure} is out of bounds")]
-    OutOfBounds { symbol: Symbol, figure: &'static str },
-}
-
-/// What the scan knows of a symbol: stored with the run as its facts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScanFeatures {
-    /// The symbol.
-    pub symbol: Symbol,
-    /// Its price.
-    pub last: Price,
-    /// The close of the session before.
-    pub previous_close: Price,
-    /// The distance of `last` from `previous_close`.
-    pub gap: Bps,
-    /// The last session's volume against the mean of those before it; `None` if it is the only one.
-    pub relative_volume: Option<Bps>,
-    /// Highest less lowest price of today so far; zero before the first trade.
-    pub range: Price,
-    /// The average true range of 14 sessions.
-    pub atr: Price,
-    /// What an average session trades, in whole dollars.
-    pub dollar_volume: Money,
-    /// News items since the close before.
-    pub news: u32,
-}
-
-impl ScanFeatures {
-    /// Measures a symbol.
-    ///
-    /// The average true range is Wilder's over 14 sessions. With fewer sessions it is the mean of the
-    /// true ranges there are, the first session counting with its high less low.
-    ///
-    /// # Errors
-    /// [`Unmeasured`] without an earlier session, after what looks like a split, or if a figure overflows.
-    pub fn measure(input: &ScanInput<'_>) -> Result<Self, Unmeasured> {
-        let ScanInput { symbol, last, daily, today, news } = *input;
-        let (Some(first), Some(yesterday)) = (daily.first(), daily.last()) else {
-            return Err(Unmeasured::NoSessions { symbol });
-        };
-        if let Some(ratio) = split_like(yesterday.close, last) {
-            return Err(Unmeasured::LooksSplit { symbol, close: yesterday.close, last, ratio });
-        }
-        let out_of_bounds = |figure| Unmeasured::OutOfBounds { symbol, figure };
-
-        let candles: Vec<Candle> = daily.iter().map(Candle::from).collect();
-        let average_range = Atr::new(ATR_SESSIONS).last(&candles).unwrap_or_else(|| {
-            let later = TrueRange::default().batch(&candles).into_iter().flatten();
-            let ranges: Vec<f64> = std::iter::once(first.high.to_f64() - first.low.to_f64()).chain(later).collect();
-            ranges.iter().sum::<f64>() / ranges.len() as f64
-        });
-        let volumes: Vec<Quantity> = daily.iter().map(|bar| bar.volume).collect();
-        let (last_volume, earlier) = volumes.split_last().ok_or(Unmeasured::NoSessions { symbol })?;
-        let range = match (today.iter().map(|bar| bar.high).max(), today.iter().map(|bar| bar.low).min()) {
-            (Some(high), Some(low)) => high.minus(low).map_err(|_| out_of_bounds("range"))?,
-            _ => Price::ZERO,
-        };
-        Ok(Self {
-            symbol,
-            last,
-            previous_close: yesterday.close,
-            gap: gap(yesterday.close, last).ok_or_else(|| out_of_bounds("gap"))?,
-            relative_volume: relative_volume(*last_volume, earlier),
-            range,
-            atr: Price::from_f64(average_range).map_err(|_| out_of_bounds("average true range"))?,
-            dollar_volume: average_dollar_volume(daily).ok_or_else(|| out_of_bounds("dollar volume"))?,
-            news,
-        })
-    }
-
-    /// The gap in average true ranges, unsigned; zero where the average is.
-    fn gap_in_atr(&self) -> Bps {
-        let distance = i128::from(self.last.0) - i128::from(self.previous_close.0);
-        ratio(distance.abs(), i128::from(self.atr.0)).unwrap_or(Bps::ZERO)
-    }
-
-    /// The range of the day so far in average true ranges; zero where the average is.
-    fn range_in_atr(&self) -> Bps {
-        ratio(i128::from(self.range.0), i128::from(self.atr.0)).unwrap_or(Bps::ZERO)
-    }
-
-    fn candidate(&self, rank: u32, score: i64) -> Candidate {
-        let relative_volume = self.relative_volume.map_or_else(|| "unknown".to_owned(), |ratio| ratio.to_string());
-        let factors = vec![
-            Reason::new("gap", self.gap),
-            Reason::new("gap in ATR", self.gap_in_atr()),
-            Reason::new("relative volume", relative_volume),
-            Reason::new("range in ATR", self.range_in_atr()),
-            Reason::new("dollar volume", self.dollar_volume),
-            Reason::new("news items", self.news),
-        ];
-        Candidate { symbol: self.symbol, rank, score, factors }
     }
 }
 
@@ -237,13 +141,23 @@ pub struct Rejections {
     pub relative_volume: u32,
     /// Too little movement today.
     pub range: u32,
+    /// Bid and ask too far apart.
+    #[serde(default)]
+    pub spread: u32,
+    /// Too little of a trend, or one against the gap.
+    #[serde(default)]
+    pub trend: u32,
+    /// Too few candlestick patterns, or some against the gap.
+    #[serde(default)]
+    pub pattern: u32,
 }
 
 impl Rejections {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u32 {
-        self.price + self.dollar_volume + self.gap + self.relative_volume + self.range
+        let measured = self.price + self.dollar_volume + self.gap + self.relative_volume + self.range;
+        measured + self.spread + self.trend + self.pattern
     }
 }
 
@@ -261,8 +175,17 @@ impl Rejections {
         } else if self.relative_volume > 0 {
             let ratio = symbol.relative_volume.unwrap_or(Bps::ZERO);
             least("relative volume", ratio.to_string(), settings.relative_volume_min.to_string())
-        } else {
+        } else if self.range > 0 {
             least("range in ATR", symbol.range_in_atr().to_string(), settings.range_min.to_string())
+        } else if self.spread > 0 {
+            let (spread, most) = (symbol.spread.unwrap_or_default(), settings.spread_max.unwrap_or_default());
+            Reason::new("spread", format!("{spread} (most {most})"))
+        } else if self.trend > 0 {
+            let trend = symbol.with_the_gap(symbol.trend);
+            least("trend with the gap", trend.to_string(), settings.trend_min.unwrap_or_default().to_string())
+        } else {
+            let pattern = symbol.with_the_gap(symbol.pattern);
+            least("patterns with the gap", pattern.to_string(), settings.pattern_min.unwrap_or_default().to_string())
         }
     }
 }
@@ -340,6 +263,12 @@ fn filter<'a>(symbol: &ScanFeatures, settings: &ScanSettings, rejected: &'a mut 
         Some(&mut rejected.relative_volume)
     } else if symbol.range_in_atr() < settings.range_min {
         Some(&mut rejected.range)
+    } else if settings.spread_max.zip(symbol.spread).is_some_and(|(most, spread)| spread > most) {
+        Some(&mut rejected.spread)
+    } else if settings.trend_min.is_some_and(|least| symbol.with_the_gap(symbol.trend) < least) {
+        Some(&mut rejected.trend)
+    } else if settings.pattern_min.is_some_and(|least| symbol.with_the_gap(symbol.pattern) < least) {
+        Some(&mut rejected.pattern)
     } else {
         None
     }
@@ -351,26 +280,25 @@ fn score(symbol: &ScanFeatures, settings: &ScanSettings) -> i64 {
         (settings.relative_volume_weight, symbol.relative_volume.unwrap_or(Bps::ZERO).0),
         (settings.range_weight, symbol.range_in_atr().0),
         (settings.news_weight, i64::from(symbol.news.min(NEWS_MAX)) * Bps::ONE.0),
+        (
+            settings.spread_weight,
+            symbol.spread.map_or(0, |spread| (SPREAD_WIDE - spread.0) * (Bps::ONE.0 / SPREAD_WIDE)),
+        ),
+        (settings.trend_weight, symbol.with_the_gap(symbol.trend).0),
+        (settings.pattern_weight, symbol.with_the_gap(symbol.pattern).0),
     ];
-    // Four terms below 2³² × 10⁵ cannot overflow.
+    // Seven terms below 2³² × 10⁵ cannot overflow.
     factors.iter().map(|(weight, factor)| i64::from(*weight) * (*factor).clamp(0, FACTOR_MAX)).sum()
-}
-
-/// The mean of close times volume, in whole dollars, rounded down.
-fn average_dollar_volume(daily: &[Bar]) -> Option<Money> {
-    let mut sum: i128 = 0;
-    for bar in daily {
-        sum += i128::from(bar.close.times(bar.volume).ok()?.0);
-    }
-    let mean = sum.checked_div(i128::try_from(daily.len()).ok()?)? / i128::from(Money::UNIT);
-    i64::try_from(mean).ok().map(Money::whole)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::features::{ScanInput, Unmeasured};
     use super::*;
+    use crate::market::{Bar, Quote};
+    use crate::money::Quantity;
     use crate::time::Timestamp;
 
     fn bar(day: i64, low: i64, high: i64, close: i64, shares: i64) -> Bar {
@@ -395,6 +323,9 @@ mod tests {
             atr: Price::from_cents(1_00),
             dollar_volume: Money::whole(50_000_000),
             news: 1,
+            spread: Some(Bps(20)),
+            trend: Bps(15_000),
+            pattern: Bps(-10_000),
         }
     }
 
@@ -403,7 +334,8 @@ mod tests {
         let daily: Vec<Bar> = (0..20).map(|day| bar(day, 49_00, 51_00, 50_00, 1_000_000)).collect();
         let today = [bar(20, 50_50, 51_00, 51_00, 500), bar(20, 50_80, 51_40, 51_00, 500)];
         let symbol = "AAPL".parse().unwrap();
-        let input = ScanInput { symbol, last: Price::from_cents(51_00), daily: &daily, today: &today, news: 2 };
+        let input =
+            ScanInput { symbol, last: Price::from_cents(51_00), quote: None, daily: &daily, today: &today, news: 2 };
         let measured = ScanFeatures::measure(&input).unwrap();
         let expected = ScanFeatures {
             symbol,
@@ -415,6 +347,9 @@ mod tests {
             atr: Price::from_cents(2_00),
             dollar_volume: Money::whole(50_000_000),
             news: 2,
+            spread: None,
+            trend: Bps::ZERO,
+            pattern: Bps::ZERO,
         };
         assert_eq!(measured, expected);
         assert_eq!(measured.gap_in_atr(), Bps(5_000));
@@ -442,10 +377,78 @@ mod tests {
         let unknown = ScanFeatures { relative_volume: None, ..features("G") };
         let down = ScanFeatures { gap: Bps(-10), ..features("F") };
         let result = scan(&[cheap, thin, still, idle, narrow, down, unknown], &ScanSettings::default());
-        let each = Rejections { price: 1, dollar_volume: 1, gap: 1, relative_volume: 1, range: 1 };
+        let each =
+            Rejections { price: 1, dollar_volume: 1, gap: 1, relative_volume: 1, range: 1, ..Rejections::default() };
         assert_eq!((result.rejected, result.passed, result.rejected.total()), (each, 2, 5));
         let kept: Vec<String> = result.candidates.iter().map(|c| c.symbol.to_string()).collect();
         assert_eq!(kept, ["F", "G"]);
+    }
+
+    #[test]
+    fn spread_trend_and_patterns_are_measured() {
+        // Three black crows: each opens within the body before, and closes low.
+        let mut daily: Vec<Bar> = (0..17).map(|day| bar(day, 49_90, 51_00, 50_00 + day, 1_000_000)).collect();
+        let crow = |day: i64, open: i64, close: i64| {
+            let bar = bar(day, close, open, close, 1_000_000);
+            Bar { open: Price::from_cents(open), ..bar }
+        };
+        daily.extend([crow(17, 50_10, 48_00), crow(18, 49_00, 46_50), crow(19, 47_50, 45_00)]);
+        let size = Quantity::whole(100);
+        let quote = |bid: i64, ask: i64| {
+            let (bid, ask) = (Price::from_cents(bid), Price::from_cents(ask));
+            Some(Quote { at: Timestamp(0), bid, ask, bid_size: size, ask_size: size })
+        };
+        let symbol = "AAPL".parse().unwrap();
+        let (last, today) = (Price::from_cents(44_00), &[]);
+        let input = ScanInput { symbol, last, quote: quote(43_90, 44_10), daily: &daily, today, news: 0 };
+        let measured = ScanFeatures::measure(&input).unwrap();
+        assert_eq!(measured.spread, Some(Bps(45)), "20 cents of 44 dollars");
+        assert!(measured.trend < Bps(-20_000), "{}", measured.trend);
+        assert!(measured.pattern <= Bps(-10_000), "{}", measured.pattern);
+        assert_eq!(measured.with_the_gap(measured.trend).0, -measured.trend.0, "the gap is one down");
+        for unusable in [None, quote(44_10, 43_90), quote(0, 44_00)] {
+            assert_eq!(ScanFeatures::measure(&ScanInput { quote: unusable, ..input }).unwrap().spread, None);
+        }
+        let factors = measured.candidate(1, 0).factors;
+        let names: Vec<&str> = factors.iter().map(|factor| factor.measure.as_str()).collect();
+        assert_eq!(names[6..], ["spread", "trend in ATR", "patterns"]);
+    }
+
+    #[test]
+    fn what_has_a_direction_counts_with_the_gap() {
+        let settings = ScanSettings {
+            spread_max: Some(Bps(50)),
+            trend_min: Some(Bps(-5_000)),
+            pattern_min: Some(Bps(-10_000)),
+            gap_weight: 0,
+            relative_volume_weight: 0,
+            range_weight: 0,
+            news_weight: 0,
+            spread_weight: 1,
+            trend_weight: 10,
+            pattern_weight: 100,
+            ..ScanSettings::default()
+        };
+        assert_eq!((settings.problems(), settings.wants_quotes()), (Vec::new(), true));
+        let down = ScanFeatures { gap: Bps(-200), ..features("DOWN") };
+        // 20 bps of 100 leave 80 %; 1.5 ATR with the gap; one pattern, against the gap up and with the gap down.
+        assert_eq!(score(&features("UP"), &settings), 8_000 + 150_000);
+        assert_eq!(score(&ScanFeatures { trend: Bps(0), ..down.clone() }, &settings), 8_000 + 1_000_000);
+        assert_eq!(score(&ScanFeatures { spread: Some(Bps(150)), trend: Bps(0), ..features("WIDE") }, &settings), 0);
+        let wide = ScanFeatures { spread: Some(Bps(51)), ..features("WIDE") };
+        let unknown = ScanFeatures { spread: None, ..features("UNKNOWN") };
+        let bearish = ScanFeatures { pattern: Bps(-20_000), ..features("BEARISH") };
+        let all = [wide, unknown, bearish, down];
+        let result = scan(&all, &settings);
+        let each = Rejections { spread: 1, trend: 1, pattern: 1, ..Rejections::default() };
+        assert_eq!((result.rejected, result.passed), (each, 1));
+        let last = |symbol: &str| {
+            let grounds = why_not(&all, &settings, symbol.parse().unwrap()).unwrap();
+            grounds.last().map(|ground| format!("{} {}", ground.measure, ground.value)).unwrap()
+        };
+        assert_eq!(last("WIDE"), "spread 0.51% (most 0.5%)");
+        assert_eq!(last("DOWN"), "trend with the gap -150% (least -50%)");
+        assert_eq!(last("BEARISH"), "patterns with the gap -200% (least -100%)");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! Explained* (2006). Tests hold every value to what TA-Lib itself says.
 
 mod candle;
+mod direction;
 mod double;
 mod hikkake;
 mod longer;
@@ -21,6 +22,8 @@ mod triple;
 
 #[cfg(test)]
 mod golden_tests;
+
+pub use self::direction::directed;
 
 use self::candle::{History, Last, View};
 use self::hikkake::Hikkake;

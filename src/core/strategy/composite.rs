@@ -8,7 +8,7 @@ use super::{Direction, Directions, Distance, Reasons, SymbolView};
 use crate::indicators::{Candle, Ema, Indicator, Period, Rsi, Vwap};
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError};
-use crate::patterns::{CandlePatterns, Pattern};
+use crate::patterns::{CandlePatterns, directed};
 use crate::time::Span;
 
 /// Bars that the candlestick patterns are looked for in: the longest look back over fourteen.
@@ -16,34 +16,6 @@ const PATTERN_BARS: usize = 20;
 
 /// The sum of pattern values that counts in full: two patterns that agree.
 const PATTERNS_FULL: f64 = 200.0;
-
-/// The patterns whose sign is a direction. Those that only tell of indecision, or of a long or a short line, have none.
-const DIRECTED: [Pattern; 24] = [
-    Pattern::AbandonedBaby,
-    Pattern::BeltHold,
-    Pattern::DarkCloudCover,
-    Pattern::Engulfing,
-    Pattern::EveningDojiStar,
-    Pattern::EveningStar,
-    Pattern::Hammer,
-    Pattern::HangingMan,
-    Pattern::Harami,
-    Pattern::HaramiCross,
-    Pattern::Hikkake,
-    Pattern::InvertedHammer,
-    Pattern::Kicking,
-    Pattern::Marubozu,
-    Pattern::MorningDojiStar,
-    Pattern::MorningStar,
-    Pattern::Piercing,
-    Pattern::RiseFallThreeMethods,
-    Pattern::ShootingStar,
-    Pattern::ThreeBlackCrows,
-    Pattern::ThreeInside,
-    Pattern::ThreeOutside,
-    Pattern::ThreeWhiteSoldiers,
-    Pattern::TasukiGap,
-];
 
 /// Weighs what speaks for a rise and for a fall into one confidence, and trades from a threshold on.
 ///
@@ -218,15 +190,11 @@ fn patterns(candles: &[Candle], reasons: &mut Reasons) -> Option<Bps> {
     let mut patterns = CandlePatterns::new();
     let recent = candles.get(candles.len().saturating_sub(PATTERN_BARS)..).unwrap_or_default();
     recent.iter().for_each(|candle| patterns.push(candle));
-    let values = patterns.values();
     let mut sum = 0.0;
     let mut found = Vec::new();
-    for pattern in DIRECTED {
-        let value = values.get(pattern as usize).copied().unwrap_or(0);
-        if value != 0 {
-            sum += f64::from(value);
-            found.push(pattern.name());
-        }
+    for (pattern, value) in directed(&patterns.values()) {
+        sum += f64::from(value);
+        found.push(pattern.name());
     }
     if found.is_empty() {
         return None;
