@@ -26,7 +26,8 @@ pub struct OptimizeCommand {
 enum Command {
     /// Takes the shares of a search together, and judges them as one
     #[command(after_help = "Examples:
-  trade optimize merge shares/*.csv --out all.csv --walk-forward 60/20")]
+  trade optimize merge shares/*.csv --out all.csv --walk-forward 60/20
+  trade optimize merge shares/*.parquet --out all.parquet")]
     Merge(search::Merge),
 }
 

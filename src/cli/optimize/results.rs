@@ -73,6 +73,15 @@ pub struct Verdict {
     pub deflated_sharpe: Option<f64>,
 }
 
+impl Verdict {
+    /// What it is worth in numbers, from the total return to the deflated Sharpe ratio.
+    pub const fn figures(&self) -> [Option<f64>; 8] {
+        let Self { total_return, sharpe, sortino, calmar, max_drawdown, .. } = *self;
+        let Self { profit_factor, sign_test, deflated_sharpe, .. } = *self;
+        [total_return, sharpe, sortino, calmar, max_drawdown, profit_factor, sign_test, deflated_sharpe]
+    }
+}
+
 /// A choice on past sessions and what it earned afterwards.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {

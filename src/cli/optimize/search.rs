@@ -63,7 +63,7 @@ pub struct Judgement {
     /// Trials that are shown
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
-    /// A file for all trials (CSV); one of that name is replaced
+    /// A file for all trials: CSV, or Parquet if it is named so (trials.parquet); one of that name is replaced
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

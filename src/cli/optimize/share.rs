@@ -1,13 +1,17 @@
-//! The file of a search's trials: what a share of it leaves behind, and what shares are taken together from.
+//! The file of a search's trials: what a share of it leaves behind, and what shares are taken together from. It is CSV, or
+//! Parquet under a name that ends so; which one is read its first bytes tell.
 
-use std::ffi::OsString;
+mod parquet_file;
+
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use csv::StringRecord;
 use daybook_core::statistics::Returns;
+use parquet::errors::ParquetError;
 
 use super::results::{Results, Trial, Verdict, Whole};
 
@@ -28,6 +32,8 @@ const AFTER: [&str; 12] = [
     "sign_test",
     "deflated_sharpe",
 ];
+/// How the name of a file in Parquet ends.
+const PARQUET: &str = "parquet";
 /// What the last column's name begins with.
 const RETURNS: &str = "returns ";
 const BETWEEN: &str = ";";
@@ -38,6 +44,12 @@ pub enum ShareError {
     /// It cannot be read or written.
     #[error("{} cannot be read as results of a search", path.display())]
     Csv { path: PathBuf, source: csv::Error },
+    /// It cannot be opened.
+    #[error("{} cannot be read", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    /// It is no sound Parquet file, though it begins like one.
+    #[error("{} cannot be read as Parquet: it is damaged or cut short, expected a whole file", path.display())]
+    Parquet { path: PathBuf, source: ParquetError },
     /// It cannot be written.
     #[error("writing {}", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -72,7 +84,12 @@ impl Results {
         let mut beside = OsString::from(path);
         beside.push(".part");
         let beside = PathBuf::from(beside);
-        let written = self.write_rows(&beside, verdicts).and_then(|()| std::fs::rename(&beside, path));
+        let rows = self.rows(verdicts);
+        let written = match path.extension() {
+            Some(ending) if ending == OsStr::new(PARQUET) => parquet_file::write(self, &rows, &beside),
+            Some(_) | None => self.write_lines(&rows, &beside),
+        };
+        let written = written.and_then(|()| std::fs::rename(&beside, path));
         written.map_err(|source| {
             // What is left of it says nothing; the next attempt would overwrite it.
             let _ = std::fs::remove_file(&beside);
@@ -80,12 +97,17 @@ impl Results {
         })
     }
 
-    fn write_rows(&self, path: &Path, verdicts: &[Verdict]) -> io::Result<()> {
-        let mut writer = csv::Writer::from_writer(BufWriter::new(File::create(path)?));
-        writer.write_record(self.header())?;
+    /// Every trial beside its verdict, by its number.
+    fn rows<'a>(&'a self, verdicts: &'a [Verdict]) -> Vec<(&'a Verdict, &'a Trial)> {
         let mut verdicts: Vec<&Verdict> = verdicts.iter().collect();
         verdicts.sort_by_key(|verdict| verdict.trial);
-        for (verdict, trial) in verdicts.into_iter().zip(&self.trials) {
+        verdicts.into_iter().zip(&self.trials).collect()
+    }
+
+    fn write_lines(&self, rows: &[(&Verdict, &Trial)], path: &Path) -> io::Result<()> {
+        let mut writer = csv::Writer::from_writer(BufWriter::new(File::create(path)?));
+        writer.write_record(self.header())?;
+        for (verdict, trial) in rows {
             writer.write_record(self.row(verdict, trial))?;
         }
         let mut file = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
@@ -94,13 +116,10 @@ impl Results {
     }
 
     fn row(&self, verdict: &Verdict, trial: &Trial) -> Vec<String> {
-        let Verdict { total_return, sharpe, sortino, calmar, max_drawdown, .. } = verdict;
-        let Verdict { profit_factor, sign_test, deflated_sharpe, .. } = verdict;
         let mut cells = vec![trial.number.to_string(), self.whole.id.clone(), self.whole.trials.to_string()];
         cells.extend(trial.values.iter().cloned());
         cells.extend([trial.trades.to_string(), trial.won.to_string(), trial.pnl.to_string(), trial.fees.to_string()]);
-        let figures = [total_return, sharpe, sortino, calmar, max_drawdown, profit_factor, sign_test, deflated_sharpe];
-        cells.extend(figures.map(|figure| figure.map_or_else(String::new, |value| value.to_string())));
+        cells.extend(verdict.figures().map(|figure| figure.map_or_else(String::new, |value| value.to_string())));
         let returns: Vec<String> = trial.returns.values().iter().map(ToString::to_string).collect();
         cells.push(returns.join(BETWEEN));
         cells
@@ -151,8 +170,16 @@ impl Results {
 /// Reads a share; `None` if it has no trials, as that of a machine too many.
 fn read_share(path: &Path) -> Result<Option<Results>, ShareError> {
     let failed = |source| ShareError::Csv { path: path.to_owned(), source };
+    let unreadable = |source| ShareError::Io { path: path.to_owned(), source };
     let columns = || ShareError::Columns { path: path.to_owned() };
-    let mut reader = csv::Reader::from_path(path).map_err(failed)?;
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut first = Vec::new();
+    (&file).take(parquet_file::MAGIC.len() as u64).read_to_end(&mut first).map_err(unreadable)?;
+    file.rewind().map_err(unreadable)?;
+    if first == parquet_file::MAGIC {
+        return parquet_file::read(path, file);
+    }
+    let mut reader = csv::Reader::from_reader(BufReader::new(file));
     let header: Vec<String> = reader.headers().map_err(failed)?.iter().map(str::to_owned).collect();
     let (last, named) = header.split_last().ok_or_else(columns)?;
     let keys = named.len().checked_sub(FIRST.len() + AFTER.len()).ok_or_else(columns)?;
@@ -226,6 +253,8 @@ impl Row<'_> {
 
 #[cfg(test)]
 mod tests {
+    use daybook_core::money::Money;
+
     use super::super::Measure;
     use super::super::results::tests::results;
     use super::*;
@@ -253,6 +282,50 @@ mod tests {
         assert_eq!(file(&merged), file(&whole));
         assert!(matches!(Results::read(&paths[..1]), Err(ShareError::Incomplete { found: 2, of: 5 })));
         assert!(matches!(Results::read(&paths[3..]), Err(ShareError::Nothing)));
+    }
+
+    #[test]
+    fn shares_in_parquet_are_the_same_and_mix_with_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut whole = results(0..5, 5);
+        // Figures that are not defined, an amount with all its digits, and values that look like something else.
+        whole.trials[3].returns = Returns::new(vec![0.0; 6]).unwrap();
+        whole.trials[4].pnl = Money(-123_456_789_012_345_678);
+        whole.trials[4].values = vec![String::new(), "\u{e9};1,2".to_owned()];
+        let share = |numbers: &[usize]| {
+            let trials = numbers.iter().map(|number| whole.trials[*number].clone()).collect();
+            Results { trials, ..whole.clone() }
+        };
+        let paths = [
+            written(folder.path(), "first.parquet", &share(&[0, 3])),
+            written(folder.path(), "second.parquet", &share(&[1, 4])),
+            written(folder.path(), "third.csv", &share(&[2])),
+            written(folder.path(), "none.parquet", &share(&[])),
+        ];
+        let merged = Results::read(&paths).unwrap();
+        assert_eq!(merged, whole);
+        let file = |results: &Results| std::fs::read(written(folder.path(), "all.parquet", results)).unwrap();
+        assert_eq!(file(&merged), file(&whole));
+        assert!(matches!(Results::read(&paths[3..]), Err(ShareError::Nothing)));
+        let mut other = share(&[2]);
+        other.trials[0].trades += 1;
+        let other = written(folder.path(), "other.parquet", &other);
+        let contradiction = Results::read(&[paths[2].clone(), other]);
+        assert!(matches!(contradiction, Err(ShareError::Contradiction { trial: 2, .. })));
+    }
+
+    #[test]
+    fn what_is_no_share_in_parquet_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path(), "share.parquet", &results(0..2, 2));
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let told = Results::read(std::slice::from_ref(&path)).unwrap_err();
+        assert!(matches!(&told, ShareError::Parquet { .. }), "{told}");
+        let mut empty = results(0..1, 1);
+        (empty.sessions, empty.trials[0].returns) = (Vec::new(), Returns::new(Vec::new()).unwrap());
+        let path = written(folder.path(), "no sessions.parquet", &empty);
+        assert_eq!(Results::read(&[path]).unwrap(), empty);
     }
 
     #[test]
