@@ -19,6 +19,7 @@ pub mod page;
 pub mod paper_exchange;
 pub mod ports;
 pub mod process;
+pub mod scripting;
 pub mod simulation;
 pub mod tear_sheet;
 pub mod terminal;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -13,7 +14,7 @@ use daybook_core::market::{CorporateActions, daily, jumps};
 use daybook_core::money::Money;
 use daybook_core::report::words::{counted, instant};
 use daybook_core::risk::Halt;
-use daybook_core::strategy::{Strategy, StrategySettings, strategies};
+use daybook_core::strategy::{ScriptFault, Strategy, StrategySettings};
 use serde::Serialize;
 
 use super::Context;
@@ -24,6 +25,7 @@ use super::output::{Paint, pairs, say};
 use crate::adapters::feeds::files::{ColumnSeries, History, read_columns};
 use crate::config::{self, Setting, Settings};
 use crate::process;
+use crate::scripting::strategies;
 
 /// The columns of the file of trades.
 const TRADE_COLUMNS: [&str; 8] =
@@ -54,12 +56,15 @@ pub struct Subject {
     /// Sets a key of the strategy, or of the configuration by its whole path
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// The strategies of the configuration that are scripts.
+    #[arg(skip)]
+    scripts: OnceLock<Vec<String>>,
 }
 
 /// What a back-test came to.
 #[derive(Debug, Serialize)]
 struct Report {
-    strategies: Vec<&'static str>,
+    strategies: Vec<String>,
     symbols: usize,
     bars: usize,
     sessions: usize,
@@ -119,13 +124,14 @@ impl Subject {
     pub fn settings(&self, context: &Context, grid: &[String]) -> anyhow::Result<Settings> {
         let mut enabled = Vec::new();
         if let Some(name) = &self.strategy {
-            if !StrategySettings::NAMES.contains(&name.as_str()) {
-                let known = StrategySettings::NAMES.join(", ");
+            let scripts = self.scripts(context)?;
+            let names: Vec<&str> =
+                StrategySettings::NAMES.iter().copied().chain(scripts.iter().map(String::as_str)).collect();
+            if !names.contains(&name.as_str()) {
+                let known = names.join(", ");
                 return Err(CommandError::Usage(format!("there is no strategy {name}: expected one of {known}")).into());
             }
-            enabled.extend(
-                StrategySettings::NAMES.iter().map(|each| format!("strategies.{each}.enabled={}", each == name)),
-            );
+            enabled.extend(names.iter().map(|each| format!("{}.enabled={}", section_of(each), each == name)));
         }
         let mut sources = context.sources();
         for (option, texts) in [("--strategy", enabled.as_slice()), ("--set", self.set.as_slice()), ("--grid", grid)] {
@@ -142,10 +148,21 @@ impl Subject {
         Ok(settings)
     }
 
+    /// The names of the configuration's scripts. They are the same in each trial of a search.
+    fn scripts(&self, context: &Context) -> anyhow::Result<&[String]> {
+        if self.scripts.get().is_none() {
+            let settings = config::load(&context.sources())?.settings;
+            let names = settings.strategies.scripts.into_keys().collect();
+            // Whoever was first has found the same.
+            let _ = self.scripts.set(names);
+        }
+        Ok(self.scripts.get().map_or(&[], Vec::as_slice))
+    }
+
     /// A key and its value by the key's whole path: one of the strategy that is named may be given without.
     fn whole_path(&self, setting: &str) -> String {
         match &self.strategy {
-            Some(name) if !is_whole_path(setting) => format!("strategies.{name}.{setting}"),
+            Some(name) if !is_whole_path(setting) => format!("{}.{setting}", section_of(name)),
             Some(_) | None => setting.to_owned(),
         }
     }
@@ -163,6 +180,12 @@ impl Subject {
         }
         Ok(market)
     }
+}
+
+/// The section of a strategy's settings.
+fn section_of(name: &str) -> String {
+    let is_built_in = StrategySettings::NAMES.contains(&name);
+    if is_built_in { format!("strategies.{name}") } else { format!("strategies.scripts.{name}") }
 }
 
 /// Whether a key begins with a section of the configuration, and not with a key of a strategy.
@@ -195,14 +218,21 @@ fn read(files: &[PathBuf]) -> Result<History<ColumnSeries>, CommandError> {
 /// Trades the strategies over the market's bars, under the settings.
 ///
 /// # Errors
-/// If an amount overflows.
+/// If an amount overflows, or a script fails.
 pub fn trade(
     market: &History<ColumnSeries>,
     settings: &Settings,
     strategies: &[Box<dyn Strategy>],
-) -> Result<Outcome, backtest::BacktestError> {
+) -> anyhow::Result<Outcome> {
     let calendar = settings.calendar();
-    backtest::run(&market.series, &terms(settings, &calendar, &market.actions, strategies), Pace::Skipping)
+    let terms = terms(settings, &calendar, &market.actions, strategies);
+    let outcome = backtest::run(&market.series, &terms, Pace::Skipping)?;
+    match strategies.iter().find_map(|strategy| strategy.fault()) {
+        Some(ScriptFault { strategy, symbol, message, .. }) => {
+            Err(CommandError::Failed(format!("the strategy {strategy} failed on {symbol}: {message}")).into())
+        }
+        None => Ok(outcome),
+    }
 }
 
 /// What a back-test is made under.
@@ -248,7 +278,7 @@ impl Report {
         let opening = settings.execution.paper.starting_cash;
         let closing = outcome.equity.last().map_or(opening, |(_, equity)| *equity);
         Self {
-            strategies: strategies.iter().map(|strategy| strategy.name()).collect(),
+            strategies: strategies.iter().map(|strategy| strategy.name().to_owned()).collect(),
             symbols: market.series.len(),
             bars: outcome.bars,
             sessions: outcome.equity.len(),

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use daybook_core::backtest::{Act, ActKind, LookAhead, Peek};
 use daybook_core::calendar::Calendar;
 use daybook_core::report::words::{counted, instant};
-use daybook_core::strategy::strategies;
 use daybook_core::time::Timestamp;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -16,6 +15,7 @@ use super::exit::CommandError;
 use super::output::{Paint, progress};
 use crate::adapters::feeds::files::{ColumnSeries, History};
 use crate::config::Settings;
+use crate::scripting::strategies;
 
 /// Instants at which the future is cut off, unless a person wants another number: each is a whole back-test.
 pub const CUTS: &str = "1000";

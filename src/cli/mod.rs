@@ -27,6 +27,7 @@ mod output;
 mod paper;
 mod plan;
 mod report;
+mod script_check;
 mod setup;
 mod shell;
 mod simulate;

@@ -11,6 +11,7 @@ use daybook_core::report::words::{self, clock, dollars, instant, price, shares, 
 use daybook_core::report::{DAY_ENDED, WEEK_ENDED};
 use daybook_core::risk::{Halt, Pause};
 use daybook_core::schedule::JobDefinition;
+use daybook_core::strategy::ScriptFault;
 use daybook_core::time::{SessionDate, Timestamp};
 use serde::Serialize;
 
@@ -23,7 +24,7 @@ use crate::ledger::intent::StoredIntent;
 use crate::ledger::phase::PhaseChange;
 use crate::ledger::position::StoredPosition;
 use crate::ledger::{
-    Ledger, LedgerError, LedgerKind, LedgerLock, alert, equity, event, halt, meta, pause, phase, position,
+    Ledger, LedgerError, LedgerKind, LedgerLock, alert, equity, event, halt, meta, pause, phase, position, script,
 };
 
 /// Jobs whose next slot is shown.
@@ -47,6 +48,8 @@ struct Status {
     session: Option<SessionStatus>,
     halts: Vec<Halt>,
     pauses: Vec<Pause>,
+    /// Scripts that have failed, as they are now: they propose nothing.
+    stopped: Vec<ScriptFault>,
     day: Option<DayStatus>,
     /// Entries that wait for a person.
     approvals: Vec<Waiting>,
@@ -140,6 +143,7 @@ fn gather(
             session: session_at(&calendar, as_of),
             halts: halt::in_force(conn, as_of)?,
             pauses: pause::in_force(conn, as_of)?,
+            stopped: stopped(conn, configuration)?,
             day: equity::last(conn)?.map(|point| DayStatus::of(&point, configuration.settings.risk.max_daily_loss)),
             approvals: approval::waiting(conn, as_of)?,
             positions: position::open(conn, &account)?,
@@ -147,6 +151,16 @@ fn gather(
             faults: faults(conn)?,
         })
     })
+}
+
+/// The faults of scripts that are still as they were when they failed.
+fn stopped(conn: &crate::ledger::Connection, configuration: &Configuration) -> Result<Vec<ScriptFault>, LedgerError> {
+    let scripts = &configuration.settings.strategies.scripts;
+    let is_of_now = |fault: &ScriptFault| {
+        let script = scripts.get(&fault.strategy).filter(|script| script.enabled);
+        script.is_some_and(|script| fault.concerns(&fault.strategy, script))
+    };
+    Ok(script::faults(conn)?.into_iter().map(|stored| stored.fault).filter(is_of_now).collect())
 }
 
 fn session_at(calendar: &Calendar, at: Timestamp) -> Option<SessionStatus> {
@@ -238,6 +252,9 @@ impl Status {
         }
         for pause in &self.pauses {
             lines.push(("paused", paint.yellow(&format!("{}, until {}", pause.words(), instant(pause.until)))));
+        }
+        for ScriptFault { strategy, message, .. } in &self.stopped {
+            lines.push(("stopped", paint.red(&format!("the strategy {strategy}: {message}"))));
         }
         match &self.day {
             Some(day) => {
@@ -388,6 +405,13 @@ mod tests {
                 numbers: vec![Reason::new("result", Money::whole(-120))],
                 since: at("2026-11-27T14:40:00Z"),
                 until: at("2026-11-29T14:39:30Z"),
+            }],
+            stopped: vec![ScriptFault {
+                strategy: "mine".to_owned(),
+                sha256: String::new(),
+                params: std::collections::BTreeMap::new(),
+                symbol: "AAPL".parse().unwrap(),
+                message: "strategies/my.lua:12: attempt to index a nil value".to_owned(),
             }],
             day: Some(DayStatus::of(
                 &EquityPoint {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use daybook_core::calendar::{Calendar, Session};
-use daybook_core::strategy::{Direction, Strategy, strategies};
+use daybook_core::strategy::{Direction, Directions, ScriptSettings, strategies};
 use daybook_core::time::{SessionDate, Span};
 
 use super::settings::{
@@ -89,18 +89,22 @@ impl Settings {
         if self.execution.broker != BrokerKind::Paper || self.execution.paper.allow_short {
             return Vec::new();
         }
-        let refused = |strategy: &dyn Strategy| {
-            let directions = strategy.directions();
+        let refused = |name: &str, directions: Directions| {
             directions.allow(Direction::Short).then(|| {
                 let directions = directions.as_str();
                 let message = format!(
                     "is {directions}, and execution.paper.allow_short is false: its shorts would be refused; expected long, \
                      or allow_short: true"
                 );
-                (format!("strategies.{}.direction", strategy.name()), message)
+                (format!("strategies.{name}.direction"), message)
             })
         };
-        strategies(&self.strategies).iter().filter_map(|strategy| refused(strategy.as_ref())).collect()
+        let scripts = self.strategies.scripts.iter().filter(|(_, script)| script.enabled);
+        let of_script =
+            |(name, script): (&String, &ScriptSettings)| refused(&format!("scripts.{name}"), script.direction);
+        let built_in = strategies(&self.strategies);
+        let built_in = built_in.iter().filter_map(|strategy| refused(strategy.name(), strategy.directions()));
+        built_in.chain(scripts.filter_map(of_script)).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use daybook_core::calendar::Calendar;
+use daybook_core::strategy::StrategySettings;
 
 use super::files::text_of;
 use super::init::DOCUMENTED;
@@ -128,9 +129,8 @@ fn try_one(which: usize, bytes: Vec<u8>, environment: &Environment, calendar: &C
         Err(_) => return false,
     };
     match which.checked_sub(1).and_then(|job| BUILT_IN.get(job)) {
-        Some((name, _)) => {
-            read_job(name, path, &text, environment, calendar).map_or_else(|problems| are_told(&problems), |_| true)
-        }
+        Some((name, _)) => read_job(name, path, &text, environment, calendar, StrategySettings::NAMES)
+            .map_or_else(|problems| are_told(&problems), |_| true),
         None => match yaml::parse(&text, &Arc::from(path)) {
             Err(problems) => are_told(&problems),
             Ok(document) => match check_document(document, environment) {

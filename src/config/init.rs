@@ -15,6 +15,9 @@ pub const DOCUMENTED: &str = include_str!("../../config/daybook.yaml");
 /// The documented profile: half the risk, and a person approves each entry.
 const CAUTIOUS: &str = include_str!("../../config/profiles/cautious.yaml");
 
+/// The example of a strategy that is a script.
+const SCRIPT: &str = include_str!("../../config/strategies/opening_range.lua");
+
 /// The schema, by which editors complete and check the file of settings.
 const SCHEMA: &str = include_str!("../../config/daybook.schema.json");
 
@@ -27,14 +30,19 @@ pub enum Written {
     Kept,
 }
 
-/// Writes the documented configuration and job files under a folder, which is made if it is not there.
+/// Writes the documented configuration, an example script and job files under a folder, which is made if it is not there.
 /// No file that exists is changed. The answer names every file.
 ///
 /// # Errors
 /// [`ConfigError::Unwritable`] for the first file or folder that cannot be written; the file is not
 /// left behind half-written.
 pub fn init(folder: &Path) -> Result<Vec<(PathBuf, Written)>, ConfigError> {
-    let settings = [(DEFAULT_FILE, DOCUMENTED), ("config/profiles/cautious.yaml", CAUTIOUS), (SCHEMA_FILE, SCHEMA)];
+    let settings = [
+        (DEFAULT_FILE, DOCUMENTED),
+        ("config/profiles/cautious.yaml", CAUTIOUS),
+        ("config/strategies/opening_range.lua", SCRIPT),
+        (SCHEMA_FILE, SCHEMA),
+    ];
     let settings = settings.into_iter().map(|(name, text)| (PathBuf::from(name), text));
     let jobs = BUILT_IN.iter().map(|(name, text)| (Path::new("jobs").join(format!("{name}.yaml")), *text));
     settings
@@ -74,7 +82,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("new/place");
         let first = init(&target).unwrap();
-        assert_eq!(first.len(), BUILT_IN.len() + 3);
+        assert_eq!(first.len(), BUILT_IN.len() + 4);
         assert!(first.iter().all(|(path, written)| *written == Written::New && path.exists()));
 
         let settings = target.join(DEFAULT_FILE);

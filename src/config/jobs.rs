@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use daybook_core::calendar::Calendar;
 use daybook_core::schedule::{Anchor, At, Form, JobDefinition, JobFile, JobKind};
-use daybook_core::strategy::StrategySettings;
 use daybook_core::time::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -46,6 +45,7 @@ pub(super) fn load_jobs(
     folder: Option<&Path>,
     environment: &Environment,
     calendar: &Calendar,
+    strategies: &[&str],
 ) -> Result<Vec<JobDefinition>, ConfigError> {
     let mut files: BTreeMap<String, (PathBuf, String)> = BUILT_IN
         .iter()
@@ -79,7 +79,7 @@ pub(super) fn load_jobs(
     }
     let mut jobs = Vec::new();
     for (name, (path, text)) in &files {
-        match read_job(name, path, text, environment, calendar) {
+        match read_job(name, path, text, environment, calendar, strategies) {
             Ok(job) => jobs.push(job),
             Err(told) => problems.extend(told),
         }
@@ -119,6 +119,7 @@ pub(super) fn read_job(
     text: &str,
     environment: &Environment,
     calendar: &Calendar,
+    strategies: &[&str],
 ) -> Result<JobDefinition, Vec<Problem>> {
     let Document { mut root, mut problems } = yaml::parse(text, &Arc::from(path))?;
     problems.extend(interpolate(&mut root, environment, &[]));
@@ -126,7 +127,7 @@ pub(super) fn read_job(
         let message = "this name is taken by the built-in job that trades for a person; rename the file".to_owned();
         problems.push(at_the_beginning(path, message));
     }
-    problems.extend(parameter_problems(&root));
+    problems.extend(parameter_problems(&root, strategies));
     let (file, faults) = read::<JobFile>(&mut root, &[]);
     problems.extend(faults);
     let definition = file.map(|file| file.into_definition(name));
@@ -180,7 +181,7 @@ fn problem_at(root: &Node, key: &str, message: String) -> Problem {
 }
 
 /// What is wrong with the parameters, if the kind of job says what they may be.
-fn parameter_problems(root: &Node) -> Vec<Problem> {
+fn parameter_problems(root: &Node, strategies: &[&str]) -> Vec<Problem> {
     /// A job's file, of which all else is left.
     #[derive(Deserialize)]
     struct OfKind {
@@ -198,12 +199,12 @@ fn parameter_problems(root: &Node) -> Vec<Problem> {
         JobKind::Analysis => {
             let (analysis, mut problems) = parameters::<AnalysisParameters>(root);
             for strategy in &analysis.strategies {
-                if StrategySettings::NAMES.contains(&strategy.as_str()) {
+                if strategies.contains(&strategy.as_str()) {
                     continue;
                 }
-                let meant = suggestion(strategy, StrategySettings::NAMES.iter().copied())
+                let meant = suggestion(strategy, strategies.iter().copied())
                     .map_or(String::new(), |word| format!("; did you mean \"{word}\"?"));
-                let expected = alternatives(StrategySettings::NAMES);
+                let expected = alternatives(strategies);
                 let message = format!("unknown strategy \"{strategy}\"; expected {expected}{meant}");
                 problems.push(problem_at(root, "parameters.strategies", message));
             }
@@ -241,6 +242,8 @@ fn parameters<P: DeserializeOwned + Default>(root: &Node) -> (P, Vec<Problem>) {
 
 #[cfg(test)]
 mod tests {
+    use daybook_core::strategy::StrategySettings;
+
     use daybook_core::schedule::{CatchUp, Retries};
     use daybook_core::time::Span;
 
@@ -256,15 +259,22 @@ mod tests {
 
     fn load(files: &[(&str, &str)]) -> Result<Vec<JobDefinition>, Vec<String>> {
         let folder = folder(files);
-        load_jobs(Some(folder.path()), &Environment::default(), &Calendar::xnys()).map_err(|error| {
-            error.to_string().replace(&format!("{}/", folder.path().display()), "").lines().map(str::to_owned).collect()
-        })
+        load_jobs(Some(folder.path()), &Environment::default(), &Calendar::xnys(), StrategySettings::NAMES).map_err(
+            |error| {
+                error
+                    .to_string()
+                    .replace(&format!("{}/", folder.path().display()), "")
+                    .lines()
+                    .map(str::to_owned)
+                    .collect()
+            },
+        )
     }
 
     #[test]
     fn the_built_in_files_are_sound_and_spell_out_what_their_kind_has() {
-        let jobs =
-            load_jobs(None, &Environment::default(), &Calendar::xnys()).unwrap_or_else(|error| panic!("{error}"));
+        let jobs = load_jobs(None, &Environment::default(), &Calendar::xnys(), StrategySettings::NAMES)
+            .unwrap_or_else(|error| panic!("{error}"));
         let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
         assert_eq!(names, BUILT_IN.map(|(name, _)| name));
         for job in &jobs {

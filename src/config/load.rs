@@ -13,8 +13,10 @@ use super::node::{Node, Step, Value, path_steps, path_text};
 use super::problem::{ConfigError, Origin, Problem, VARIABLE_PREFIX};
 use super::read::read;
 use super::reference::{Environment, interpolate, resolve_secrets};
+use super::scripts::read_scripts;
 use super::settings::{SECRETS, Settings, SettingsVersion};
 use super::yaml::{self, Document};
+use crate::scripting;
 
 /// The file that is read if none is named, where it is there.
 pub const DEFAULT_FILE: &str = "config/daybook.yaml";
@@ -186,13 +188,15 @@ impl Configuration {
 /// [`ConfigError::Unreadable`] for one that cannot be read, and [`ConfigError::Invalid`] with everything that is wrong.
 pub fn load(sources: &Sources) -> Result<Configuration, ConfigError> {
     let Layered { file, profile, root, problems } = layers(sources)?;
-    let Read { settings, mut root, mut problems } = decode(root, problems, &sources.environment);
+    let Read { mut settings, mut root, mut problems } = decode(root, problems, &sources.environment);
+    problems.extend(read_scripts(&mut settings.strategies, file.as_deref(), &root));
     let jobs_folder = jobs_folder(&settings, &root).unwrap_or_else(|problem| {
         problems.push(problem);
         None
     });
     problems.sort_by_key(|problem| problem.origin.place());
-    let jobs = match load_jobs(jobs_folder, &sources.environment, &settings.calendar()) {
+    let strategies = scripting::names(&settings.strategies);
+    let jobs = match load_jobs(jobs_folder, &sources.environment, &settings.calendar(), &strategies) {
         Err(ConfigError::Invalid { problems: more }) => {
             problems.extend(more);
             Vec::new()

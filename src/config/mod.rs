@@ -9,7 +9,7 @@
 //! A secret never stands in the file (`reference` says what does), is not serialized, and has no
 //! `Display`: neither a log, nor the ledger, nor `trade config show` can print it.
 //!
-//! Jobs are files too, read the same way: [`Configuration::jobs`].
+//! Jobs are files too, read the same way: [`Configuration::jobs`]. So are strategies that are scripts (`scripts`).
 //!
 //! While the program runs the files are watched ([`Watch`]), and what two configurations differ in is told key by key
 //! ([`changes`]). What comes of a reading is the engine's business.
@@ -30,6 +30,7 @@ mod problem;
 mod read;
 mod reference;
 mod schema;
+mod scripts;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,6 @@
 //! The files that a configuration is read from: where they stand, and whether they are still the same.
+//!
+//! Scripts are watched before anything names them: one that was wrong when it was named is read again once it is mended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -6,8 +8,9 @@ use std::path::{Path, PathBuf, absolute};
 
 use super::load::{Configuration, DEFAULT_FILE};
 use super::problem::{ConfigError, Origin, Problem};
+use super::scripts;
 
-/// Files of jobs whose stamps are looked at; more are no configuration.
+/// Files of jobs or scripts whose stamps are looked at; more are no configuration.
 const STAMPS_MAX: usize = 1_000;
 
 /// Links that lead to the files, at most.
@@ -16,12 +19,16 @@ const LINKS_MAX: usize = 32;
 /// Under this name Kubernetes keeps the folder that holds the files in force.
 const SWAPPED_FOLDER: &str = "..data";
 
-/// A file of settings, the profile over it, and a folder of jobs.
+/// A file of settings, the profile over it, a folder of jobs, and scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Watched {
     file: PathBuf,
     jobs: PathBuf,
     profile: Option<PathBuf>,
+    /// The folder in which scripts usually are, named yet or not.
+    script_folder: PathBuf,
+    /// Those that are named, wherever they are.
+    scripts: Vec<PathBuf>,
     /// Whether there was a file: that it is gone is not the same as that there never was one.
     has_file: bool,
     /// Likewise of the folder.
@@ -46,6 +53,7 @@ struct Stamp {
 pub(super) struct Concerns {
     names: BTreeSet<PathBuf>,
     jobs: PathBuf,
+    script_folder: PathBuf,
 }
 
 /// Folders, with what tells one from another of the same name.
@@ -58,8 +66,12 @@ impl Watched {
         // A folder that cannot be named absolutely is one that is gone: then its name is as good as any.
         let whole = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_owned());
         let jobs = whole(&configuration.settings.jobs_dir);
+        let file = configuration.file.as_deref();
+        let named = configuration.settings.strategies.scripts.values().filter(|script| !script.script.is_empty());
         Self {
-            file: whole(configuration.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))),
+            file: whole(file.unwrap_or(Path::new(DEFAULT_FILE))),
+            script_folder: whole(&scripts::path_of(scripts::FOLDER, file)),
+            scripts: named.map(|script| whole(&scripts::path_of(&script.script, file))).collect(),
             has_file: configuration.file.is_some(),
             has_jobs: jobs.is_dir(),
             profile: configuration.profile.as_deref().map(whole),
@@ -87,9 +99,12 @@ impl Watched {
 
     /// The files that are there now.
     pub(super) fn stamps(&self) -> Stamps {
-        let jobs = std::fs::read_dir(&self.jobs).into_iter().flatten().take(STAMPS_MAX);
-        let jobs = jobs.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_job(path));
-        let files = jobs.chain(self.paths());
+        let of_folder = |folder: &Path, is_one: fn(&Path) -> bool| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().take(STAMPS_MAX);
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(move |path| is_one(path))
+        };
+        let (jobs, scripts) = (of_folder(&self.jobs, is_job), of_folder(&self.script_folder, is_script));
+        let files = jobs.chain(scripts).chain(self.paths());
         Stamps(files.filter_map(|path| Some((path.clone(), Stamp::of(&path, &self.jobs)?))).collect())
     }
 
@@ -100,23 +115,24 @@ impl Watched {
             let found = path.metadata().ok().filter(std::fs::Metadata::is_dir)?;
             Some((path, (found.dev(), found.ino())))
         };
-        Folders(parents.chain([self.jobs.clone()]).filter_map(identified).collect())
+        let folders = [self.jobs.clone(), self.script_folder.clone()];
+        Folders(parents.chain(folders).filter_map(identified).collect())
     }
 
     /// The names whose change may be one of these files, as the links lead now.
     pub(super) fn concerns(&self) -> Concerns {
-        Concerns { names: self.names(), jobs: self.jobs.clone() }
+        Concerns { names: self.names(), jobs: self.jobs.clone(), script_folder: self.script_folder.clone() }
     }
 
     fn paths(&self) -> impl Iterator<Item = PathBuf> {
-        [self.file.clone(), self.jobs.clone()].into_iter().chain(self.profile.clone())
+        [self.file.clone(), self.jobs.clone()].into_iter().chain(self.profile.clone()).chain(self.scripts.clone())
     }
 
     /// The names of the files and of the folder, and of each link on the way to them.
     fn names(&self) -> BTreeSet<PathBuf> {
         let mut ways: Vec<PathBuf> = self.paths().collect();
         let mut names: BTreeSet<PathBuf> = ways.iter().cloned().collect();
-        for _ in 0..LINKS_MAX {
+        for _ in 0..ways.len() + LINKS_MAX {
             let Some(way) = ways.pop() else { break };
             for link in way.ancestors().filter(|part| part.is_symlink()) {
                 names.insert(link.to_owned());
@@ -137,8 +153,16 @@ impl Watched {
 
 /// Whether a name is that of a job's file; editors' hidden files are none.
 fn is_job(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    !hidden && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    !is_hidden(path) && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// Whether a name is that of a script.
+fn is_script(path: &Path) -> bool {
+    !is_hidden(path) && path.extension().is_some_and(|extension| extension == "lua")
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
 }
 
 impl Stamp {
@@ -161,11 +185,10 @@ impl Stamps {
 impl Concerns {
     /// Whether a change of what has this name may be one of the files.
     pub(super) fn include(&self, path: &Path) -> bool {
-        let of_jobs = || {
-            path.parent() == Some(&self.jobs)
-                && (is_job(path) || path.file_name().is_some_and(|name| name == SWAPPED_FOLDER))
-        };
-        self.names.contains(path) || of_jobs()
+        let is_swapped = || path.file_name().is_some_and(|name| name == SWAPPED_FOLDER);
+        let is_within =
+            |folder: &Path, is_one: fn(&Path) -> bool| path.parent() == Some(folder) && (is_one(path) || is_swapped());
+        self.names.contains(path) || is_within(&self.jobs, is_job) || is_within(&self.script_folder, is_script)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::portfolio::PositionChange;
 use crate::reconcile::{Difference, Repair};
 use crate::risk::{ApprovalRequest, Halt, HaltKind, Look, Pause, Verdict};
 use crate::schedule::Pace;
-use crate::strategy::{Reason, Signal};
+use crate::strategy::{Reason, ScriptFault, Signal};
 use crate::time::{SessionDate, Timestamp};
 
 /// What a job decided for one slot. The same facts give the same decision, byte for byte.
@@ -38,6 +38,9 @@ pub struct Decision {
     /// Pauses of entries that begin.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<Pause>,
+    /// Scripts that have failed: they propose nothing more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub script_faults: Vec<ScriptFault>,
     /// Changes in the life of positions.
     pub positions: Vec<PositionChange>,
     /// The account's figures at this instant.

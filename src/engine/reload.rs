@@ -23,6 +23,7 @@ use super::Parts;
 use crate::config::{Change, Configuration, Reading, Settings, changes, job_changes};
 use crate::ledger::alert::{self, Routes};
 use crate::ledger::event::{self, Event, EventLevel};
+use crate::ledger::script::ScriptText;
 use crate::ledger::settings::{self as versions, NewConfigVersion, WaitingConfig};
 use crate::ledger::{Connection, LedgerError};
 use crate::outbox::Policy;
@@ -177,12 +178,16 @@ pub fn start(
 /// What the ledger keeps of a configuration.
 #[must_use]
 pub fn version_of(configuration: &Configuration) -> NewConfigVersion {
-    let Configuration { version, file, .. } = configuration;
+    let Configuration { settings, version, file, .. } = configuration;
+    let read = settings.strategies.scripts.values();
+    let scripts =
+        read.filter_map(|script| Some(ScriptText { sha256: script.sha256.clone()?, text: script.text.clone() }));
     NewConfigVersion {
         hash: version.hash.clone(),
         body: version.body.clone(),
         origin: file.as_ref().map_or_else(|| "built in".to_owned(), |file| file.display().to_string()),
         note: None,
+        scripts: scripts.collect(),
     }
 }
 

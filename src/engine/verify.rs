@@ -11,7 +11,7 @@ use super::JobTable;
 use super::job::Terms;
 use crate::config::Settings;
 use crate::ledger::record::{self, BarsRead, RecordedRun};
-use crate::ledger::{Ledger, settings as versions};
+use crate::ledger::{Ledger, script, settings as versions};
 
 /// A run whose recorded decision does not follow from its recorded facts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,15 +79,21 @@ pub fn verify(
     Ok(verified)
 }
 
-/// The settings that a run was decided under.
+/// The settings that a run was decided under, with the scripts as they were.
 ///
 /// # Errors
 /// If they are not recorded, or are not such as this program reads.
 pub fn settings_of(ledger: &Ledger, hash: &str) -> anyhow::Result<Settings> {
     let version = ledger.read(|conn| versions::by_hash(conn, hash))?;
     let version = version.with_context(|| format!("configuration version {hash} is not recorded"))?;
-    serde_json::from_str(&version.body)
-        .with_context(|| format!("configuration version {hash} is not one that this program reads"))
+    let mut settings: Settings = serde_json::from_str(&version.body)
+        .with_context(|| format!("configuration version {hash} is not one that this program reads"))?;
+    for (name, settings) in &mut settings.strategies.scripts {
+        let Some(sha256) = &settings.sha256 else { continue };
+        let text = ledger.read(|conn| script::text(conn, sha256))?;
+        settings.text = text.with_context(|| format!("the script {sha256} of the strategy {name} is not recorded"))?;
+    }
+    Ok(settings)
 }
 
 /// The terms of a recorded run.

@@ -3,7 +3,8 @@
 //! Gathers: the bars of each candidate since the pre-market, what it is measured against, its quote; the
 //! account. One symbol that fails does not touch the others. Decides: the strategies on each symbol,
 //! [`risk::enter`](daybook_core::risk::enter()) on their signals, and
-//! [`analysis::choose_pace`](daybook_core::analysis::choose_pace()) on the market's volatility.
+//! [`analysis::choose_pace`](daybook_core::analysis::choose_pace()) on the market's volatility. A script that fails is
+//! not asked again, in this run and in those after it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use daybook_core::market::{Adjustments, Bar, BarSet, Quote, Symbol, Timeframe, a
 use daybook_core::money::{Bps, Price};
 use daybook_core::risk::{RiskFacts, SymbolFacts, approval_alert, approvals, enter};
 use daybook_core::schedule::Pace;
-use daybook_core::strategy::{Strategy, SymbolView, Wording, strategies};
+use daybook_core::strategy::{Evaluation, Reason, ScriptFault, Strategy, SymbolView, Wording};
 use daybook_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -29,7 +30,8 @@ use tokio::task::JoinSet;
 use super::account::{self, ATR_SESSIONS, DAILY_BARS, Gathered, risk_facts};
 use crate::config::{AnalysisParameters, AnalysisSettings};
 use crate::engine::job::{Answer, Job, Sources, Terms};
-use crate::ledger::{intent, run, signal};
+use crate::ledger::{intent, run, script, signal};
+use crate::scripting::strategies;
 
 /// The bars that volatility is measured by.
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
@@ -48,6 +50,9 @@ pub struct AnalysisFacts {
     symbols: Vec<SymbolInput>,
     /// Symbols that could not be gathered, and why.
     failures: Vec<Failure>,
+    /// Scripts that have failed before, as they are now: they are not asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    stopped: Vec<ScriptFault>,
     risk: RiskFacts,
     #[serde(skip)]
     bars: BarSet,
@@ -81,16 +86,22 @@ impl Job for Analysis {
     async fn gather(&self, sources: &Sources, terms: &Terms) -> anyhow::Result<AnalysisFacts> {
         let session = terms.session()?;
         let view = sources.broker.look().await?;
-        let (candidates, entered, pace) = sources.ledger.read(|conn| {
+        let (candidates, entered, pace, faults) = sources.ledger.read(|conn| {
             Ok((
                 signal::candidates(conn, session.date)?,
                 intent::symbols_entered(conn, session.date)?,
                 run::pace(conn, &terms.job)?,
+                script::faults(conn)?,
             ))
         })?;
+        let scripts = &terms.settings.strategies.scripts;
+        let is_of_now = |fault: &ScriptFault| {
+            scripts.get(&fault.strategy).is_some_and(|settings| fault.concerns(&fault.strategy, settings))
+        };
+        let stopped: Vec<ScriptFault> = faults.into_iter().map(|stored| stored.fault).filter(is_of_now).collect();
         let symbols: Vec<Symbol> = candidates.iter().map(|candidate| candidate.symbol).collect();
         let AnalysisSettings { concurrency, news_half_life, .. } = terms.settings.analysis;
-        let wants_news = chosen_strategies(terms)?.iter().any(|strategy| strategy.wants_news());
+        let wants_news = chosen_strategies(terms, &stopped)?.iter().any(|strategy| strategy.wants_news());
         let look = Look { session, as_of: view.as_of, news_half_life: wants_news.then_some(news_half_life) };
         let (gathered, failures) = gather_symbols(sources, look, &symbols, concurrency).await;
         let (mut inputs, mut bars) = (Vec::new(), BarSet::new());
@@ -105,12 +116,12 @@ impl Job for Analysis {
         let gathered = Gathered { session, view: &view, marks: &marks, entered_today: entered, symbols: facts };
         let account = &sources.ledger.meta().account;
         let risk = sources.ledger.read(|conn| risk_facts(conn, account, gathered, &terms.settings.risk))?;
-        Ok(AnalysisFacts { pace, symbols: inputs, failures, risk, bars })
+        Ok(AnalysisFacts { pace, symbols: inputs, failures, stopped, risk, bars })
     }
 
     fn decide(&self, facts: &AnalysisFacts, terms: &Terms) -> anyhow::Result<Decision> {
         let settings = &terms.settings;
-        let strategies = chosen_strategies(terms)?;
+        let strategies = chosen_strategies(terms, &facts.stopped)?;
         let mut signals = Vec::new();
         let mut volatilities = Vec::new();
         for input in &facts.symbols {
@@ -124,7 +135,9 @@ impl Job for Analysis {
         let pace = choose_pace(facts.pace, &volatilities, &settings.analysis.regime);
         let refused = entries.reviews.iter().filter(|review| review.verdict.refused_by.is_some()).count();
         let approvals = approvals(&entries.reviews, settings.session_mode, settings.execution.approval_above);
+        let script_faults: Vec<ScriptFault> = strategies.iter().filter_map(|strategy| strategy.fault()).collect();
         let mut alerts: Vec<Alert> = facts.failures.iter().map(alert_of_failure).collect();
+        alerts.extend(script_faults.iter().map(alert_of_fault));
         alerts.extend(approvals.iter().filter_map(|asked| approval_alert(asked, &entries.intents)));
         Ok(Decision {
             summary: format!(
@@ -136,6 +149,7 @@ impl Job for Analysis {
             reviews: entries.reviews,
             intents: entries.intents,
             approvals,
+            script_faults,
             pace: Some(pace),
             alerts,
             ..Decision::default()
@@ -147,7 +161,13 @@ impl Job for Analysis {
         let view = symbol_view(facts, input);
         let answer =
             |strategy: &dyn Strategy| Answer { by: strategy.name().to_owned(), evaluation: strategy.evaluate(&view) };
-        Ok(chosen_strategies(terms)?.iter().map(|strategy| answer(strategy.as_ref())).collect())
+        let asked = chosen_strategies(terms, &facts.stopped)?;
+        let mut answers: Vec<Answer> = asked.iter().map(|strategy| answer(strategy.as_ref())).collect();
+        answers.extend(facts.stopped.iter().map(|fault| Answer {
+            by: fault.strategy.clone(),
+            evaluation: Evaluation::None(vec![Reason::new("stopped", &fault.message)]),
+        }));
+        Ok(answers)
     }
 
     fn bars<'a>(&self, facts: &'a AnalysisFacts) -> Option<&'a BarSet> {
@@ -159,11 +179,12 @@ impl Job for Analysis {
     }
 }
 
-/// The strategies that the settings enable and the job's file asks.
-fn chosen_strategies(terms: &Terms) -> anyhow::Result<Vec<Box<dyn Strategy>>> {
+/// The strategies that the settings enable and the job's file asks, those that have failed left out.
+fn chosen_strategies(terms: &Terms, stopped: &[ScriptFault]) -> anyhow::Result<Vec<Box<dyn Strategy>>> {
     let AnalysisParameters { strategies: chosen } = terms.parameters()?;
     let mut strategies = strategies(&terms.settings.strategies);
     strategies.retain(|strategy| chosen.is_empty() || chosen.iter().any(|name| name == strategy.name()));
+    strategies.retain(|strategy| !stopped.iter().any(|fault| fault.strategy == strategy.name()));
     Ok(strategies)
 }
 
@@ -200,6 +221,12 @@ fn volatility(view: &SymbolView<'_>, settings: &RegimeSettings) -> anyhow::Resul
 fn alert_of_failure(failure: &Failure) -> Alert {
     let Failure { symbol, reason } = failure;
     Alert::new(AlertEvent::SymbolFailed, format!("{symbol} could not be analysed: {reason}")).about(*symbol)
+}
+
+fn alert_of_fault(fault: &ScriptFault) -> Alert {
+    let ScriptFault { strategy, symbol, message, .. } = fault;
+    let subject = format!("the strategy {strategy} proposes nothing more: {message}");
+    Alert::new(AlertEvent::StrategyStopped, subject).with_body(format!("It was asked about {symbol}."))
 }
 
 /// What every symbol of a run is gathered for.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::alert::Routes;
 use super::codec::{Json, Word};
 use super::intent::StoredIntent;
-use super::{LedgerError, alert, approval, day, equity, fill, halt, intent, order, pause, position, signal};
+use super::{LedgerError, alert, approval, day, equity, fill, halt, intent, order, pause, position, script, signal};
 
 const SQL_SET_PACE: &str = "
     UPDATE job SET pace = ?1, pace_since_ms = ?2, updated_at_ms = ?2 WHERE pace <> ?1";
@@ -77,6 +77,9 @@ pub fn write_decision(
     }
     for pause in &decision.pauses {
         pause::insert(tx, pause, run.run_id)?;
+    }
+    for fault in &decision.script_faults {
+        script::insert_fault(tx, fault, run.run_id, now)?;
     }
     for repair in &decision.repairs {
         mend(tx, run, repair, now)?;

@@ -43,6 +43,7 @@ pub mod record;
 mod refold;
 pub mod run;
 pub mod run_facts;
+pub mod script;
 pub mod settings;
 pub mod signal;
 pub mod view;

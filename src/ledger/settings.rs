@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::LedgerError;
 use super::codec::{Json, Text};
+use super::script::{self, ScriptText};
 
 const SQL_INSERT: &str = "
     INSERT INTO config_version (hash, body, origin, note, recorded_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -47,6 +48,8 @@ pub struct NewConfigVersion {
     pub origin: String,
     /// Why they changed, if somebody said.
     pub note: Option<String>,
+    /// The scripts that they name by their hashes.
+    pub scripts: Vec<ScriptText>,
 }
 
 /// Settings as they were recorded.
@@ -155,6 +158,9 @@ pub fn record(tx: &Transaction<'_>, new: &NewConfigVersion, now: Timestamp) -> R
     {
         return Ok(last.config_version_id);
     }
+    for script in &new.scripts {
+        script::record(tx, script, now)?;
+    }
     let earlier = by_hash(tx, &new.hash)?.map(|earlier| format!("as version {} was", earlier.config_version_id));
     let note = new.note.clone().or(earlier);
     Ok(tx.prepare_cached(SQL_INSERT)?.insert(params![new.hash, new.body, new.origin, note, now.0])?)
@@ -224,6 +230,7 @@ mod tests {
             body: format!("body of {hash}"),
             origin: "config/daybook.yaml".to_owned(),
             note: None,
+            scripts: Vec::new(),
         }
     }
 

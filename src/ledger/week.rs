@@ -126,7 +126,7 @@ mod tests {
             [("last week", OPEN.0 - 8 * 86_400_000), ("this week", OPEN.0), ("next week", OPEN.0 + 8 * 86_400_000)]
         {
             let (hash, body, origin) = (hash.to_owned(), "{}".to_owned(), "a test".to_owned());
-            let version = NewConfigVersion { hash, body, origin, note: None };
+            let version = NewConfigVersion { hash, body, origin, note: None, scripts: Vec::new() };
             day.ledger.write_blocking(move |tx| settings::record(tx, &version, Timestamp(at))).unwrap();
         }
         for minute in 0..3 {

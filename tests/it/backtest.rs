@@ -15,7 +15,7 @@ const SESSIONS: [(&str, i64); 5] =
 const SYMBOLS: [&str; 6] = ["AIG", "BA", "CAT", "DIS", "GE", "HD"];
 
 /// Limits that bind, costs of every kind, both directions, stops that follow.
-const CONFIGURATION: &str = "
+pub const CONFIGURATION: &str = "
 scan: {top: 100, dollar_volume_min: 0, gap_min: 0%, relative_volume_min: 0%, range_min: 0%}
 market: {files: {quotes: {half_spread: 0.02%}}}
 strategies:
@@ -43,7 +43,7 @@ execution:
 ";
 
 /// Minute bars of every symbol: a walk in cents, the same each time.
-fn bars() -> String {
+pub fn bars() -> String {
     let mut text = "symbol,ts_utc,open,high,low,close,volume\n".to_owned();
     let dollars = |cents: i64| format!("{}.{:02}", cents / 100, cents % 100);
     for (place, symbol) in (1..).zip(SYMBOLS) {
@@ -71,7 +71,7 @@ fn bars() -> String {
 
 /// A trade, as both programs tell it: the minutes of entry and exit, prices and results in 10^-8 dollars.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Trade {
+pub struct Trade {
     entry: Timestamp,
     symbol: String,
     exit: Timestamp,
@@ -114,20 +114,22 @@ fn minute_of_bar(start: Timestamp, why: &str) -> Timestamp {
     if rests { start } else { Timestamp(start.0 + 60_000) }
 }
 
-#[test]
-fn a_replay_of_the_same_days_with_the_same_settings_makes_the_same_trades() {
-    let desk = Desk::new();
+/// The trades of a back-test, which are those of a replay (`replay.db`) of the same days under the same settings.
+pub fn traded_by_both(desk: &Desk, configuration: &str) -> Vec<Trade> {
     desk.write("bars.csv", &bars());
-    desk.write("daybook.yaml", CONFIGURATION);
+    desk.write("daybook.yaml", configuration);
     // A back-test looks the instant that a bar ends, and only there.
     std::fs::create_dir(desk.path().join("jobs")).unwrap();
-    let job = |name: &str, from: &str, to: &str| {
-        let text = repository::read(&format!("jobs/{name}.yaml"));
-        assert!(text.contains(from), "{name}");
-        desk.write(&format!("jobs/{name}.yaml"), &text.replace(from, to));
+    let job = |name: &str, changes: &[(&str, &str)]| {
+        let mut text = repository::read(&format!("jobs/{name}.yaml"));
+        for (from, to) in changes {
+            assert!(text.contains(from), "{name}");
+            text = text.replace(from, to);
+        }
+        desk.write(&format!("jobs/{name}.yaml"), &text);
     };
-    job("breakout-watch", "delay: 5s", "delay: 0s");
-    job("analysis", "enabled: true", "enabled: false");
+    job("breakout-watch", &[("delay: 5s", "delay: 0s"), ("strategies: [opening_range_breakout]", "strategies: []")]);
+    job("analysis", &[("enabled: true", "enabled: false")]);
 
     let with = ["--config", "daybook.yaml", "--bars", "bars.csv"];
     let backtest = desk.trade(&[&["backtest", "--trades", "trades.csv"], &with[..]].concat());
@@ -142,6 +144,12 @@ fn a_replay_of_the_same_days_with_the_same_settings_makes_the_same_trades() {
     let ours = trades(&std::fs::read_to_string(desk.path().join("trades.csv")).unwrap(), minute_of_bar);
     let theirs = trades(&replayed, |at, _| at.floor_to(daybook_core::market::MINUTE));
     assert_eq!(ours, theirs);
+    ours
+}
+
+#[test]
+fn a_replay_of_the_same_days_with_the_same_settings_makes_the_same_trades() {
+    let ours = traded_by_both(&Desk::new(), CONFIGURATION);
     for reason in ["stop", "target", "trailed stop", "max hold", "market close"] {
         assert!(ours.iter().any(|trade| trade.exit_reason == reason), "nothing was left at its {reason}: {ours:?}");
     }

@@ -14,8 +14,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("crash", &[]),
     ("ports", &[]),
     ("adapters", &["ports"]),
-    // Each adapter brings the type of its own settings; who watches files needs a clock.
-    ("config", &["adapters", "ports"]),
+    ("scripting", &[]),
+    // Each adapter brings the type of its own settings; who watches files needs a clock; a script is checked with the
+    // settings that name it.
+    ("config", &["adapters", "ports", "scripting"]),
     ("logging", &["config"]),
     ("process", &[]),
     ("ledger", &[]),
@@ -25,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("outbox", &["ports", "ledger", "digest"]),
     ("engine", &["crash", "ports", "config", "ledger", "outbox", "process"]),
     // A job's parameters are part of its file.
-    ("jobs", &["crash", "ports", "config", "ledger", "engine", "outbox", "digest"]),
+    ("jobs", &["crash", "ports", "config", "ledger", "engine", "outbox", "digest", "scripting"]),
     // A service of its own beside the program: it takes a feed and a clock, and knows no ledger.
     ("paper_exchange", &["ports", "adapters"]),
     // Wiring: the places that name concrete adapters.
@@ -51,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "simulation",
             "process",
             "paper_exchange",
+            "scripting",
         ],
     ),
 ];

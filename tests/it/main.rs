@@ -31,6 +31,7 @@ mod real_smtp;
 mod reload;
 mod repository;
 mod restart;
+mod scripts;
 mod simulation;
 mod strangers;
 mod supervision;

@@ -10,7 +10,6 @@ use daybook_core::money::Money;
 use daybook_core::optimize::{Axis, Shard, Space, Windows};
 use daybook_core::report::words::counted;
 use daybook_core::statistics::Returns;
-use daybook_core::strategy::strategies;
 use daybook_core::time::SessionDate;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -23,6 +22,7 @@ use crate::cli::backtest::{Subject, trade};
 use crate::cli::exit::CommandError;
 use crate::cli::output::{Paint, progress, say};
 use crate::config::Settings;
+use crate::scripting::strategies;
 
 /// What is searched, and how.
 #[derive(Debug, Args)]

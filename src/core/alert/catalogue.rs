@@ -182,6 +182,10 @@ catalogue! {
         "A symbol could not be analysed; the others were.",
         "Read the reason; one symbol alone is often halted or without data.";
 
+    StrategyStopped = "strategy.stopped", Warning,
+        "A script has failed: its strategy proposes nothing more, the others go on.",
+        "Mend it: a changed file or parameter is taken at once; `trade strategies check FILE` tries it.";
+
     JobStarted = "job.started", Info,
         "A run of a job begins.",
         "Nothing.";

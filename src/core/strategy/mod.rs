@@ -5,6 +5,8 @@
 //! configuration, its name, and that the analysis asks it. One that looks for a setup in the bars of a
 //! timeframe implements `proposal::Proposer` instead: when it may enter, its prices and its messages are
 //! those of all others.
+//!
+//! A strategy may also be a script of the user's ([`ScriptSettings`]); who runs it is outside the core.
 
 mod composite;
 mod donchian_breakout;
@@ -14,11 +16,14 @@ mod golden_tests;
 mod opening_range;
 mod proposal;
 mod rsi_mean_reversion;
+mod script;
 mod signal;
 mod terms;
 mod trend_following;
 mod view;
 mod vwap_reversion;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +34,9 @@ pub use composite::Composite;
 pub use donchian_breakout::DonchianBreakout;
 pub use gap_and_go::GapAndGo;
 pub use opening_range::{Anchor, Confirmation, OpeningRangeBreakout, StopRounding};
+pub use proposal::{average_range, complete_bars, entry_price};
 pub use rsi_mean_reversion::RsiMeanReversion;
+pub use script::{Nonsense, Param, Proposal, Proposed, ScriptFault, ScriptSettings};
 pub use signal::{Direction, Reason, Reasons, Signal, Wording};
 pub use terms::{Directions, Distance};
 pub use trend_following::TrendFollowing;
@@ -41,9 +48,9 @@ pub use vwap_reversion::VwapReversion;
 /// It answers from the view alone: the same view gives the same answer.
 pub trait Strategy: Send + Sync {
     /// Its name in the configuration and in the signals it makes.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
     /// What it trades, in a few words.
-    fn idea(&self) -> &'static str;
+    fn idea(&self) -> &str;
     /// Whether the configuration lets it propose.
     fn is_enabled(&self) -> bool;
     /// Which directions it trades.
@@ -57,6 +64,10 @@ pub trait Strategy: Send + Sync {
     /// Proposes to open a position, or does not; what was measured until that was clear is noted, the last of it
     /// decided.
     fn propose(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> Option<Signal>;
+    /// Why it proposes nothing any more; a strategy that is built in has no such fault.
+    fn fault(&self) -> Option<ScriptFault> {
+        None
+    }
     /// The answer with its grounds: the proposal, or the measure that stands against it.
     fn evaluate(&self, view: &SymbolView<'_>) -> Evaluation {
         let mut reasons = Reasons::new(Wording::Told);
@@ -117,18 +128,20 @@ macro_rules! strategies {
         #[serde(default, deny_unknown_fields)]
         pub struct StrategySettings {
             $($(#[$doc])* pub $name: $strategy,)+
+            /// Strategies that are scripts, by the names that the user gives them.
+            pub scripts: BTreeMap<String, ScriptSettings>,
         }
 
         impl StrategySettings {
-            /// The names of all strategies, enabled or not.
+            /// The names of all strategies that are built in, enabled or not.
             pub const NAMES: &[&str] = &[$(stringify!($name)),+];
 
-            /// Each strategy, enabled or not.
+            /// Each strategy that is built in, enabled or not.
             fn all(&self) -> Vec<&dyn Strategy> {
                 vec![$(&self.$name),+]
             }
 
-            /// The strategy of this name under these settings, enabled or not.
+            /// The built-in strategy of this name under these settings, enabled or not.
             #[must_use]
             pub fn strategy(&self, name: &str) -> Option<Box<dyn Strategy>> {
                 match name {
@@ -162,14 +175,20 @@ impl StrategySettings {
     #[must_use]
     pub fn problems(&self) -> Vec<(String, String)> {
         let of = |strategy: &dyn Strategy| {
-            let name = strategy.name();
+            let name = strategy.name().to_owned();
             strategy.problems().into_iter().map(move |(key, problem)| (format!("{name}.{key}"), problem))
         };
-        self.all().into_iter().flat_map(of).collect()
+        let of_script = |(name, script): (&String, &ScriptSettings)| {
+            let path = format!("scripts.{name}");
+            let own = script.problems().0.into_iter().map(|(key, problem)| (format!("{path}.{key}"), problem));
+            let misnamed = script::problem_of_name(name, Self::NAMES).map(|problem| (path.clone(), problem));
+            misnamed.into_iter().chain(own).collect::<Vec<_>>()
+        };
+        self.all().into_iter().flat_map(of).chain(self.scripts.iter().flat_map(of_script)).collect()
     }
 }
 
-/// The strategies that may propose under these settings.
+/// The built-in strategies that may propose under these settings.
 #[must_use]
 pub fn strategies(settings: &StrategySettings) -> Vec<Box<dyn Strategy>> {
     let named = StrategySettings::NAMES.iter().filter_map(|name| settings.strategy(name));
@@ -183,10 +202,11 @@ mod tests {
     #[test]
     fn each_name_in_the_list_is_the_name_of_its_strategy() {
         let settings = StrategySettings::default();
-        let names: Vec<&str> = settings.all().iter().map(|strategy| strategy.name()).collect();
+        let all = settings.all();
+        let names: Vec<&str> = all.iter().map(|strategy| strategy.name()).collect();
         assert_eq!(names, StrategySettings::NAMES);
         for name in names {
-            assert_eq!(settings.strategy(name).map(|strategy| strategy.name()), Some(name));
+            assert!(settings.strategy(name).is_some_and(|strategy| strategy.name() == name));
         }
         assert!(settings.strategy("no_such").is_none());
         assert_eq!(settings.problems(), vec![]);

@@ -130,11 +130,11 @@ impl Default for OpeningRangeBreakout {
 }
 
 impl Strategy for OpeningRangeBreakout {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "opening_range_breakout"
     }
 
-    fn idea(&self) -> &'static str {
+    fn idea(&self) -> &str {
         "the price leaves the range of the session's first minutes"
     }
 

@@ -60,11 +60,11 @@ pub(super) trait Proposer: Send + Sync {
 }
 
 impl<P: Proposer> Strategy for P {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         P::NAME
     }
 
-    fn idea(&self) -> &'static str {
+    fn idea(&self) -> &str {
         P::IDEA
     }
 
@@ -164,7 +164,8 @@ pub(super) fn is_open_to_entries(
 }
 
 /// The price at which a position could be opened, rounded to a tick to the worse side.
-pub(super) fn entry_price(view: &SymbolView<'_>, direction: Direction) -> Option<Price> {
+#[must_use]
+pub fn entry_price(view: &SymbolView<'_>, direction: Direction) -> Option<Price> {
     view.entry_price(direction).map(|entry| match direction {
         Direction::Long => entry.round_to_tick_up(),
         Direction::Short => entry.round_to_tick_down(),
@@ -217,7 +218,10 @@ pub(super) fn note_volume(volume: Option<Bps>, reasons: &mut Reasons) {
 }
 
 /// The bars of a timeframe that were complete at the view's instant, of the session so far.
-pub(super) fn complete_bars(view: &SymbolView<'_>, timeframe: Timeframe) -> Result<Vec<Bar>, MoneyError> {
+///
+/// # Errors
+/// If a volume overflows.
+pub fn complete_bars(view: &SymbolView<'_>, timeframe: Timeframe) -> Result<Vec<Bar>, MoneyError> {
     let buckets = aggregate(view.regular_bars(), &view.session, timeframe)?;
     Ok(buckets.iter().filter(|bucket| bucket.is_complete(view.as_of)).map(|bucket| bucket.bar).collect())
 }
@@ -226,7 +230,10 @@ pub(super) fn complete_bars(view: &SymbolView<'_>, timeframe: Timeframe) -> Resu
 ///
 /// A session has no 14 bars of five minutes in its first hour, so fewer do; the first bar's range is
 /// its own, since the night's gap is no part of what a position in the session lives through.
-pub(super) fn average_range(bars: &[Bar]) -> Result<Option<Price>, MoneyError> {
+///
+/// # Errors
+/// If the range does not fit a price.
+pub fn average_range(bars: &[Bar]) -> Result<Option<Price>, MoneyError> {
     let (most, least) = ATR_BARS;
     if bars.len() < least {
         return Ok(None);

@@ -89,6 +89,7 @@ impl Process {
             body: CONFIGURATION.version.body.clone(),
             origin: "a test".to_owned(),
             note: None,
+            scripts: Vec::new(),
         };
         ledger.write(move |tx| settings::record(tx, &version, reached)).await.unwrap();
         let (feed, calendar) = (MARKET.clone(), settings.calendar());

@@ -1,0 +1,241 @@
+//! What a script sees of a symbol: the view of all strategies, and what is worked out from it when it is asked for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use daybook_core::analysis::OpeningRange;
+use daybook_core::indicators::{Candle, Column};
+use daybook_core::market::{Bar, Timeframe};
+use daybook_core::money::{MoneyError, Price};
+use daybook_core::strategy::{Direction, Reasons, SymbolView, Wording, average_range, complete_bars, entry_price};
+use daybook_core::time::Span;
+use mlua::{Lua, Table};
+
+/// Notes that one answer may make, and the longest text in them, in bytes.
+const NOTES_MAX: usize = 64;
+const NOTE_LENGTH_MAX: usize = 200;
+
+/// The name under which a script asks for the minutes before the open.
+const PREMARKET: &str = "premarket";
+
+const MINUTE_MS: f64 = 60_000.0;
+
+/// What is seen now. A script's functions are made once, and look here.
+#[derive(Clone)]
+pub(super) struct Eyes(Arc<Mutex<Seen>>);
+
+struct Seen {
+    /// The view without its bars: functions of Lua hold no borrows.
+    view: Option<SymbolView<'static>>,
+    bars: Vec<Bar>,
+    /// The bars of the frames that were asked for.
+    frames: Vec<(String, Vec<Bar>)>,
+    reasons: Reasons,
+    notes: usize,
+}
+
+impl Eyes {
+    pub(super) fn new() -> Self {
+        let reasons = Reasons::new(Wording::Untold);
+        Self(Arc::new(Mutex::new(Seen { view: None, bars: Vec::new(), frames: Vec::new(), reasons, notes: 0 })))
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // What a panic has left behind is set anew before it is looked at.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at a symbol. What is noted goes to `reasons`, which [`Self::close`] gives back.
+    pub(super) fn open(&self, view: &SymbolView<'_>, reasons: Reasons) {
+        let mut seen = self.seen();
+        seen.bars.clear();
+        seen.bars.extend_from_slice(view.bars);
+        seen.frames.clear();
+        seen.view = Some(without_bars(view));
+        seen.reasons = reasons;
+        seen.notes = 0;
+    }
+
+    /// Looks away.
+    pub(super) fn close(&self) -> Reasons {
+        let mut seen = self.seen();
+        seen.view = None;
+        std::mem::replace(&mut seen.reasons, Reasons::new(Wording::Untold))
+    }
+
+    /// The functions that the prelude gives to scripts.
+    pub(super) fn functions(&self, lua: &Lua) -> mlua::Result<Table> {
+        let functions = lua.create_table()?;
+        let eyes = self.clone();
+        functions.raw_set(
+            "note",
+            lua.create_function(move |_, (measure, value): (String, String)| {
+                eyes.seen().note(&measure, &value).map_err(mlua::Error::runtime)
+            })?,
+        )?;
+        let eyes = self.clone();
+        functions.raw_set(
+            "count",
+            lua.create_function(move |_, frame: String| {
+                eyes.seen().frame(&frame).map(<[Bar]>::len).map_err(mlua::Error::runtime)
+            })?,
+        )?;
+        let eyes = self.clone();
+        functions.raw_set(
+            "column",
+            lua.create_function(move |lua, (frame, name): (String, String)| {
+                let column = eyes.seen().column(&frame, &name).map_err(mlua::Error::runtime)?;
+                let Some(column) = column else { return Ok(None) };
+                // The limit is lifted for a table whose length is known: with one, each of its values is set with a guard.
+                // What it has taken counts all the same.
+                let limit = lua.set_memory_limit(0)?;
+                let made = lua.create_sequence_from(column);
+                lua.set_memory_limit(limit)?;
+                made.map(Some)
+            })?,
+        )?;
+        let eyes = self.clone();
+        functions.raw_set(
+            "opening_range",
+            lua.create_function(move |_, minutes: u32| {
+                let range = eyes.seen().opening_range(minutes).map_err(mlua::Error::runtime)?;
+                Ok(match range {
+                    Some(range) => (Some(range.high.to_f64()), Some(range.low.to_f64()), Some(range.minutes)),
+                    None => (None, None, None),
+                })
+            })?,
+        )?;
+        let eyes = self.clone();
+        functions.raw_set(
+            "average_range",
+            lua.create_function(move |_, frame: String| {
+                let mut seen = eyes.seen();
+                let range = seen.frame(&frame).and_then(|bars| average_range(bars).map_err(|error| error.to_string()));
+                range.map(|range| range.map(Price::to_f64)).map_err(mlua::Error::runtime)
+            })?,
+        )?;
+        let eyes = self.clone();
+        functions.raw_set(
+            "entry",
+            lua.create_function(move |_, direction: String| {
+                let direction = direction_of(&direction).map_err(mlua::Error::runtime)?;
+                let seen = eyes.seen();
+                Ok(seen.view().and_then(|view| entry_price(&view, direction)).map(Price::to_f64))
+            })?,
+        )?;
+        let eyes = self.clone();
+        functions.raw_set(
+            "indicator",
+            lua.create_function(move |_, (name, frame, bars_ago): (String, String, usize)| {
+                eyes.seen().indicator(&name, &frame, bars_ago).map_err(mlua::Error::runtime)
+            })?,
+        )?;
+        Ok(functions)
+    }
+}
+
+/// `long` or `short`.
+pub(super) fn direction_of(word: &str) -> Result<Direction, String> {
+    match word {
+        "long" => Ok(Direction::Long),
+        "short" => Ok(Direction::Short),
+        other => Err(format!("\"{other}\" is no direction: expected \"long\" or \"short\"")),
+    }
+}
+
+fn without_bars(view: &SymbolView<'_>) -> SymbolView<'static> {
+    SymbolView {
+        symbol: view.symbol,
+        session: view.session,
+        as_of: view.as_of,
+        bars: &[],
+        quote: view.quote,
+        previous_close: view.previous_close,
+        daily_atr: view.daily_atr,
+        relative_volume: view.relative_volume,
+        news_score: view.news_score,
+        entries_today: view.entries_today,
+    }
+}
+
+impl Seen {
+    fn view(&self) -> Option<SymbolView<'_>> {
+        self.view.map(|view| SymbolView { bars: &self.bars, ..view })
+    }
+
+    fn note(&mut self, measure: &str, value: &str) -> Result<(), String> {
+        if self.notes == NOTES_MAX {
+            return Err(format!("note was called more than {NOTES_MAX} times"));
+        }
+        if measure.len().max(value.len()) > NOTE_LENGTH_MAX {
+            return Err(format!("note takes texts of at most {NOTE_LENGTH_MAX} bytes"));
+        }
+        self.notes += 1;
+        self.reasons.note(measure, value);
+        Ok(())
+    }
+
+    /// The complete bars of a frame, of the session so far.
+    fn frame(&mut self, name: &str) -> Result<&[Bar], String> {
+        let place = match self.frames.iter().position(|(known, _)| known == name) {
+            Some(place) => place,
+            None => {
+                let bars = self.bars_of(name)?;
+                self.frames.push((name.to_owned(), bars));
+                self.frames.len() - 1
+            }
+        };
+        Ok(self.frames.get(place).map_or(&[], |(_, bars)| bars.as_slice()))
+    }
+
+    fn bars_of(&self, name: &str) -> Result<Vec<Bar>, String> {
+        let Some(view) = self.view() else { return Ok(Vec::new()) };
+        match name.parse::<Timeframe>() {
+            _ if name == PREMARKET => Ok(view.premarket_bars().to_vec()),
+            Ok(Timeframe::M1) => Ok(view.regular_bars().to_vec()),
+            Ok(Timeframe::D1) | Err(_) => {
+                Err(format!("\"{name}\" is no timeframe of a session: expected 1m, 5m, 15m, 30m, 1h or 4h"))
+            }
+            Ok(timeframe) => complete_bars(&view, timeframe).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// A column of a frame's bars, the oldest first; `None` if no column is called that.
+    fn column(&mut self, frame: &str, name: &str) -> Result<Option<Vec<f64>>, String> {
+        let open = self.view.map(|view| view.session.open);
+        let value: fn(&Bar) -> f64 = match name {
+            "open" => |bar| bar.open.to_f64(),
+            "high" => |bar| bar.high.to_f64(),
+            "low" => |bar| bar.low.to_f64(),
+            "close" => |bar| bar.close.to_f64(),
+            "volume" => |bar| bar.volume.to_f64(),
+            // Minutes from the session's open to the bar's start.
+            "minute" => {
+                let open = open.map_or(0.0, |open| open.0 as f64);
+                let minutes = |bar: &Bar| (bar.start.0 as f64 - open) / MINUTE_MS;
+                return Ok(Some(self.frame(frame)?.iter().map(minutes).collect()));
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(self.frame(frame)?.iter().map(value).collect()))
+    }
+
+    /// The range of the session's first minutes, if it is complete.
+    fn opening_range(&self, minutes: u32) -> Result<Option<OpeningRange>, String> {
+        let Some(view) = self.view() else { return Ok(None) };
+        let range = OpeningRange::of(view.regular_bars(), &view.session, Span::minutes(minutes).as_duration());
+        let range = range.map_err(|error: MoneyError| error.to_string())?;
+        Ok(range.filter(|range| range.is_complete(view.as_of)))
+    }
+
+    /// An indicator over a frame's bars, as it stood so many bars ago.
+    fn indicator(&mut self, name: &str, frame: &str, bars_ago: usize) -> Result<Option<f64>, String> {
+        let mut column: Column = name.parse().map_err(|error| format!("{error}"))?;
+        let bars = self.frame(frame)?;
+        let looked_at = bars.len().saturating_sub(bars_ago);
+        let mut value = None;
+        for (place, bar) in bars.iter().take(looked_at).enumerate() {
+            value = column.update(&Candle::from(bar), place == 0);
+        }
+        Ok(value)
+    }
+}
