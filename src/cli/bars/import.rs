@@ -293,7 +293,7 @@ mod tests {
         };
         let jump = Jump {
             session: SessionDate::of(2009, 7, 1).unwrap(),
-            close: Price::from_cents(1_16),
+            close: Price::from_cents(116),
             open: Price::from_cents(23_10),
             fault: JumpFault::Untold("1:20".parse().unwrap()),
         };

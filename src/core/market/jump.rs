@@ -43,9 +43,9 @@ pub enum JumpFault {
 ///
 /// ```
 /// # use daybook_core::{market::{SplitRatio, split_like}, money::Price};
-/// let like = split_like(Price::from_cents(645_57), Price::from_cents(92_70));
+/// let like = split_like(Price::from_cents(64_557), Price::from_cents(92_70));
 /// assert_eq!(like, SplitRatio::of(7, 1));
-/// assert_eq!(split_like(Price::from_cents(645_57), Price::from_cents(430_00)), None);
+/// assert_eq!(split_like(Price::from_cents(64_557), Price::from_cents(43_000)), None);
 /// ```
 #[must_use]
 pub fn split_like(close: Price, price: Price) -> Option<SplitRatio> {
@@ -102,15 +102,15 @@ mod tests {
     #[test]
     fn usual_splits_are_recognised_and_bad_days_are_not() {
         let table = [
-            (645_57, 92_70, Some("7:1")),
-            (499_23, 127_58, Some("4:1")),
-            (2213_40, 444_61, Some("5:1")),
-            (100_00, 50_00, Some("2:1")),
-            (100_00, 66_67, None),
-            (100_00, 54_00, None),
-            (100_00, 200_00, None),
+            (64_557, 92_70, Some("7:1")),
+            (49_923, 12_758, Some("4:1")),
+            (221_340, 44_461, Some("5:1")),
+            (10_000, 50_00, Some("2:1")),
+            (10_000, 66_67, None),
+            (10_000, 54_00, None),
+            (10_000, 20_000, None),
             (1_00, 10_20, Some("1:10")),
-            (100_00, 100_00, None),
+            (10_000, 10_000, None),
             (0, 10_00, None),
         ];
         for (close, price, expected) in table {
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_jump_is_told_unless_an_action_explains_it() {
-        let daily = [day(5, 640_00, 646_00), day(6, 649_90, 645_57), day(9, 92_70, 93_70), day(10, 94_73, 94_25)];
+        let daily = [day(5, 64_000, 64_600), day(6, 64_990, 64_557), day(9, 92_70, 93_70), day(10, 94_73, 94_25)];
         let ratio = SplitRatio::of(7, 1).unwrap();
         let split = |on: u32| CorporateAction {
             ex_date: SessionDate::of(2014, 6, on).unwrap(),

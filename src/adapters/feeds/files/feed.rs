@@ -216,11 +216,11 @@ mod tests {
     async fn earlier_sessions_are_told_in_the_shares_of_the_one_that_asks() {
         let monday = SessionDate::of(2013, 10, 7).unwrap();
         let bars = vec![
-            bar("2013-10-04T13:30:00Z", 700_00),
-            bar("2013-10-04T19:59:00Z", 714_00),
-            bar("2013-10-04T20:30:00Z", 721_00),
-            bar("2013-10-07T13:30:00Z", 102_00),
-            bar("2013-10-08T13:30:00Z", 101_00),
+            bar("2013-10-04T13:30:00Z", 70_000),
+            bar("2013-10-04T19:59:00Z", 71_400),
+            bar("2013-10-04T20:30:00Z", 72_100),
+            bar("2013-10-07T13:30:00Z", 10_200),
+            bar("2013-10-08T13:30:00Z", 10_100),
         ];
         let split = CorporateAction { ex_date: monday, kind: ActionKind::Split("7:1".parse().unwrap()) };
         let dividend =
@@ -232,8 +232,8 @@ mod tests {
             bars.iter().map(|bar| (bar.close, bar.volume)).collect()
         };
         let cents = |cents, shares| (Price::from_cents(cents), Quantity::whole(shares));
-        assert_eq!(closes(monday).await, [cents(102_00, 4_200)]);
-        assert_eq!(closes(monday.plus_days(1)).await, [cents(100_98, 4_200), cents(100_98, 300)]);
+        assert_eq!(closes(monday).await, [cents(10_200, 4_200)]);
+        assert_eq!(closes(monday.plus_days(1)).await, [cents(10_098, 4_200), cents(10_098, 300)]);
         // Minutes and quotes are what was traded.
         let minutes = feed.minute_bars(spy(), bars[0].start, at("2013-10-09T00:00:00Z")).await.unwrap();
         assert_eq!(minutes, bars);
