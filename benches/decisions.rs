@@ -109,7 +109,7 @@ fn script_at_a_bar_close(bencher: Bencher, found: &str) {
 
 /// A minute of a range of 40 cents, which the last ten minutes leave if they are to.
 fn bar(at: u32, breaks_out: bool) -> Bar {
-    let cents = if breaks_out && at >= 110 { 100_30 } else { 100_00 + i64::from(at % 5) * 10 - 20 };
+    let cents = if breaks_out && at >= 110 { 10_030 } else { 10_000 + i64::from(at % 5) * 10 - 20 };
     let close = Price::from_cents(cents);
     Bar { start: minute(at), open: close, high: close, low: close, close, volume: Quantity::whole(1_000) }
 }

@@ -17,7 +17,7 @@ static SESSION: LazyLock<Session> =
 /// Minutes that fall a cent each, from 100.00.
 static BARS: LazyLock<Vec<Bar>> = LazyLock::new(|| {
     let bar = |minute: u32| {
-        let close = Price::from_cents(100_00 - i64::from(minute));
+        let close = Price::from_cents(10_000 - i64::from(minute));
         let start = SESSION.open.after(Span::minutes(minute).as_duration());
         let (high, low) = (close.plus(Price::from_cents(5)).unwrap(), close.minus(Price::from_cents(5)).unwrap());
         Bar { start, open: close, high, low, close, volume: Quantity::whole(100) }
@@ -100,7 +100,7 @@ fn a_script_proposes_like_any_other_strategy() {
         strategy: "mine".to_owned(),
         direction: Direction::Short,
         entry: Price::from_cents(99_41),
-        stop: Price::from_cents(100_41),
+        stop: Price::from_cents(10_041),
         target: Price::from_cents(97_50),
         confidence: Bps(7_000),
         reasons: vec![

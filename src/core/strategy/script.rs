@@ -316,7 +316,7 @@ mod tests {
         let quote = Quote {
             at: as_of,
             bid: Price::from_cents(99_99),
-            ask: Price::from_cents(100_00),
+            ask: Price::from_cents(10_000),
             bid_size: Quantity::whole(1),
             ask_size: Quantity::whole(1),
         };
@@ -345,13 +345,13 @@ mod tests {
         let long = answer(Direction::Long, 98.001, 103.009).unwrap().unwrap();
         assert_eq!(
             (long.entry, long.stop, long.target),
-            (Price::from_cents(100_00), Price::from_cents(98_01), Price::from_cents(103_00))
+            (Price::from_cents(10_000), Price::from_cents(98_01), Price::from_cents(10_300))
         );
         assert_eq!((long.strategy.as_str(), long.confidence), ("mine", Bps(7_500)));
         let short = answer(Direction::Short, 101.009, 97.001).unwrap().unwrap();
         assert_eq!(
             (short.entry, short.stop, short.target),
-            (Price::from_cents(99_99), Price::from_cents(101_00), Price::from_cents(97_01))
+            (Price::from_cents(99_99), Price::from_cents(10_100), Price::from_cents(97_01))
         );
         assert_eq!(answer(Direction::Long, 99.995, 103.0), Ok(None), "less than a tick");
     }
