@@ -52,8 +52,6 @@ end
 
 -- The weighted sum of what speaks for a breakout, in basis points.
 local function confidence(view, bars, range, params, level, sign, beyond)
-  local function is_beyond(close) return sign * price(close - level) > 0 end
-
   local width
   if view.daily_atr then
     width = plateau(basis_points(range.width, view.daily_atr), 500, 2000, 6000, 12000)
@@ -68,9 +66,9 @@ local function confidence(view, bars, range, params, level, sign, beyond)
   end
 
   local all, closed_beyond = 0, 0
+  local minute, close, first_minute = bars.minute, bars.close, params.range_minutes
   for i = 1, bars.n do
-    local counts = bars.minute[i] >= params.range_minutes and is_beyond(bars.close[i])
-    if counts then closed_beyond = closed_beyond + 1 end
+    if minute[i] >= first_minute and sign * (close[i] - level) > 0 then closed_beyond = closed_beyond + 1 end
     if closed_beyond > 0 then all = all + 1 end
   end
 
