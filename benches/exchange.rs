@@ -440,6 +440,8 @@ async fn emergency_stop() -> anyhow::Result<Figure> {
         ("DAYBOOK__ALPACA__KEY_ID", KEY.to_owned()),
         ("DAYBOOK__ALPACA__SECRET_KEY", SECRET.to_owned()),
         ("DAYBOOK__LOGGING__LEVEL", "error".to_owned()),
+        // On whatever day it is measured: outside of a session closes wait for the open.
+        ("DAYBOOK__EXCHANGE_CALENDAR", "24/7".to_owned()),
     ];
     let scheduler = Command::new(SCHEDULER)
         .args(["--ledger", "live.db"])

@@ -413,7 +413,9 @@ impl Dispatcher {
         let mut left = part;
         for revision in 0..CLOSE_ROUNDS_MAX {
             let id = id.with_revision(revision);
-            let sent = self.broker().orders_by_client_id(&id).await?;
+            // Under a name that this is the first to take there is nothing to be found.
+            let is_first = revision == 0 && stored.state == IntentState::Pending;
+            let sent = if is_first { Vec::new() } else { self.broker().orders_by_client_id(&id).await? };
             if let Some(order) = sent.first() {
                 if !order.status.is_terminal() {
                     return self.settle(stored, IntentEvent::Acknowledged, None, sent).await;

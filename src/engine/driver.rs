@@ -1,6 +1,6 @@
 //! The loop that looks at what is due, and starts it.
 //!
-//! It sleeps until the next instant at which the ledger can have something to do, at most a second on
+//! It sleeps until the next instant at which the ledger can have something to do, at most half a second on
 //! the system's clock, and looks again. On a simulated clock the sleep is what moves the time.
 
 mod reload;
@@ -31,8 +31,12 @@ use crate::ledger::event::{self, Event, EventLevel};
 use crate::ledger::run::{self, ClaimedRun, LookInput, Trigger};
 use crate::ledger::{Ledger, LedgerError, Transaction, alert, command, halt, meta, phase as phase_rows};
 
-/// The longest sleep on the system's clock: timers stop while a machine is suspended.
-const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// The longest sleep on the system's clock: timers stop while a machine is suspended, and a person who stops everything
+/// waits for its end.
+const SLEEP_MAX: Duration = Duration::from_millis(500);
+
+/// A sleep that lasts so long has lost its timer.
+const TIMER_LOST_AFTER: Duration = Duration::from_secs(2);
 
 /// A difference between the wall clock and the monotonic one that is recorded as a step.
 const STEP_MIN_MS: i64 = 2_000;
@@ -384,7 +388,7 @@ impl Driver {
                         () = self.limits.stop.cancelled() => {}
                         // The waker: it matters only where the sleep above has lost its timer.
                         () = self.nudge.notified() => {
-                            if clock.monotonic().saturating_sub(slept_since) < 2 * SLEEP_MAX {
+                            if clock.monotonic().saturating_sub(slept_since) < TIMER_LOST_AFTER {
                                 continue;
                             }
                             tracing::warn!("timer.lost");

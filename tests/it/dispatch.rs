@@ -116,7 +116,7 @@ impl Broker for Gate {
 
     async fn orders_by_client_id(&self, id: &ClientOrderId) -> Result<Vec<Order>, BrokerError> {
         let unreachable = self.unreachable.is_some_and(|_| id.as_str().ends_with("-0-0"));
-        if unreachable || !self.is_open.load(Ordering::SeqCst) { Err(Self::busy()) } else { Ok(Vec::new()) }
+        if unreachable { Err(Self::busy()) } else { Ok(Vec::new()) }
     }
 
     async fn orders(&self, _: &[String]) -> Result<Vec<Order>, BrokerError> {
@@ -124,6 +124,9 @@ impl Broker for Gate {
     }
 
     async fn submit(&self, ticket: &Approved<OrderTicket>) -> Result<Vec<Order>, BrokerError> {
+        if !self.is_open.load(Ordering::SeqCst) {
+            return Err(Self::busy());
+        }
         self.all_here.wait().await;
         let ticket = ticket.get();
         Ok(vec![Order {

@@ -3,6 +3,7 @@
 pub mod alpaca;
 mod cursor;
 pub mod ibkr;
+mod joined;
 pub mod paper;
 #[cfg(feature = "crash-points")]
 pub mod remote;

@@ -35,6 +35,7 @@ use self::wire::{Activity, NewOrder, NewStop, Place, Strange, WireAccount, WireO
 use crate::adapters::Environment;
 use crate::adapters::alpaca::{AlpacaSettings, CallError, Client, ClientError, Refusal, Urgency};
 use crate::adapters::brokers::cursor::Cursor;
+use crate::adapters::brokers::joined::Joined;
 use crate::ports::{Broker, BrokerError, Clock, FillPage};
 
 pub use inspect::Inspection;
@@ -65,6 +66,9 @@ pub struct AlpacaBroker {
     clock: Arc<dyn Clock>,
     tape: Tape,
     learnt: Mutex<Learnt>,
+    /// An emergency stop asks for these by the position, all at once.
+    held: Joined<Result<Vec<BrokerPosition>, BrokerError>>,
+    working: Joined<Result<Vec<Order>, BrokerError>>,
     /// The number of the account that real money may be traded on; `None` on paper.
     live_account: Option<String>,
     confirmed: OnceCell<()>,
@@ -99,6 +103,8 @@ impl AlpacaBroker {
             clock,
             tape: Tape::default(),
             learnt: Mutex::default(),
+            held: Joined::default(),
+            working: Joined::default(),
             live_account,
             confirmed: OnceCell::new(),
         })
@@ -180,6 +186,16 @@ impl AlpacaBroker {
         Ok(())
     }
 
+    /// Learns the groups of the newest orders of these symbols, which commas divide.
+    async fn learn_groups(&self, symbols: &str) -> Result<(), BrokerError> {
+        let query =
+            [("status", "all"), ("nested", "true"), ("symbols", symbols), ("limit", "500"), ("direction", "desc")];
+        for head in self.read::<Vec<WireOrder>>("/v2/orders", &query).await? {
+            self.learn(&head).map_err(strange)?;
+        }
+        Ok(())
+    }
+
     /// Where a single order stands in its group, as far as that is known.
     fn place(&self, order: &WireOrder) -> Option<Place> {
         if order.is_alone() {
@@ -196,20 +212,22 @@ impl AlpacaBroker {
     }
 
     /// Orders of a flat listing, each with its place in its group. The groups that are not known are asked for by
-    /// symbol, with the newest orders of all states.
+    /// symbol, with the newest orders of all states; many at first together.
     async fn placed(&self, listed: Vec<WireOrder>) -> Result<Vec<Order>, BrokerError> {
         for order in &listed {
             let name = order.client_order_id().map_err(strange)?;
             self.learnt().names.insert(order.id.clone(), name);
         }
-        let unplaced = listed.iter().filter(|order| self.place(order).is_none());
-        let symbols: BTreeSet<&str> = unplaced.map(|order| order.symbol.as_str()).collect();
-        for symbol in symbols {
-            let query =
-                [("status", "all"), ("nested", "true"), ("symbols", symbol), ("limit", "500"), ("direction", "desc")];
-            for head in self.read::<Vec<WireOrder>>("/v2/orders", &query).await? {
-                self.learn(&head).map_err(strange)?;
-            }
+        let unplaced = || -> BTreeSet<&str> {
+            let unplaced = listed.iter().filter(|order| self.place(order).is_none());
+            unplaced.map(|order| order.symbol.as_str()).collect()
+        };
+        let symbols = unplaced();
+        if symbols.len() >= LISTED_FROM {
+            self.learn_groups(&symbols.into_iter().collect::<Vec<_>>().join(",")).await?;
+        }
+        for symbol in unplaced() {
+            self.learn_groups(symbol).await?;
         }
         let placed = |order: &WireOrder| {
             let place = self.place(order).unwrap_or_else(|| {
@@ -219,6 +237,33 @@ impl AlpacaBroker {
             order.order(place).map_err(strange)
         };
         listed.iter().map(placed).collect()
+    }
+
+    /// The orders that work. The listing is asked for flat: with legs nested, Alpaca leaves out those whose parent has
+    /// filled.
+    async fn list_open(&self) -> Result<Vec<Order>, BrokerError> {
+        let mut listed: Vec<WireOrder> = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let last = listed.last().map(|order| order.id.clone());
+            let mut query = vec![("status", "open"), ("nested", "false"), ("limit", "500"), ("direction", "asc")];
+            query.extend(last.as_deref().map(|last| ("after_order_id", last)));
+            let page: Vec<WireOrder> = self.read("/v2/orders", &query).await?;
+            let full = page.len() >= PAGE;
+            listed.extend(page);
+            if !full {
+                break;
+            }
+        }
+        listed.retain(|order| {
+            let foreign = order.is_foreign();
+            if foreign {
+                tracing::warn!(order_id = order.id, symbol = order.symbol, "order.foreign");
+            }
+            !foreign
+        });
+        let mut orders = self.placed(listed).await?;
+        orders.retain(|order| !order.status.is_terminal());
+        Ok(by_group(orders))
     }
 
     /// An order with its legs, each as it is in force: a leg that was replaced is followed to its successor.
@@ -321,34 +366,15 @@ impl Broker for AlpacaBroker {
     }
 
     async fn positions(&self) -> Result<Vec<BrokerPosition>, BrokerError> {
-        let positions: Vec<WirePosition> = self.read("/v2/positions", &[]).await?;
-        Ok(positions.iter().filter_map(WirePosition::position).collect())
+        let read = || async {
+            let positions: Vec<WirePosition> = self.read("/v2/positions", &[]).await?;
+            Ok(positions.iter().filter_map(WirePosition::position).collect())
+        };
+        self.held.get(read).await
     }
 
-    /// The listing is asked for flat: with legs nested, Alpaca leaves out those whose parent has filled.
     async fn open_orders(&self) -> Result<Vec<Order>, BrokerError> {
-        let mut listed: Vec<WireOrder> = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let last = listed.last().map(|order| order.id.clone());
-            let mut query = vec![("status", "open"), ("nested", "false"), ("limit", "500"), ("direction", "asc")];
-            query.extend(last.as_deref().map(|last| ("after_order_id", last)));
-            let page: Vec<WireOrder> = self.read("/v2/orders", &query).await?;
-            let full = page.len() >= PAGE;
-            listed.extend(page);
-            if !full {
-                break;
-            }
-        }
-        listed.retain(|order| {
-            let foreign = order.is_foreign();
-            if foreign {
-                tracing::warn!(order_id = order.id, symbol = order.symbol, "order.foreign");
-            }
-            !foreign
-        });
-        let mut orders = self.placed(listed).await?;
-        orders.retain(|order| !order.status.is_terminal());
-        Ok(by_group(orders))
+        self.working.get(|| self.list_open()).await
     }
 
     async fn orders_by_client_id(&self, id: &ClientOrderId) -> Result<Vec<Order>, BrokerError> {
