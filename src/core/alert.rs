@@ -35,7 +35,7 @@ impl AlertLevel {
 }
 
 /// Something that a person is told; it is committed with the decision that raised it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Alert {
     /// How much it matters.
     pub level: AlertLevel,

@@ -1,5 +1,7 @@
 //! Messages: what the outbox hands to a channel.
 
+use std::collections::HashMap;
+
 use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
 use daybook_core::report::{DayReport, words};
 use daybook_core::time::Timestamp;
@@ -72,8 +74,10 @@ const LINES_MAX: usize = 40;
 #[must_use]
 pub fn group_message(alerts: &[(&Alert, Timestamp)], held_back: usize, key: &str, attempt: u32) -> Message {
     let mut lines: Vec<(Timestamp, &Alert, usize)> = Vec::new();
+    let mut said: HashMap<&Alert, usize> = HashMap::new();
     for (alert, at) in alerts {
-        match lines.iter_mut().find(|(_, said, _)| said == alert) {
+        let line = *said.entry(alert).or_insert(lines.len());
+        match lines.get_mut(line) {
             Some((_, _, times)) => *times += 1,
             None => lines.push((*at, alert, 1)),
         }

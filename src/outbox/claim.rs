@@ -14,8 +14,9 @@ use crate::ledger::alert::{self, Delivery, Recent};
 
 /// Deliveries that are claimed at once.
 const BATCH_MAX: u32 = 64;
-/// Notes that go out as one message at most; a burst of ten thousand is ten messages.
-const GROUP_MAX: u32 = 1_000;
+/// Notes that go out as one message at most. What a burst leaves over would wait until its event has cooled down, so this is
+/// far more than a bad day has.
+const GROUP_MAX: u32 = 10_000;
 
 /// The messages of each channel, each of one delivery or many.
 pub(super) type Messages = BTreeMap<String, Vec<Vec<Delivery>>>;
