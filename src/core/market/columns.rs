@@ -1,8 +1,11 @@
 use std::ops::Range;
 
-use super::Bar;
+use super::{Bar, MINUTE};
 use crate::money::{MoneyError, Price, Quantity};
 use crate::time::Timestamp;
+
+/// Milliseconds of a minute.
+const MINUTE_MS: u64 = MINUTE.as_secs() * 1_000;
 
 /// Bars of one symbol with a column for each field: who looks for the next close above a price reads closes
 /// and nothing else.
@@ -153,6 +156,14 @@ impl BarColumns {
     #[must_use]
     pub fn place_of(&self, start: Timestamp, from: usize) -> usize {
         let rest = self.starts.get(from..).unwrap_or_default();
+        // Where no minute is missing in between, it is as far away as there are minutes.
+        let distance_ms = rest.first().map_or(0, |first| start.0.saturating_sub(first.0).max(0).unsigned_abs());
+        let away = usize::try_from(distance_ms.div_ceil(MINUTE_MS)).unwrap_or(usize::MAX);
+        let before = away.checked_sub(1).map(|place| rest.get(place));
+        let is_later = before.is_none_or(|bar| bar.is_some_and(|known| *known < start));
+        if is_later && rest.get(away).is_none_or(|known| *known >= start) {
+            return from + away;
+        }
         from + rest.partition_point(|known| *known < start)
     }
 }

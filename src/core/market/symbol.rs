@@ -23,10 +23,16 @@ pub struct SymbolError {
 }
 
 impl Symbol {
+    /// The symbol's characters, each of one byte.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.length)] // no longer than the text
+    }
+
     /// The symbol's characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.text[..usize::from(self.length)]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 

@@ -139,6 +139,9 @@ impl Part {
 /// `amount x part / whole`, rounded down to 10⁻⁸.
 fn share_of(amount: Money, part: Quantity, whole: Quantity) -> Result<Money, MoneyError> {
     const OPERATION: &str = "dividing an amount by shares";
+    if part == whole && !whole.is_zero() {
+        return Ok(amount);
+    }
     if whole.is_zero() {
         return Err(MoneyError::DivisionByZero { operation: OPERATION });
     }
