@@ -311,11 +311,16 @@ async fn intent_to_socket() -> anyhow::Result<Figure> {
     let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
     let reading = clock.clone();
     tokio::spawn(async move {
-        let Ok((mut socket, _)) = listener.accept().await else { return };
-        let mut bytes = vec![0; 16_384];
-        while socket.read(&mut bytes).await.is_ok_and(|read| read > 0) {
-            if arrived.send(reading.monotonic()).is_err() || socket.write_all(answer.as_bytes()).await.is_err() {
-                return;
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while socket.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
+                if !is_whole(&request) {
+                    continue;
+                }
+                request.clear();
+                if arrived.send(reading.monotonic()).is_err() || socket.write_all(answer.as_bytes()).await.is_err() {
+                    break;
+                }
             }
         }
     });
@@ -344,6 +349,12 @@ async fn intent_to_socket() -> anyhow::Result<Figure> {
         unit: "µs",
         promised: Promise::Under(200.0),
     })
+}
+
+/// Whether a request has come with all of its body, which is a JSON document here.
+fn is_whole(request: &[u8]) -> bool {
+    let head = request.windows(4).position(|window| window == b"\r\n\r\n");
+    head.is_some_and(|end| serde_json::from_slice::<Value>(&request[end + 4..]).is_ok())
 }
 
 /// From the hint that something has filled to the fill in a ledger that does not wait for the disk.
