@@ -9,7 +9,7 @@ use std::time::Duration;
 use daybook_core::audit::{Invariant, Violation};
 use daybook_core::calendar::{Calendar, Session};
 use daybook_core::order::{BrokerPosition, Fill, Order};
-use daybook_core::schedule::JobDefinition;
+use daybook_core::schedule::{JobDefinition, JobKind};
 use daybook_core::time::{SessionDate, Timestamp};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use crate::jobs;
 use crate::ledger::alert::DeliveryState;
 use crate::ledger::check::{self, Since};
 use crate::ledger::command::{self, NewCommand};
+use crate::ledger::run::RunState;
 use crate::ledger::{Ledger, LedgerError, alert, fill, intent, position, run_facts};
 use crate::ports::{Broker, Clock};
 
@@ -280,7 +281,10 @@ impl Watch {
         if let Some((kind, found)) = self.whole(ledger, jobs, as_of)? {
             self.fail(&kind, found);
         }
-        let open = ledger.read(run_facts::unfinished)?;
+        let mut open = ledger.read(run_facts::unfinished)?;
+        // A week of which no session has a report yet is looked at again for as long as one may come.
+        let weekly = jobs.iter().find(|job| job.kind == JobKind::WeeklySummary);
+        open.retain(|run| run.state != RunState::Failed || weekly.is_none_or(|weekly| weekly.name != run.job));
         if !open.is_empty() {
             let told = |run: &run_facts::RunOutcome| format!("{} of {} is {}", run.job, run.slot, run.state.as_str());
             self.fail("runs without an end", open.iter().map(told).collect());
