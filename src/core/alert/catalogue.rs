@@ -214,7 +214,7 @@ catalogue! {
         "The ledger's disk is nearly full: soon nothing can be committed.",
         "Make room on it.";
     LedgerTakenAway = "ledger.taken_away", Critical,
-        "The ledger's file was removed or replaced while it was in use; what was written is kept, and the process ends.",
+        "The ledger's file was removed while in use: what it held is kept, and the process ends.",
         "Start it again; `trade ledger restore` where the file could not be put back.";
     ClockStepped = "clock.stepped", Critical,
         "The clock was set back: entries wait until it has caught up.",
