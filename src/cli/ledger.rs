@@ -20,8 +20,8 @@ use crate::ledger::{Ledger, LedgerError, LedgerLock, backup};
 pub enum LedgerCommand {
     /// Answers a question in SQL; it cannot change anything
     ///
-    /// The views are the promise: v_trade, v_day, v_position, v_order, v_fill, v_signal, v_run, v_alert and
-    /// v_equity, in dollars and with both UTC and New York time.
+    /// The views are the promise: v_trade, v_day, v_position, v_order, v_fill, v_signal, v_run, v_alert, v_equity and
+    /// v_regime, in dollars and with both UTC and New York time.
     #[command(after_help = "Examples:
   trade ledger query \"select * from v_day\"
   trade ledger query \"select symbol, sum(pnl) from v_trade group by 1 order by 2\" --format csv")]

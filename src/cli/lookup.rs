@@ -106,7 +106,7 @@ fn shown(view: View) -> &'static [(&'static str, &'static str, Show)] {
             ("dead_on", "GIVEN UP ON", Show::Plain),
             ("acknowledged_by", "NOTED BY", Show::Plain),
         ],
-        View::Trade | View::Day | View::Equity => &[],
+        View::Trade | View::Day | View::Equity | View::Regime => &[],
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use daybook_core::calendar::Calendar;
 use daybook_core::report::words::instant;
-use daybook_core::schedule::{JobDefinition, Pace, Slot, slots_after};
+use daybook_core::schedule::{JobDefinition, Pacing, Slot};
 use daybook_core::time::Timestamp;
 
 use super::Context;
@@ -59,8 +59,8 @@ impl<'a> Planned<'a> {
 
     /// The slots of one job after an instant.
     fn slots_of<'b>(&'b self, job: &'b JobDefinition, from: Timestamp) -> impl Iterator<Item = Slot> + 'b {
-        let pace = self.states.get(&job.name).map_or_else(Pace::default, |state| state.pace);
-        slots_after(&job.schedule, &self.calendar, pace, from).take_while(|_| job.enabled)
+        let pacing = self.states.get(&job.name).map_or_else(Pacing::default, |state| state.pacing);
+        pacing.slots_after(&job.schedule, &self.calendar, from).take_while(|_| job.enabled)
     }
 
     /// The slots of all enabled jobs after an instant, in order; of one instant in the order of urgency.

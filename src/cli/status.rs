@@ -23,8 +23,10 @@ use crate::ledger::approval::{self, Waiting};
 use crate::ledger::intent::StoredIntent;
 use crate::ledger::phase::PhaseChange;
 use crate::ledger::position::StoredPosition;
+use crate::ledger::regime::StoredReading;
 use crate::ledger::{
-    Ledger, LedgerError, LedgerKind, LedgerLock, alert, equity, event, halt, meta, pause, phase, position, script,
+    Ledger, LedgerError, LedgerKind, LedgerLock, alert, equity, event, halt, meta, pause, phase, position, regime,
+    script,
 };
 
 /// Jobs whose next slot is shown.
@@ -46,6 +48,8 @@ struct Status {
     phase: Option<PhaseStatus>,
     /// The session in progress, or else the next one.
     session: Option<SessionStatus>,
+    /// What the last look found the market to be like.
+    market: Option<StoredReading>,
     halts: Vec<Halt>,
     pauses: Vec<Pause>,
     /// Scripts that have failed, as they are now: they propose nothing.
@@ -141,6 +145,7 @@ fn gather(
                 reason,
             }),
             session: session_at(&calendar, as_of),
+            market: regime::last(conn)?,
             halts: halt::in_force(conn, as_of)?,
             pauses: pause::in_force(conn, as_of)?,
             stopped: stopped(conn, configuration)?,
@@ -244,6 +249,9 @@ impl Status {
                 self.session.as_ref().map_or_else(|| "the calendar ends here".to_owned(), SessionStatus::words),
             ),
         ];
+        if let Some(market) = &self.market {
+            lines.push(("market", format!("{}, at {}", market.words(), instant(market.at))));
+        }
         if self.halts.is_empty() {
             lines.push(("halts", paint.green("none")));
         }
@@ -366,7 +374,9 @@ fn position_table(positions: &[StoredPosition]) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use daybook_core::analysis::{Regime, RegimeReading, Thresholds, VolatilityMeasure};
     use daybook_core::risk::{HaltKind, PauseKind};
+    use daybook_core::schedule::Pace;
     use daybook_core::strategy::Reason;
 
     use super::*;
@@ -392,6 +402,19 @@ mod tests {
                 reason: "a latch is set".to_owned(),
             }),
             session: session_at(&Calendar::xnys(), as_of),
+            market: Some(StoredReading {
+                at: at("2026-11-27T14:55:05Z"),
+                pace: Pace::Slow,
+                reading: RegimeReading {
+                    regime: Regime::Volatile,
+                    measure: VolatilityMeasure::Close,
+                    volatility: Some(Bps(4_120)),
+                    symbols: 9,
+                    thresholds: Thresholds { volatile_from: Bps(2_812), quiet_to: Bps(1_240) },
+                    observations: Some(1_760),
+                    unchanged: 3,
+                },
+            }),
             halts: vec![Halt {
                 kind: HaltKind::SafeMode,
                 reason: "3 losses in a row".to_owned(),

@@ -135,8 +135,9 @@ fn is_quiet(seen: &Consideration) -> bool {
 /// A scan that has seen the symbol and has not chosen it.
 fn unchosen(scan: RunRow) -> Consideration {
     let RunRow { run_id, job, slot, session, state, summary, .. } = scan;
-    let (candidate, signals, intents) = (None, Vec::new(), Vec::new());
-    Consideration { run_id, job, slot, session, state, summary, config_version: None, candidate, signals, intents }
+    let (market, candidate, signals, intents) = (None, None, Vec::new(), Vec::new());
+    let config_version = None;
+    Consideration { run_id, job, slot, session, state, summary, config_version, market, candidate, signals, intents }
 }
 
 /// Asks recorded runs again.
@@ -263,7 +264,8 @@ impl Look {
     }
 
     fn write(&self, lines: &mut Lines, paint: Paint) {
-        let Consideration { run_id, job, slot, candidate, signals, intents, summary, config_version, .. } = &self.seen;
+        let Consideration { run_id, job, slot, market, candidate, signals, intents, summary, config_version, .. } =
+            &self.seen;
         let outcome = match (candidate, signals.is_empty(), intents.is_empty()) {
             (Some(candidate), _, _) => format!("chosen as number {}", candidate.rank),
             (None, true, true) => "nothing".to_owned(),
@@ -271,6 +273,9 @@ impl Look {
             (None, false, _) => words::counted(signals.len(), "proposal", "proposals"),
         };
         lines.line(2, format_args!("{}  {job}, run {run_id}: {outcome}", clock(*slot)));
+        if let Some(market) = market {
+            lines.wrapped(UNDER, &format!("the market was {}", market.words()));
+        }
         if let Some(candidate) = candidate {
             lines.wrapped(UNDER, &words::reasons(&candidate.factors));
         }
@@ -520,6 +525,7 @@ mod tests {
                 state: "done".to_owned(),
                 summary: None,
                 config_version: None,
+                market: None,
                 candidate: None,
                 signals: Vec::new(),
                 intents: Vec::new(),

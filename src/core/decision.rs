@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::analysis::RegimeReading;
 use crate::market::Symbol;
 use crate::money::{Money, Price};
 use crate::order::Intent;
@@ -136,10 +137,24 @@ impl EquityPoint {
 /// A pace and the numbers that chose it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaceChoice {
-    /// Fast, normal or slow.
+    /// Fast, normal or slow: what the market's regime asks for, or slow where nothing changes.
     pub pace: Pace,
     /// Why.
     pub reasons: Vec<Reason>,
+    /// What the market is like; absent in decisions of versions that chose the pace alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<RegimeReading>,
+    /// Until when the job is backed off from the pace that the regime asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backed_off_until: Option<Timestamp>,
+}
+
+impl PaceChoice {
+    /// The pace that the market asks for, whether the job is backed off from it or not.
+    #[must_use]
+    pub fn market_pace(&self) -> Pace {
+        self.reading.map_or(self.pace, |reading| reading.regime.pace())
+    }
 }
 
 /// A price that a position or a signal is valued at.

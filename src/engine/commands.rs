@@ -290,8 +290,8 @@ fn run_job(
     if at > now {
         return Ok(Outcome::Refused(format!("{at} is in the future")));
     }
-    let pace = run::pace(tx, &definition.name)?;
     let before = Timestamp(at.0.saturating_sub(1));
+    let pace = run::pacing(tx, &definition.name)?.in_force(&definition.schedule, calendar, before, now);
     let Some(slot) = slots(&definition.schedule, calendar, pace, before, at).into_iter().next() else {
         return Ok(Outcome::Refused(format!(
             "{at} is no slot of {}: `trade calendar slots DATE` shows them",

@@ -3,8 +3,8 @@
 //! Gathers: the bars of each candidate since the pre-market, what it is measured against, its quote; the
 //! account. One symbol that fails does not touch the others. Decides: the strategies on each symbol,
 //! [`risk::enter`](daybook_core::risk::enter()) on their signals, and
-//! [`analysis::choose_pace`](daybook_core::analysis::choose_pace()) on the market's volatility. A script that fails is
-//! not asked again, in this run and in those after it.
+//! [`analysis::choose_pace`](daybook_core::analysis::choose_pace()) on the market's volatility and on what is new since
+//! the job's look before. A script that fails is not asked again, in this run and in those after it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use anyhow::Context;
 use async_trait::async_trait;
 use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::analysis::{
-    RegimeSettings, catalyst, choose_pace, latest_atr, realised_volatility, relative_volume, volume_through,
+    MarketLook, Novelty, PastLooks, RegimeSettings, ThresholdSource, VolatilityHistory, catalyst, choose_pace,
+    latest_atr, relative_volume, volume_through,
 };
 use daybook_core::calendar::Session;
 use daybook_core::decision::{Decision, Mark};
@@ -30,7 +31,7 @@ use tokio::task::JoinSet;
 use super::account::{self, ATR_SESSIONS, DAILY_BARS, Gathered, risk_facts};
 use crate::config::{AnalysisParameters, AnalysisSettings};
 use crate::engine::job::{Answer, Job, Sources, Terms};
-use crate::ledger::{intent, run, script, signal};
+use crate::ledger::{Connection, LedgerError, intent, regime, run, script, signal};
 use crate::scripting::strategies;
 
 /// The bars that volatility is measured by.
@@ -46,7 +47,11 @@ pub struct Analysis;
 /// What the analysis knows. The bars are rows of their own and stand here by reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnalysisFacts {
+    /// What the market's regime asked for so far.
     pace: Pace,
+    /// The looks before this one; `None` in what versions recorded that knew of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    past: Option<PastLooks>,
     symbols: Vec<SymbolInput>,
     /// Symbols that could not be gathered, and why.
     failures: Vec<Failure>,
@@ -70,6 +75,9 @@ struct SymbolInput {
     #[serde(default)]
     news_score: Option<Bps>,
     entries_today: u32,
+    /// The start of the last bar that the job's look before has seen; `None`: it has seen none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen_through: Option<Timestamp>,
 }
 
 /// A symbol that could not be gathered.
@@ -86,11 +94,13 @@ impl Job for Analysis {
     async fn gather(&self, sources: &Sources, terms: &Terms) -> anyhow::Result<AnalysisFacts> {
         let session = terms.session()?;
         let view = sources.broker.look().await?;
-        let (candidates, entered, pace, faults) = sources.ledger.read(|conn| {
+        let (candidates, entered, pacing, last_look, history, faults) = sources.ledger.read(|conn| {
             Ok((
                 signal::candidates(conn, session.date)?,
                 intent::symbols_entered(conn, session.date)?,
-                run::pace(conn, &terms.job)?,
+                run::pacing(conn, &terms.job)?,
+                regime::last_look(conn, &terms.job, session.date)?,
+                volatility_history(conn, sources, session, &terms.settings.analysis.regime)?,
                 script::faults(conn)?,
             ))
         })?;
@@ -107,6 +117,7 @@ impl Job for Analysis {
         let (mut inputs, mut bars) = (Vec::new(), BarSet::new());
         for (mut input, series) in gathered {
             input.entries_today = u32::from(entered.contains(&input.symbol));
+            input.seen_through = last_look.seen_through.get(&input.symbol).copied();
             bars.insert(input.symbol, series);
             inputs.push(input);
         }
@@ -116,7 +127,8 @@ impl Job for Analysis {
         let gathered = Gathered { session, view: &view, marks: &marks, entered_today: entered, symbols: facts };
         let account = &sources.ledger.meta().account;
         let risk = sources.ledger.read(|conn| risk_facts(conn, account, gathered, &terms.settings.risk))?;
-        Ok(AnalysisFacts { pace, symbols: inputs, failures, stopped, risk, bars })
+        let past = Some(PastLooks { unchanged: last_look.unchanged, history });
+        Ok(AnalysisFacts { pace: pacing.market, past, symbols: inputs, failures, stopped, risk, bars })
     }
 
     fn decide(&self, facts: &AnalysisFacts, terms: &Terms) -> anyhow::Result<Decision> {
@@ -129,10 +141,18 @@ impl Job for Analysis {
             signals.extend(strategies.iter().filter_map(|strategy| strategy.signal(&view, Wording::Told)));
             volatilities.extend(volatility(&view, &settings.analysis.regime)?);
         }
+        let gathered = novelty(&facts.symbols, &facts.failures, &facts.bars);
+        let look = MarketLook {
+            pace_before: facts.pace,
+            volatilities: &volatilities,
+            novelty: if signals.is_empty() { gathered } else { Novelty::New },
+            close: facts.risk.session.close,
+            past: facts.past.as_ref(),
+        };
+        let pace = choose_pace(&look, &settings.analysis.regime);
         let count = signals.len();
         let entries = enter(signals, &facts.risk, &settings.risk, &terms.origin(), 0, Wording::Told);
         let entries = entries.context("sizing an entry")?;
-        let pace = choose_pace(facts.pace, &volatilities, &settings.analysis.regime);
         let refused = entries.reviews.iter().filter(|review| review.verdict.refused_by.is_some()).count();
         let approvals = approvals(&entries.reviews, settings.session_mode, settings.execution.approval_above);
         let script_faults: Vec<ScriptFault> = strategies.iter().filter_map(|strategy| strategy.fault()).collect();
@@ -141,10 +161,11 @@ impl Job for Analysis {
         alerts.extend(approvals.iter().filter_map(|asked| approval_alert(asked, &entries.intents)));
         Ok(Decision {
             summary: format!(
-                "{} symbols, {count} signals, {} entries, {refused} refused, pace {}",
+                "{} symbols, {count} signals, {} entries, {refused} refused, pace {}{}",
                 facts.symbols.len(),
                 entries.intents.len(),
                 pace.pace.as_str(),
+                if pace.backed_off_until.is_some() { ", backed off" } else { "" },
             ),
             reviews: entries.reviews,
             intents: entries.intents,
@@ -179,6 +200,17 @@ impl Job for Analysis {
     }
 }
 
+/// Whether anything was gathered that the look before had not seen. A symbol that could not be gathered may have
+/// something new, and without a symbol there is nothing that stands still.
+fn novelty(symbols: &[SymbolInput], failures: &[Failure], bars: &BarSet) -> Novelty {
+    let stands_still = |input: &SymbolInput| {
+        let last = bars.get(&input.symbol).and_then(|series| series.last());
+        last.map(|bar| bar.start) <= input.seen_through
+    };
+    let all_stand_still = !symbols.is_empty() && symbols.iter().all(stands_still);
+    if all_stand_still && failures.is_empty() { Novelty::Nothing } else { Novelty::New }
+}
+
 /// The strategies that the settings enable and the job's file asks, those that have failed left out.
 fn chosen_strategies(terms: &Terms, stopped: &[ScriptFault]) -> anyhow::Result<Vec<Box<dyn Strategy>>> {
     let AnalysisParameters { strategies: chosen } = terms.parameters()?;
@@ -204,7 +236,24 @@ fn symbol_view<'a>(facts: &'a AnalysisFacts, input: &SymbolInput) -> SymbolView<
     }
 }
 
-/// The realised volatility of a symbol's latest five-minute bars, if there are enough of them.
+/// What was measured in the sessions before, if the thresholds are percentiles of it.
+fn volatility_history(
+    conn: &Connection,
+    sources: &Sources,
+    session: Session,
+    settings: &RegimeSettings,
+) -> Result<Option<VolatilityHistory>, LedgerError> {
+    if settings.thresholds == ThresholdSource::Levels {
+        return Ok(None);
+    }
+    let sessions = usize::try_from(settings.percentiles.sessions).unwrap_or(usize::MAX);
+    let before = std::iter::successors(Some(session), |day| sources.calendar.session_before(day.date));
+    let oldest = before.take(sessions.saturating_add(1)).last().map_or(session.date, |oldest| oldest.date);
+    let measured = regime::volatilities(conn, settings.measure, oldest, session.date)?;
+    Ok(Some(VolatilityHistory::of(&measured, &settings.percentiles)))
+}
+
+/// The volatility of a symbol's latest five-minute bars, if there are enough of them.
 fn volatility(view: &SymbolView<'_>, settings: &RegimeSettings) -> anyhow::Result<Option<f64>> {
     let buckets = aggregate(view.regular_bars(), &view.session, Timeframe::M5)
         .with_context(|| format!("aggregating the bars of {}", view.symbol))?;
@@ -215,7 +264,7 @@ fn volatility(view: &SymbolView<'_>, settings: &RegimeSettings) -> anyhow::Resul
         return Ok(None);
     }
     let recent = complete.len().saturating_sub(enough(settings.bars));
-    Ok(realised_volatility(&complete[recent..], FIVE_MINUTES))
+    Ok(settings.measure.annualised(&complete[recent..], FIVE_MINUTES))
 }
 
 fn alert_of_failure(failure: &Failure) -> Alert {
@@ -293,6 +342,7 @@ async fn gather_symbol(sources: &Sources, look: Look, symbol: Symbol) -> anyhow:
         relative_volume: usual_volume(sources, session, as_of, symbol, &bars).await?,
         news_score,
         entries_today: 0,
+        seen_through: None,
     };
     Ok((input, bars))
 }
@@ -336,5 +386,48 @@ fn symbol_facts(input: &SymbolInput, bars: &BarSet, session: Session) -> SymbolF
         mark: quoted.or(traded),
         bars: u32::try_from(in_session).unwrap_or(u32::MAX),
         daily_atr: input.daily_atr,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daybook_core::money::Quantity;
+
+    use super::*;
+
+    fn symbol(name: &str) -> Symbol {
+        name.parse().unwrap()
+    }
+
+    fn bar(minute: i64) -> Bar {
+        let price = Price::from_cents(10_000);
+        let start = Timestamp(minute * 60_000);
+        Bar { start, open: price, high: price, low: price, close: price, volume: Quantity::ZERO }
+    }
+
+    fn input(name: &str, seen: Option<i64>) -> SymbolInput {
+        SymbolInput {
+            symbol: symbol(name),
+            quote: None,
+            previous_close: None,
+            daily_atr: None,
+            relative_volume: None,
+            news_score: None,
+            entries_today: 0,
+            seen_through: seen.map(|minute| bar(minute).start),
+        }
+    }
+
+    #[test]
+    fn nothing_is_new_where_every_symbol_was_read_and_has_no_bar_after_those_that_were_seen() {
+        let failure = Failure { symbol: symbol("NVDA"), reason: "the feed was silent".to_owned() };
+        let bars = BarSet::from([(symbol("AAPL"), vec![bar(1), bar(2)]), (symbol("MSFT"), vec![])]);
+        let found = |inputs: &[SymbolInput], failures: &[Failure]| novelty(inputs, failures, &bars);
+        let (still, untraded) = (input("AAPL", Some(2)), input("MSFT", None));
+        assert_eq!(found(&[still, untraded], &[]), Novelty::Nothing);
+        assert_eq!(found(&[input("AAPL", Some(1)), untraded], &[]), Novelty::New, "a bar more");
+        assert_eq!(found(&[input("AAPL", None), untraded], &[]), Novelty::New, "watched since now");
+        assert_eq!(found(&[still], &[failure]), Novelty::New, "who knows what it has");
+        assert_eq!(found(&[], &[]), Novelty::New, "nobody is watched");
     }
 }

@@ -5,16 +5,16 @@ use daybook_core::decision::Decision;
 use daybook_core::reconcile::{Difference, Repair};
 use daybook_core::risk::{DayLevel, Look};
 use daybook_core::time::{SessionDate, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::Deserialize;
 
 use super::alert::Routes;
-use super::codec::{Json, Word};
+use super::codec::Json;
 use super::intent::StoredIntent;
-use super::{LedgerError, alert, approval, day, equity, fill, halt, intent, order, pause, position, script, signal};
+use super::{
+    LedgerError, alert, approval, day, equity, fill, halt, intent, order, pause, position, regime, script, signal,
+};
 
-const SQL_SET_PACE: &str = "
-    UPDATE job SET pace = ?1, pace_since_ms = ?2, updated_at_ms = ?2 WHERE pace <> ?1";
 const SQL_LAST: &str = "
     SELECT decided_at_ms, decision FROM run JOIN run_record USING (run_id) WHERE kind = ?1 ORDER BY slot_at_ms DESC LIMIT 1";
 
@@ -97,7 +97,7 @@ pub fn write_decision(
         equity::warn(tx, run.run_id, session, day_pnl, now)?;
     }
     if let Some(choice) = &decision.pace {
-        tx.prepare_cached(SQL_SET_PACE)?.execute(params![Word(choice.pace), now.0])?;
+        regime::write_choice(tx, run, choice, now)?;
     }
     if let Some(report) = &decision.day {
         equity::insert_day(tx, run.run_id, report, now)?;
@@ -205,7 +205,7 @@ mod tests {
             intents: vec![ours.intent.clone()],
             equity: Some(point(9, 98_000)),
             look: Some(Look { level: DayLevel::Warning, ..Look::default() }),
-            pace: Some(PaceChoice { pace: Pace::Fast, reasons: vec![] }),
+            pace: Some(PaceChoice { pace: Pace::Fast, reasons: vec![], reading: None, backed_off_until: None }),
             halts: vec![Halt {
                 kind: HaltKind::SafeMode,
                 reason: "two losses".to_owned(),

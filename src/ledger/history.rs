@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use daybook_core::schedule::{JobKind, Pace};
+use daybook_core::schedule::{JobKind, Pacing};
 use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::LedgerError;
 use super::codec::{Json, Text, Word};
 
-const SQL_JOBS: &str = "SELECT name, paused, pace, horizon_at_ms FROM job";
+const SQL_JOBS: &str = "SELECT name, paused, pace, horizon_at_ms, backed_off_until_ms FROM job";
 const SQL_RUNS: &str = "
     SELECT run_id, job, kind, slot_at_ms, session, trigger, state, attempt, started_at_ms, lateness_us, decided_at_ms,
         finished_at_ms, reason, summary
@@ -45,8 +45,8 @@ const SQL_RECORD: &str = "
 pub struct JobState {
     /// Whether a person has paused it.
     pub paused: bool,
-    /// How often it runs, if it is adaptive.
-    pub pace: Pace,
+    /// How often it looks at the market, if it is adaptive.
+    pub pacing: Pacing,
     /// Up to where its slots are accounted for.
     pub horizon: Timestamp,
 }
@@ -139,8 +139,9 @@ fn run_from_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
 pub fn jobs(conn: &Connection) -> Result<BTreeMap<String, JobState>, LedgerError> {
     let mut select = conn.prepare_cached(SQL_JOBS)?;
     let states = select.query_map([], |row| {
-        let state =
-            JobState { paused: row.get(1)?, pace: row.get::<_, Word<_>>(2)?.0, horizon: Timestamp(row.get(3)?) };
+        let backed_off_until = row.get::<_, Option<i64>>(4)?.map(Timestamp);
+        let pacing = Pacing { market: row.get::<_, Word<_>>(2)?.0, backed_off_until };
+        let state = JobState { paused: row.get(1)?, pacing, horizon: Timestamp(row.get(3)?) };
         Ok((row.get(0)?, state))
     })?;
     Ok(states.collect::<Result<_, _>>()?)
@@ -239,6 +240,8 @@ pub fn record(conn: &Connection, run_id: i64) -> Result<Option<RecordRow>, Ledge
 
 #[cfg(test)]
 mod tests {
+    use daybook_core::schedule::Pace;
+
     use super::*;
     use crate::ledger::testing::TestLedger;
 
@@ -287,7 +290,8 @@ mod tests {
         let record = day.ledger.read(|conn| record(conn, 1)).unwrap().unwrap();
         assert_eq!(record.facts["as_of"], 1);
         let states = day.ledger.read(jobs).unwrap();
-        let expected = JobState { paused: true, pace: Pace::Fast, horizon: Timestamp(60_000) };
+        let pacing = Pacing { market: Pace::Fast, backed_off_until: None };
+        let expected = JobState { paused: true, pacing, horizon: Timestamp(60_000) };
         assert_eq!(states, BTreeMap::from([("analysis".to_owned(), expected)]));
 
         let missing = day.ledger.read(|conn| run(conn, 9)).unwrap_err();

@@ -41,6 +41,7 @@ pub mod prune;
 pub mod query;
 pub mod record;
 mod refold;
+pub mod regime;
 pub mod run;
 pub mod run_facts;
 pub mod script;

@@ -11,7 +11,7 @@ pub use planner::{Look, LookInput, any_open_position, change_jobs, look};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use daybook_core::schedule::{JobDefinition, JobKind, Pace, PlannedSlot, Retries, Slot};
+use daybook_core::schedule::{JobDefinition, JobKind, Pacing, PlannedSlot, Retries, Slot};
 use daybook_core::time::{SessionDate, Timestamp};
 use rusqlite::{Connection, Row, Transaction, named_params, params};
 use serde::{Deserialize, Serialize};
@@ -151,7 +151,7 @@ pub struct EndedRun {
     pub reason: String,
 }
 
-const SQL_JOB_STATES: &str = "SELECT horizon_at_ms, pace, paused, name FROM job";
+const SQL_JOB_STATES: &str = "SELECT horizon_at_ms, pace, paused, name, backed_off_until_ms FROM job";
 const SQL_JOB_UPSERT: &str = "
     INSERT INTO job (name, kind, definition, horizon_at_ms, updated_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, definition = excluded.definition,
@@ -203,7 +203,7 @@ pub fn sync_jobs(tx: &Transaction<'_>, jobs: &[JobDefinition], now: Timestamp) -
 /// What the ledger knows of a job.
 struct JobState {
     horizon: Timestamp,
-    pace: Pace,
+    pacing: Pacing,
     paused: bool,
 }
 
@@ -211,18 +211,19 @@ struct JobState {
 fn job_states(conn: &Connection) -> Result<BTreeMap<String, JobState>, LedgerError> {
     let mut statement = conn.prepare_cached(SQL_JOB_STATES)?;
     let states = statement.query_map([], |row| {
-        let pace: Word<Pace> = row.get(1)?;
-        Ok((row.get(3)?, JobState { horizon: Timestamp(row.get(0)?), pace: pace.0, paused: row.get(2)? }))
+        let backed_off_until = row.get::<_, Option<i64>>(4)?.map(Timestamp);
+        let pacing = Pacing { market: row.get::<_, Word<_>>(1)?.0, backed_off_until };
+        Ok((row.get(3)?, JobState { horizon: Timestamp(row.get(0)?), pacing, paused: row.get(2)? }))
     })?;
     Ok(states.collect::<Result<_, _>>()?)
 }
 
-/// How often an adaptive job runs at present.
+/// How often a job looks at the market at present.
 ///
 /// # Errors
 /// If the ledger cannot be read.
-pub fn pace(conn: &Connection, job: &str) -> Result<Pace, LedgerError> {
-    Ok(job_states(conn)?.get(job).map_or_else(Pace::default, |state| state.pace))
+pub fn pacing(conn: &Connection, job: &str) -> Result<Pacing, LedgerError> {
+    Ok(job_states(conn)?.get(job).map_or_else(Pacing::default, |state| state.pacing))
 }
 
 /// Stops or resumes planning a job; whether that changed anything. While it was paused its slots were

@@ -28,6 +28,8 @@ pub enum View {
     Alert,
     /// The account through its sessions.
     Equity,
+    /// What the market was like, and how often it was looked at.
+    Regime,
 }
 
 /// Which rows of a view.
@@ -43,7 +45,7 @@ pub enum Rows {
 
 impl View {
     /// Every view.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Trade,
         Self::Day,
         Self::Position,
@@ -53,6 +55,7 @@ impl View {
         Self::Run,
         Self::Alert,
         Self::Equity,
+        Self::Regime,
     ];
 
     /// Its name in SQL: `v_trade`.
@@ -68,6 +71,7 @@ impl View {
             Self::Run => "v_run",
             Self::Alert => "v_alert",
             Self::Equity => "v_equity",
+            Self::Regime => "v_regime",
         }
     }
 
@@ -82,7 +86,8 @@ impl View {
             | Self::Fill
             | Self::Signal
             | Self::Run
-            | Self::Equity => "session",
+            | Self::Equity
+            | Self::Regime => "session",
         }
     }
 
@@ -97,7 +102,8 @@ impl View {
             | Self::Signal
             | Self::Run
             | Self::Alert
-            | Self::Equity => "",
+            | Self::Equity
+            | Self::Regime => "",
         };
         match rows {
             Rows::All => format!("SELECT * FROM {name}"),

@@ -61,6 +61,11 @@ fn the_columns_are_as_promised() {
             "alert_id at_utc at_ny level event symbol subject body run_id sent_on waiting_on dead_on acknowledged_at_utc acknowledged_at_ny acknowledged_by",
         ),
         ("v_equity", "session at_utc at_ny equity opening_equity exposure realised unrealised fees day_pnl run_id"),
+        (
+            "v_regime",
+            "run_id job session at_utc at_ny regime pace measure volatility_pct symbols volatile_from_pct quiet_to_pct \
+             observations unchanged_looks",
+        ),
     ];
     for (view, columns) in promised {
         let answer = day.ledger.query(&format!("SELECT * FROM {view}")).unwrap();

@@ -13,8 +13,9 @@ use super::fill::StoredFill;
 use super::intent::{self, StoredIntent, verdict_at};
 use super::order::{OrderChange, StoredOrder};
 use super::position::{PositionHistory, StoredPosition};
+use super::regime::StoredReading;
 use super::signal::signal_at;
-use super::{LedgerError, fill, order, position};
+use super::{LedgerError, fill, order, position, regime};
 
 const SQL_RUNS: &str = "
     SELECT run_id, job, slot_at_ms, session, state, summary,
@@ -50,6 +51,9 @@ pub struct Consideration {
     pub summary: Option<String>,
     /// The version of the configuration that it decided under, where it is known.
     pub config_version: Option<i64>,
+    /// What the market was like, where the run looked at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub market: Option<StoredReading>,
     /// The symbol's place in the scan, with its factors.
     pub candidate: Option<Candidate>,
     /// What was proposed, and what risk said.
@@ -135,6 +139,7 @@ pub fn story(
                 state: row.get(4)?,
                 summary: row.get(5)?,
                 config_version: row.get(6)?,
+                market: None,
                 candidate: None,
                 signals: Vec::new(),
                 intents: Vec::new(),
@@ -142,6 +147,7 @@ pub fn story(
         })?
         .collect::<Result<Vec<_>, _>>()?;
     for consideration in &mut considerations {
+        consideration.market = regime::of_run(conn, consideration.run_id)?;
         consideration.candidate = candidate(conn, consideration.run_id, symbol)?;
         consideration.signals = signals(conn, consideration.run_id, Some(symbol))?;
         consideration.intents = intents(conn, account, consideration.run_id, symbol)?;

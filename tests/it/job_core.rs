@@ -10,11 +10,11 @@ use daybook::ledger::record::{self, Decided};
 use daybook::ledger::run::{self, ClaimedRun, EndedRun, Look, LookInput, RunState, Trigger};
 use daybook::ledger::{Ledger, LedgerError, LedgerKind, NewLedger, OpenOptions, fill};
 use daybook_core::calendar::Calendar;
-use daybook_core::decision::Decision;
+use daybook_core::decision::{Decision, PaceChoice};
 use daybook_core::market::BarSet;
 use daybook_core::money::{Money, Quantity};
 use daybook_core::order::{Fill, Side};
-use daybook_core::schedule::{JobDefinition, JobFile, MissedReason, Slot};
+use daybook_core::schedule::{JobDefinition, JobFile, MissedReason, Pace, Slot};
 use daybook_core::time::{SessionDate, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -84,6 +84,10 @@ impl Desk {
     }
 
     fn decides(&mut self, run: &ClaimedRun, now: Timestamp) -> Result<bool, LedgerError> {
+        self.commits(run, Decision { summary: "nothing to do".to_owned(), ..Decision::default() }, now)
+    }
+
+    fn commits(&mut self, run: &ClaimedRun, decision: Decision, now: Timestamp) -> Result<bool, LedgerError> {
         let reference = RunRef {
             run_id: run.run_id,
             job: run.job.clone(),
@@ -96,7 +100,7 @@ impl Desk {
             facts: "{}".to_owned(),
             feed: "test".to_owned(),
             bars: BarSet::new(),
-            decision: Decision { summary: "nothing to do".to_owned(), ..Decision::default() },
+            decision,
         };
         let outcome =
             self.ledger.write_blocking(move |tx| record::commit(tx, &reference, &decided, "", &Routes::default(), now));
@@ -511,4 +515,35 @@ fn an_open_position_is_watched_each_minute_at_all_hours() {
     records(&desk, trade("out", Side::Sell, "20:30:30"));
     assert_eq!(desk.claim_all(at("20:31")), Vec::<String>::new());
     assert_eq!(desk.rows("SELECT count(*) FROM missed_range"), ["0"], "nobody was expected at these hours");
+}
+
+#[test]
+fn a_job_that_is_backed_off_looks_again_in_its_session_and_begins_the_next_at_the_pace_of_the_market() {
+    let adaptive = json!({
+        "kind": "analysis",
+        "schedule": {"adaptive": {"fast": "15m", "normal": "30m", "slow": "4h", "delay": "5s"}},
+        "window": "15m",
+    });
+    let mut desk = Desk::open("09:00", [("analysis", adaptive)]);
+    let backed_off = |desk: &mut Desk, slot: Timestamp| {
+        let run = desk.claim(slot);
+        assert_eq!(run.slot, slot);
+        let pace =
+            PaceChoice { pace: Pace::Normal, reasons: vec![], reading: None, backed_off_until: Some(at("16:00")) };
+        let now = slot.after(Duration::from_secs(1));
+        desk.commits(&run, Decision { pace: Some(pace), ..Decision::default() }, now).unwrap();
+        desk.look(now.after(Duration::from_secs(1))).next_at
+    };
+    assert_eq!(desk.look(at("09:59")).next_at, Some(at("10:00:05")));
+    assert_eq!(backed_off(&mut desk, at("10:00:05")), Some(at("13:30:05")));
+    assert_eq!(desk.look(at("12:00")).next_at, Some(at("13:30:05")));
+    assert_eq!(backed_off(&mut desk, at("13:30:05")), Some(at("14:00:05")), "no slot at the slow pace is left");
+    assert_eq!(backed_off(&mut desk, at("14:00:05")), Some(at("14:30:05")));
+    for slot in ["14:30:05", "15:00:05", "15:30:05"] {
+        backed_off(&mut desk, at(slot));
+    }
+    let tuesday = |wall| new_york("2026-11-17", wall);
+    assert_eq!(desk.look(at("15:59")).next_at, Some(tuesday("10:00:05")));
+    assert_eq!(desk.look(tuesday("09:00")).next_at, Some(tuesday("10:00:05")));
+    assert_eq!(desk.rows("SELECT count(*) FROM missed_range"), ["0"]);
 }

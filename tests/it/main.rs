@@ -28,6 +28,7 @@ mod paper_exchange;
 mod paper_week;
 mod power_loss;
 mod real_smtp;
+mod regime;
 mod reload;
 mod repository;
 mod restart;

@@ -5,9 +5,11 @@
 use std::time::Duration;
 
 use super::{DayHalt, DayReport, Figure, LimitUse, WeekReport};
+use crate::analysis::RegimeReading;
 use crate::calendar::{Session, SessionKind};
 use crate::money::{Bps, Money, Price, Quantity};
 use crate::risk::{CheckName, HaltKind};
+use crate::schedule::Pace;
 use crate::strategy::Reason;
 use crate::time::{SessionDate, Timestamp};
 use chrono_tz::{America::New_York, Tz};
@@ -110,6 +112,28 @@ pub fn shares(quantity: Quantity) -> String {
 pub fn counted(number: usize, one: &str, many: &str) -> String {
     let digits = grouped(i64::try_from(number).unwrap_or(i64::MAX), 0, 0);
     format!("{digits} {}", if number == 1 { one } else { many })
+}
+
+/// What the market is like, by which numbers, and how often it is looked at.
+#[must_use]
+pub fn regime(reading: &RegimeReading, pace: Pace) -> String {
+    let RegimeReading { regime, volatility, symbols, thresholds, observations, unchanged, .. } = reading;
+    let measured = volatility.map_or_else(
+        || "no volatility is measured".to_owned(),
+        |volatility| {
+            let of = counted(usize::try_from(*symbols).unwrap_or(usize::MAX), "symbol", "symbols");
+            let (from, to) = (thresholds.volatile_from, thresholds.quiet_to);
+            let ground =
+                observations.map_or_else(String::new, |count| format!(", percentiles of {count} measurements"));
+            format!("{volatility} a year, the median of {of} (volatile from {from}, quiet up to {to}{ground})")
+        },
+    );
+    let backed_off = if pace == regime.pace() {
+        String::new()
+    } else {
+        format!(", backed off: {unchanged} looks in a row saw nothing new")
+    };
+    format!("{}: {measured}; pace {}{backed_off}", regime.as_str(), pace.as_str())
 }
 
 /// `09:50`, in New York.

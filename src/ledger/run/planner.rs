@@ -185,13 +185,9 @@ fn plan_job(
     job: &JobDefinition,
     state: &JobState,
 ) -> Result<(Option<Timestamp>, Option<MissedRange>), LedgerError> {
-    let planned = plan(&PlanInput {
-        definition: job,
-        calendar: input.calendar,
-        pace: state.pace,
-        horizon: state.horizon,
-        now: input.now,
-    });
+    let JobState { horizon, pacing, .. } = *state;
+    let pace = pacing.in_force(&job.schedule, input.calendar, horizon, input.now);
+    let planned = plan(&PlanInput { definition: job, calendar: input.calendar, pace, horizon, now: input.now });
     for slot in &planned.due {
         insert(tx, &NewRun::planned(job, slot), input.now)?;
     }
@@ -204,6 +200,11 @@ fn plan_job(
         tx.prepare_cached(SQL_HORIZON)?.execute(params![job.name, planned.horizon.0, input.now.0])?;
     }
     let mut next = planned.next_slot;
+    if pacing.backed_off_until.is_some() {
+        // The slot that was just planned may have been the last one at the slow pace.
+        let then = pacing.next_slot_after(&job.schedule, input.calendar, planned.horizon);
+        next = then.map(|slot| slot.at);
+    }
     if job.kind == JobKind::RiskMonitor && any_open_position(tx)? {
         // While anything is open it is watched every minute, also outside the hours of the schedule.
         let minute = input.now.floor_to(WATCH_EVERY);
