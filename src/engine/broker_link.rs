@@ -80,12 +80,11 @@ impl BrokerLink {
         self.record_fills(&mut cursor).await?;
         let mut looks = 1;
         loop {
-            let view = BrokerView {
-                as_of: self.clock.wall(),
-                account: self.broker.account().await?,
-                positions: self.broker.positions().await?,
-                open_orders: self.broker.open_orders().await?,
-            };
+            let as_of = self.clock.wall();
+            // Asked for at once: an emergency stop waits for the slowest answer, not for one after another.
+            let (account, positions, open_orders) =
+                tokio::join!(self.broker.account(), self.broker.positions(), self.broker.open_orders());
+            let view = BrokerView { as_of, account: account?, positions: positions?, open_orders: open_orders? };
             crash_point!("look.answered");
             let filled_meanwhile = self.record_fills(&mut cursor).await?;
             self.record_orders(&view.open_orders).await?;

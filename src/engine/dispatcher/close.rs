@@ -7,6 +7,7 @@ use daybook_core::money::Quantity;
 use daybook_core::order::{ClientOrderId, IntentEvent, IntentState, Order, OrderStatus};
 use daybook_core::report::words;
 use daybook_core::risk::{WayOut, approve_exit, exit_ticket, exit_ticket_at};
+use futures_util::stream::{self, StreamExt};
 
 use super::{CANCEL_LOOKS_MAX, Dispatcher, Progress, TRY_WAIT};
 use crate::engine::broker_link::LinkError;
@@ -143,16 +144,11 @@ impl Dispatcher {
         for _ in 0..CANCEL_LOOKS_MAX {
             let working = self.working(symbol).await?;
             // A leg that is held back goes with its parent.
-            for order in working.iter().filter(|order| order.status != OrderStatus::Held) {
-                crash_point!("close.cancel.before");
-                let answer = self.broker_to_change()?.cancel(&order.broker_order_id).await;
-                crash_point!("close.cancel.sent");
-                match answer {
-                    // Refused: it ended meanwhile, or its group is on its way out. The next look tells.
-                    Ok(()) | Err(BrokerError::Rejected { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            let canceled =
+                working.iter().filter(|order| order.status != OrderStatus::Held).map(|order| self.cancel_one(order));
+            let answers: Vec<_> =
+                stream::iter(canceled.collect::<Vec<_>>()).buffer_unordered(self.at_once).collect().await;
+            answers.into_iter().collect::<Result<(), _>>()?;
             let left = self.working(symbol).await?;
             if left.is_empty() {
                 return Ok(true);
@@ -160,6 +156,17 @@ impl Dispatcher {
             clock.sleep_until(clock.wall().after(TRY_WAIT)).await;
         }
         Ok(false)
+    }
+
+    async fn cancel_one(&self, order: &Order) -> Result<(), LinkError> {
+        crash_point!("close.cancel.before");
+        let answer = self.broker_to_change()?.cancel(&order.broker_order_id).await;
+        crash_point!("close.cancel.sent");
+        match answer {
+            // Refused: it ended meanwhile, or its group is on its way out. The next look tells.
+            Ok(()) | Err(BrokerError::Rejected { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
