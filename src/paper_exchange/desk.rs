@@ -49,7 +49,7 @@ impl Desk {
         state.executions_issued = row.executions_issued;
         state.holdings = stored.holdings;
         state.marks = marks;
-        state.orders = stored.orders.iter().map(|record| (record.book.number, record.book.clone())).collect();
+        state.orders = stored.orders.iter().map(|record| record.book.clone()).collect();
         let mut exchange = Exchange::new(settings(&row.configuration, rules), state);
         exchange.retire_settled();
         let ids = stored.orders.iter().map(|record| (record.book.order.client_order_id.clone(), record.book.number));
@@ -135,7 +135,7 @@ impl Desk {
 
     /// Refuses an order that might trade with another one of the same account.
     fn check_wash_trade(&self, request: &OrderRequest) -> Result<(), Problem> {
-        let opposite = self.exchange.state().orders.values().find(|book| {
+        let opposite = self.exchange.state().orders.iter().find(|book| {
             let order = &book.order;
             let meets = match (limit_of(request.order_type), limit_of(order.order_type)) {
                 (Some(new), Some(old)) => match request.side {

@@ -186,7 +186,7 @@ async fn cancel_all(State(app): State<App>, caller: Caller) -> Result<Response, 
 /// Cancels the open orders, of one symbol or of all, and tells what came of each.
 fn cancel_open(app: &App, venue: &mut Venue, caller: Caller, symbol: Option<Symbol>) -> Result<Vec<Value>, Problem> {
     let desk = venue.desk(caller.account)?;
-    let (account, open) = (desk.number, desk.exchange.state().orders.values());
+    let (account, open) = (desk.number, desk.exchange.state().orders.iter());
     let open = open.filter(|book| !book.order.status.is_terminal());
     let open = open.filter(|book| symbol.is_none_or(|symbol| symbol == book.order.symbol));
     let numbers: Vec<OrderNumber> = open.map(|book| book.number).collect();

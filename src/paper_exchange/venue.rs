@@ -430,7 +430,7 @@ impl Venue {
         let mut ended = Vec::new();
         let mut before: BTreeMap<OrderNumber, Record> = BTreeMap::new();
         for changed in &changes.orders {
-            let Some(book) = desk.exchange.state().orders.get(changed) else { continue };
+            let Some(book) = desk.exchange.state().orders.get(*changed) else { continue };
             let old = desk.records.get(changed);
             let record = Record { book: book.clone(), note: old.map_or_else(|| note.clone(), |old| old.note.clone()) };
             match old {

@@ -57,6 +57,21 @@ impl Exchange {
         now: Timestamp,
         quote: Option<&Quote>,
     ) -> Result<Vec<Order>, Refusal> {
+        let first = self.accept(ticket, terms, now, quote)?;
+        Ok(self.state.group(first).map(|book| book.order.clone()).collect())
+    }
+
+    /// Takes an order, and tells the number of it and of nothing else: who asks for more finds it in the state.
+    ///
+    /// # Errors
+    /// As [`Exchange::submit`].
+    pub fn accept(
+        &mut self,
+        ticket: &OrderTicket,
+        terms: Terms,
+        now: Timestamp,
+        quote: Option<&Quote>,
+    ) -> Result<OrderNumber, Refusal> {
         let open = self.state.session_open || (self.state.extended_open && terms.extended_hours);
         let age_max = Duration::from_secs(u64::from(self.settings.quote_age_max_s));
         let fresh = quote.filter(|quote| open && quote.check().is_ok() && check_age(quote.at, now, age_max).is_ok());
@@ -72,10 +87,10 @@ impl Exchange {
             }
         }
         let at_once = matches!(terms.timing, Timing::ImmediateOrCancel | Timing::FillOrKill);
-        if at_once && self.state.orders.get(&first).is_some_and(|book| !book.order.status.is_terminal()) {
+        if at_once && self.state.orders.get(first).is_some_and(|book| !book.order.status.is_terminal()) {
             self.end(first, now, OrderStatus::Canceled, "did not fill at once");
         }
-        Ok(self.state.group(first).map(|book| book.order.clone()).collect())
+        Ok(first)
     }
 
     /// Cancels an order and its group. Canceling what is canceled changes nothing.
@@ -154,7 +169,7 @@ impl Exchange {
     pub(super) fn find(&self, broker_order_id: &str) -> Result<(OrderNumber, &BookOrder), ChangeRefusal> {
         let unknown = || ChangeRefusal::Unknown { broker_order_id: broker_order_id.to_owned() };
         let number: OrderNumber = broker_order_id.parse().map_err(|_| unknown())?;
-        self.state.orders.get(&number).map(|book| (number, book)).ok_or_else(unknown)
+        self.state.orders.get(number).map(|book| (number, book)).ok_or_else(unknown)
     }
 
     pub(super) fn next_number(&mut self) -> OrderNumber {
@@ -164,7 +179,7 @@ impl Exchange {
 
     pub(super) fn insert(&mut self, book: BookOrder) {
         self.changes.orders.insert(book.number);
-        self.state.orders.insert(book.number, book);
+        self.state.orders.insert(book);
     }
 
     /// Puts the orders of a ticket into the book; the answer is the first one's number.
@@ -257,7 +272,7 @@ impl Exchange {
         if client_order_id.as_str().starts_with(MADE_ID_PREFIX) {
             return Err(Refusal::ReservedId { client_order_id: client_order_id.clone() });
         }
-        if self.state.orders.values().any(|book| book.order.client_order_id == *client_order_id) {
+        if self.state.orders.iter().any(|book| book.order.client_order_id == *client_order_id) {
             return Err(Refusal::DuplicateId { client_order_id: client_order_id.clone() });
         }
         check_quantity(ticket)?;

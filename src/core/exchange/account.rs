@@ -50,7 +50,7 @@ impl Exchange {
             *side = side.plus(value)?;
         }
         let mut reserved = Money::ZERO;
-        for book in state.orders.values() {
+        for book in &state.orders {
             let status = book.order.status;
             if book.opens && !status.is_terminal() && status != OrderStatus::Held {
                 let cost = book.reserve_price.times(book.order.remaining())?;

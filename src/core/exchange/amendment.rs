@@ -133,6 +133,6 @@ impl Exchange {
 
     /// Whether an order in memory has this id.
     fn knows(&self, id: &ClientOrderId) -> bool {
-        self.state.orders.values().any(|book| book.order.client_order_id == *id)
+        self.state.orders.iter().any(|book| book.order.client_order_id == *id)
     }
 }

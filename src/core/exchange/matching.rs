@@ -75,9 +75,10 @@ impl Exchange {
     /// Fills what a complete bar fills: at its open first, unless that was told before; then in its
     /// range, stops first.
     pub(super) fn match_bar(&mut self, symbol: Symbol, bar: &Bar, end: Timestamp) -> Result<(), MoneyError> {
-        if self.is_trading() {
+        let opened = self.opened.remove(&symbol);
+        if self.state.orders.iter().any(|book| book.order.symbol == symbol && self.trades_now(book)) {
             let mut budget = Budget(self.settings.share_of(bar.volume)?);
-            if self.opened.remove(&symbol) != Some(bar.start) {
+            if opened != Some(bar.start) {
                 self.match_single(symbol, bar.start, bar.open, &mut budget)?;
             }
             let span = Span { symbol, bar, end };
@@ -146,7 +147,7 @@ impl Exchange {
         at: Timestamp,
         budget: &mut Budget,
     ) -> Result<bool, MoneyError> {
-        let Some(book) = self.state.orders.get(&number).filter(|book| book.is_working()) else { return Ok(false) };
+        let Some(book) = self.state.orders.get(number).filter(|book| book.is_working()) else { return Ok(false) };
         let effect = book.waits_for()?.at_price(book.order.side, price, self.settings.slippage)?;
         let happened = self.carry_out(number, effect, at, budget)?;
         self.follow(number, price);
@@ -200,7 +201,7 @@ impl Exchange {
         let mut happened = false;
         for number in self.working(span.symbol, |book| wanted(book, span.seen_by(book))) {
             // An earlier one of this round may have ended it.
-            let Some(book) = self.state.orders.get(&number).filter(|book| book.is_working()) else { continue };
+            let Some(book) = self.state.orders.get(number).filter(|book| book.is_working()) else { continue };
             let effect = book.waits_for()?.in_range(book.order.side, span.bar, self.settings.slippage)?;
             happened |= self.carry_out(number, effect, span.inside(), budget)?;
         }
@@ -212,7 +213,7 @@ impl Exchange {
     fn match_trailing(&mut self, span: Span<'_>, budget: &mut Budget) -> Result<(), MoneyError> {
         let trailing = |book: &BookOrder| matches!(book.order.order_type, OrderType::TrailingStop { .. });
         for number in self.working(span.symbol, |book| trailing(book) && !book.triggered) {
-            let Some(book) = self.state.orders.get(&number) else { continue };
+            let Some(book) = self.state.orders.get(number) else { continue };
             let (side, view) = (book.order.side, span.seen_by(book));
             if view == View::Nothing || (view == View::Rest && book.opens) {
                 continue;
@@ -225,7 +226,7 @@ impl Exchange {
             // Of the rest of a bar only the close is certain to have come after the order.
             let best = if view == View::Whole { favourable(side, span.bar) } else { span.bar.close };
             self.follow(number, best);
-            let Some(book) = self.state.orders.get(&number) else { continue };
+            let Some(book) = self.state.orders.get(number) else { continue };
             if let Working::Stop(level) = book.waits_for()?
                 && reaches(side, level, span.bar.close)
             {
@@ -244,7 +245,7 @@ impl Exchange {
         at: Timestamp,
         budget: &mut Budget,
     ) -> Result<bool, MoneyError> {
-        let Some(book) = self.state.orders.get(&number) else { return Ok(false) };
+        let Some(book) = self.state.orders.get(number) else { return Ok(false) };
         let price = match effect {
             Effect::Rests => return Ok(false),
             Effect::Triggers => {
@@ -272,7 +273,7 @@ impl Exchange {
     }
 
     fn follow(&mut self, number: OrderNumber, price: Price) {
-        let moved = self.state.orders.get_mut(&number).is_some_and(|book| book.is_working() && book.follow(price));
+        let moved = self.state.orders.get_mut(number).is_some_and(|book| book.is_working() && book.follow(price));
         if moved {
             self.changes.orders.insert(number);
         }
@@ -284,9 +285,9 @@ impl Exchange {
 
     /// Takes note of a symbol's price, unless a later one is known.
     pub(super) fn mark(&mut self, symbol: Symbol, price: Price, at: Timestamp) {
-        let known = self.state.marks.get(&symbol);
-        if known.is_none_or(|known| known.at <= at) {
-            self.state.marks.insert(symbol, LastPrice { price, at });
+        let known = self.state.marks.entry(symbol).or_insert(LastPrice { price, at });
+        if known.at <= at {
+            *known = LastPrice { price, at };
         }
     }
 }

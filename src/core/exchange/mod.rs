@@ -64,6 +64,7 @@ mod amendment;
 mod commission;
 mod event;
 mod matching;
+mod orders;
 mod pricing;
 mod reach;
 mod refusal;
@@ -89,6 +90,7 @@ pub use account::Figures;
 pub use amendment::Amendment;
 pub use commission::CommissionTier;
 pub use event::MarketEvent;
+pub use orders::Orders;
 pub use reach::Reach;
 pub use refusal::{ChangeRefusal, Refusal};
 pub use settings::ExchangeSettings;
@@ -139,8 +141,8 @@ impl Exchange {
     /// to refuse them.
     pub fn retire_settled(&mut self) {
         let open: BTreeSet<OrderNumber> =
-            self.state.orders.values().filter(|book| !book.order.status.is_terminal()).map(|book| book.group).collect();
-        self.state.orders.retain(|_, book| open.contains(&book.group));
+            self.state.orders.iter().filter(|book| !book.order.status.is_terminal()).map(|book| book.group).collect();
+        self.state.orders.retain(|book| open.contains(&book.group));
     }
 
     /// Takes in what the market says.
@@ -196,7 +198,7 @@ impl Exchange {
         for number in
             self.numbers(|book| book.order.status == OrderStatus::Accepted && book.terms.timing == Timing::AtClose)
         {
-            let Some(book) = self.state.orders.get(&number) else { continue };
+            let Some(book) = self.state.orders.get(number) else { continue };
             let price = self.state.marks.get(&book.order.symbol).map(|mark| mark.price);
             self.change(number, at, |book| {
                 book.order.status = OrderStatus::New;
@@ -238,7 +240,7 @@ impl Exchange {
         price: Price,
         at: Timestamp,
     ) -> Result<(), MoneyError> {
-        let Some(book) = self.state.orders.get_mut(&number) else { return Ok(()) };
+        let Some(book) = self.state.orders.get_mut(number) else { return Ok(()) };
         let order = &mut book.order;
         order.filled = order.filled.plus(quantity)?;
         order.status = if order.remaining().is_zero() { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
@@ -248,7 +250,6 @@ impl Exchange {
         let fees = self.settings.commission(order.filled, book.filled_value)?;
         let fee = fees.minus(book.fees)?;
         book.fees = fees;
-        let book = book.clone();
         let symbol = book.order.symbol;
 
         let signed = book.order.side.signed(quantity);
@@ -276,17 +277,17 @@ impl Exchange {
                 at,
             },
         });
-        self.settle_group(&book, quantity, at);
+        self.settle_group(number, quantity, at);
         Ok(())
     }
 
     /// What an execution of `quantity` of one order does to the others of its group.
-    fn settle_group(&mut self, filled: &BookOrder, quantity: Quantity, at: Timestamp) {
-        let whole = filled.order.status == OrderStatus::Filled;
-        match filled.order.role {
+    fn settle_group(&mut self, filled: OrderNumber, quantity: Quantity, at: Timestamp) {
+        let Some(book) = self.state.orders.get(filled) else { return };
+        let (group, whole) = (book.group, book.order.status == OrderStatus::Filled);
+        match book.order.role {
             OrderRole::Parent if whole => {
-                for number in self.numbers(|book| book.group == filled.group && book.order.status == OrderStatus::Held)
-                {
+                for number in self.numbers(|book| book.group == group && book.order.status == OrderStatus::Held) {
                     self.change(number, at, |book| {
                         book.order.status = OrderStatus::New;
                         book.working_since = Some(at);
@@ -296,8 +297,8 @@ impl Exchange {
             OrderRole::Parent => {}
             OrderRole::TakeProfit | OrderRole::StopLoss => {
                 let counterpart = |book: &BookOrder| {
-                    book.group == filled.group
-                        && book.number != filled.number
+                    book.group == group
+                        && book.number != filled
                         && book.is_exit_leg()
                         && !book.order.status.is_terminal()
                 };
@@ -316,12 +317,12 @@ impl Exchange {
 
     /// The orders that satisfy `wanted`, by number.
     fn numbers(&self, wanted: impl Fn(&BookOrder) -> bool) -> Vec<OrderNumber> {
-        self.state.orders.values().filter(|book| wanted(book)).map(|book| book.number).collect()
+        self.state.orders.iter().filter(|book| wanted(book)).map(|book| book.number).collect()
     }
 
     /// Changes an order and takes note of that.
     fn change(&mut self, number: OrderNumber, at: Timestamp, change: impl FnOnce(&mut BookOrder)) {
-        if let Some(book) = self.state.orders.get_mut(&number) {
+        if let Some(book) = self.state.orders.get_mut(number) {
             change(book);
             book.order.updated_at = book.order.updated_at.max(at);
             self.changes.orders.insert(number);

@@ -218,7 +218,7 @@ proptest! {
                     prop_assert!(tied <= shares && !shares.is_negative(), "{tied} of {shares} are for sale");
                 }
             }
-            for book in state.orders.values() {
+            for book in &state.orders {
                 let order = &book.order;
                 prop_assert!(order.filled <= order.quantity || order.status.is_terminal(), "{order:?}");
                 let bracket = matches!(order.class, OrderClass::Bracket { .. });
@@ -228,7 +228,7 @@ proptest! {
             }
         }
         for execution in &told {
-            let order = &exchange.state().orders[&execution.order].order;
+            let order = &exchange.state().orders.get(execution.order).unwrap().order;
             let (OrderType::Limit { limit } | OrderType::StopLimit { limit, .. }) = order.order_type else { continue };
             let distance = order.side.signed(Quantity(limit.0 - execution.fill.price.0));
             prop_assert!(!distance.is_negative(), "{order:?} filled at {}", execution.fill.price);

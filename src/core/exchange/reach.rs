@@ -42,7 +42,7 @@ impl Exchange {
     /// When a stop's level overflows.
     pub fn reach(&self, symbol: Symbol) -> Result<Reach, MoneyError> {
         let mut reach = Reach::NOTHING;
-        for book in self.state.orders.values().filter(|book| book.order.symbol == symbol && book.is_working()) {
+        for book in self.state.orders.iter().filter(|book| book.order.symbol == symbol && book.is_working()) {
             // A trailing stop moves with every bar.
             let trails = matches!(book.order.order_type, OrderType::TrailingStop { .. });
             reach = reach.or(match book.waits_for()? {

@@ -9,8 +9,8 @@ use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::order::{Fill, Order, OrderRole, OrderStatus, OrderType, Side, Trail};
 use crate::time::Timestamp;
 
-use super::Terms;
 use super::pricing::Working;
+use super::{Orders, Terms};
 
 /// An order's number at the exchange, counted from 1. As text it is the broker's order id: `ord-000001`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ pub struct ExchangeState {
     /// The last price known of each symbol that had an order or a position.
     pub marks: BTreeMap<Symbol, LastPrice>,
     /// The orders, settled ones until they are retired.
-    pub orders: BTreeMap<OrderNumber, BookOrder>,
+    pub orders: Orders,
     /// How many orders were ever numbered.
     pub orders_issued: i64,
     /// How many executions were ever numbered.
@@ -82,7 +82,7 @@ impl ExchangeState {
             extended_open: false,
             holdings: BTreeMap::new(),
             marks: BTreeMap::new(),
-            orders: BTreeMap::new(),
+            orders: Orders::new(),
             orders_issued: 0,
             executions_issued: 0,
         }
@@ -97,7 +97,7 @@ impl ExchangeState {
     /// The symbols whose prices matter: those with a position or with an order that has not ended.
     #[must_use]
     pub fn symbols(&self) -> BTreeSet<Symbol> {
-        let ordered = self.orders.values().filter(|book| !book.order.status.is_terminal());
+        let ordered = self.orders.iter().filter(|book| !book.order.status.is_terminal());
         self.holdings.keys().copied().chain(ordered.map(|book| book.order.symbol)).collect()
     }
 
@@ -105,12 +105,12 @@ impl ExchangeState {
     #[must_use]
     pub fn matters(&self, symbol: Symbol) -> bool {
         let ordered = |book: &BookOrder| book.order.symbol == symbol && !book.order.status.is_terminal();
-        self.holdings.contains_key(&symbol) || self.orders.values().any(ordered)
+        self.holdings.contains_key(&symbol) || self.orders.iter().any(ordered)
     }
 
     /// The orders of one group, its first order first.
     pub fn group(&self, group: OrderNumber) -> impl Iterator<Item = &BookOrder> {
-        self.orders.range(group..).map(|(_, book)| book).filter(move |book| book.group == group)
+        self.orders.starting_at(group).iter().filter(move |book| book.group == group)
     }
 
     /// What the entry of a group has filled so far, replaced ones included.
@@ -128,7 +128,7 @@ impl ExchangeState {
     /// On overflow.
     pub fn held_for_orders(&self, symbol: Symbol, side: Side) -> Result<Quantity, MoneyError> {
         let mut groups: BTreeMap<OrderNumber, Quantity> = BTreeMap::new();
-        for book in self.orders.values() {
+        for book in self.orders.iter() {
             let order = &book.order;
             if order.symbol != symbol || order.side != side || order.status.is_terminal() {
                 continue;

@@ -1,5 +1,6 @@
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +10,17 @@ use crate::time::Timestamp;
 /// Alpaca's bound, the tightest of the brokers in use that accept free text.
 const LENGTH_MAX: usize = 128;
 
+/// What the numbers and dashes of a derived id take at most.
+const DERIVED_NUMBERS: usize = "dbk----".len() + "-9223372036854775808".len() + 2 * "4294967295".len();
+
 /// How the id of a correction begins.
 const CORRECTION: &str = "correction-";
 
-/// The name under which an order is sent, and under which a broker refuses it a second time.
+/// The name under which an order is sent, and under which a broker refuses it a second time. Whatever speaks of the
+/// order carries it: a clone shares the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ClientOrderId(String);
+pub struct ClientOrderId(Arc<str>);
 
 /// Text that is no client order id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,14 +44,17 @@ impl ClientOrderId {
     /// ```
     #[must_use]
     pub fn derive(ledger_id: &str, job: &str, slot: Timestamp, leg: u32, revision: u32) -> Self {
-        Self(format!("dbk-{ledger_id}-{job}-{}-{leg}-{revision}", slot.0))
+        let mut id = String::with_capacity(ledger_id.len() + job.len() + DERIVED_NUMBERS);
+        // Writing to a string does not fail.
+        let _ = write!(id, "dbk-{ledger_id}-{job}-{}-{leg}-{revision}", slot.0);
+        Self(id.into())
     }
 
     /// The id under which a correction is booked: an execution of no order, that makes the fold of the
     /// fills agree with the broker.
     #[must_use]
     pub fn correction(slot: Timestamp, symbol: Symbol) -> Self {
-        Self(format!("{CORRECTION}{}-{symbol}", slot.0))
+        Self(format!("{CORRECTION}{}-{symbol}", slot.0).into())
     }
 
     /// Whether it is the id of a correction.
@@ -72,8 +80,8 @@ impl ClientOrderId {
     /// ```
     #[must_use]
     pub fn with_revision(&self, revision: u32) -> Self {
-        let leg = self.0.rsplit_once('-').map_or(self.0.as_str(), |(leg, _)| leg);
-        Self(format!("{leg}-{revision}"))
+        let leg = self.0.rsplit_once('-').map_or(self.as_str(), |(leg, _)| leg);
+        Self(format!("{leg}-{revision}").into())
     }
 
     /// The id's characters.
@@ -108,7 +116,7 @@ impl FromStr for ClientOrderId {
         if text.is_empty() || text.len() > LENGTH_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ClientOrderIdError { text: text.to_owned() });
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -121,7 +129,7 @@ impl TryFrom<String> for ClientOrderId {
 
 impl From<ClientOrderId> for String {
     fn from(id: ClientOrderId) -> Self {
-        id.0
+        id.0.as_ref().to_owned()
     }
 }
 

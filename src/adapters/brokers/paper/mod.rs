@@ -298,7 +298,7 @@ impl Broker for PaperBroker {
 
     async fn open_orders(&self) -> Result<Vec<Order>, BrokerError> {
         let desk = self.desk().await?;
-        let orders = desk.exchange.state().orders.values().map(|book| &book.order);
+        let orders = desk.exchange.state().orders.iter().map(|book| &book.order);
         Ok(orders.filter(|order| !order.status.is_terminal()).cloned().collect())
     }
 

@@ -332,8 +332,7 @@ fn load(conn: &Connection) -> rusqlite::Result<Stored> {
     }
     let mut orders = conn.prepare(&format!("{ORDER_COLUMNS} {OF_OPEN_GROUPS}"))?;
     for book in orders.query_map([], book_order)? {
-        let book = book?;
-        stored.state.orders.insert(book.number, book);
+        stored.state.orders.insert(book?);
     }
     let Stored { state, progress, .. } = &mut stored;
     progress.bars_from.retain(|symbol, _| state.matters(*symbol));
@@ -350,7 +349,7 @@ fn write(tx: &Transaction<'_>, state: &ExchangeState, changes: &Changes, progres
         ":advanced_at_ms": progress.advanced_to.0,
     })?;
     let mut symbols: BTreeSet<Symbol> = state.symbols();
-    for book in changes.orders.iter().filter_map(|number| state.orders.get(number)) {
+    for book in changes.orders.iter().filter_map(|number| state.orders.get(*number)) {
         symbols.insert(book.order.symbol);
         save_order(tx, book)?;
     }

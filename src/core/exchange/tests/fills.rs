@@ -85,7 +85,7 @@ fn a_stop_limit_that_gaps_past_its_limit_rests_as_a_limit() {
     desk.submit(&ticket("a", Buy, 10, order_type), minute(5)).unwrap();
     desk.bar(5, 10_200, 10_300, 10_150, 10_250);
     assert_eq!(desk.told(), []);
-    assert!(desk.exchange.state().orders[&OrderNumber(1)].triggered);
+    assert!(desk.exchange.state().orders.get(OrderNumber(1)).unwrap().triggered);
     desk.bar(6, 10_200, 10_300, 10_110, 10_150);
     assert_eq!(desk.told(), [(Buy, 10, 10_120, inside(6))]);
 }

@@ -3,7 +3,7 @@ use OrderStatus::{Accepted, Canceled, Filled, Held, New, PartiallyFilled, Replac
 use Side::{Buy, Sell};
 
 fn statuses(desk: &Desk) -> Vec<OrderStatus> {
-    desk.exchange.state().orders.values().map(|book| book.order.status).collect()
+    desk.exchange.state().orders.iter().map(|book| book.order.status).collect()
 }
 
 fn oco(id: &str, shares: i64, target: i64, stop: i64) -> OrderTicket {
@@ -186,7 +186,7 @@ fn a_stop_that_was_moved_inside_a_bar_fills_after_it_was_moved() {
     let stop = desk.exchange.replace_stop("ord-000003", cents(30_000), moved).unwrap();
     desk.bar(6, 10_000, 10_010, 9_990, 10_000);
     assert_eq!(desk.told()[1].3, inside(6));
-    let filled = desk.exchange.state().orders.values().find(|book| book.order.broker_order_id == stop.broker_order_id);
+    let filled = desk.exchange.state().orders.iter().find(|book| book.order.broker_order_id == stop.broker_order_id);
     assert!(filled.is_some_and(|book| book.order.status == Filled && book.order.updated_at > moved));
 }
 

@@ -121,7 +121,7 @@ impl Desk {
     }
 
     pub fn order(&self, number: i64) -> &Order {
-        &self.exchange.state().orders[&OrderNumber(number)].order
+        &self.exchange.state().orders.get(OrderNumber(number)).unwrap().order
     }
 
     pub fn status(&self, number: i64) -> OrderStatus {
