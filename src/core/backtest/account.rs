@@ -1,17 +1,17 @@
 use crate::calendar::Session;
 use crate::decision::EquityPoint;
 use crate::market::Symbol;
-use crate::money::{Bps, Money, MoneyError};
+use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::portfolio::Position;
 use crate::risk::{Commitment, Halt, HaltKind, PastTrade, Pause, RiskSettings, TradeRecord, pauses};
 use crate::strategy::{Direction, Reason, Wording};
 use crate::time::Timestamp;
 
-use super::desk::Desk;
+use super::desk::{Desk, Minutes, mark_of};
 use super::{Act, ActKind, Outcome, Terms, Trade};
 
 /// What all symbols share: cash, limits, results.
-pub(super) struct Account {
+pub(super) struct Account<'m> {
     pub(super) cash: Money,
     opening_equity: Money,
     peak_equity: Money,
@@ -23,6 +23,10 @@ pub(super) struct Account {
     losses_in_a_row: u32,
     /// Places of the desks that hold a position, in order.
     pub(super) open: Vec<usize>,
+    /// What a desk holds, by its place: little enough that all of it is at hand whenever the account is valued.
+    held: Vec<Option<Held<'m>>>,
+    /// Fills that were booked.
+    fills: u64,
     /// How many of them are short.
     shorts: usize,
     /// What the protections look at.
@@ -30,6 +34,24 @@ pub(super) struct Account {
     outcome: Outcome,
     /// What was done, where somebody asks.
     pub(super) journal: Option<Vec<Act>>,
+}
+
+/// What a desk holds, and what it takes to value it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held<'m> {
+    symbol: Symbol,
+    direction: Direction,
+    quantity: Quantity,
+    /// Its worth while no price is known.
+    entry_price: Price,
+    minutes: Minutes<'m>,
+}
+
+impl<'m> Held<'m> {
+    pub(super) const fn of(position: &Position, minutes: Minutes<'m>) -> Self {
+        let Position { symbol, direction, quantity, entry_price, .. } = *position;
+        Self { symbol, direction, quantity, entry_price, minutes }
+    }
 }
 
 /// What is held, at prices of one instant.
@@ -42,13 +64,46 @@ pub(super) struct Valuation {
 }
 
 impl Valuation {
+    /// Counts what a desk holds, at the close that is known.
+    fn count(
+        &mut self,
+        held: &Held<'_>,
+        close: Option<Price>,
+        at: Timestamp,
+        terms: &Terms<'_>,
+    ) -> Result<(), MoneyError> {
+        let price = match close {
+            Some(close) => mark_of(close, at, terms)?,
+            None => held.entry_price,
+        };
+        let value = price.times(held.quantity)?;
+        let side = match held.direction {
+            Direction::Long => &mut self.long,
+            Direction::Short => &mut self.short,
+        };
+        *side = side.plus(value)?;
+        self.positions.push(Commitment { symbol: held.symbol, value });
+        Ok(())
+    }
+
     /// The value of all positions, longs and shorts added; saturates.
     pub(super) fn exposure(&self) -> Money {
         Money(self.long.0.saturating_add(self.short.0))
     }
 }
 
-impl Account {
+/// The account at one instant, for the orders that are sent then.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Standing {
+    at: Timestamp,
+    /// The fills that it knows of.
+    fills: u64,
+    pub(super) valuation: Valuation,
+    /// What orders that rest to open positions have set aside.
+    pub(super) reserved: Money,
+}
+
+impl<'m> Account<'m> {
     pub(super) fn new(cash: Money) -> Self {
         let outcome = Outcome {
             bars: 0,
@@ -69,6 +124,8 @@ impl Account {
             halts: Vec::new(),
             losses_in_a_row: 0,
             open: Vec::new(),
+            held: Vec::new(),
+            fills: 0,
             shorts: 0,
             record: TradeRecord::default(),
             outcome,
@@ -106,37 +163,69 @@ impl Account {
     }
 
     pub(super) fn finish(mut self, bars: usize) -> Outcome {
-        self.outcome.trades.sort_by_key(|trade| (trade.entry_at, trade.symbol));
+        self.outcome.trades.sort_by_cached_key(|trade| (trade.entry_at, trade.symbol));
         Outcome { bars, left_open: self.open.len(), ..self.outcome }
     }
 
     /// The account at the prices of `at`.
-    pub(super) fn value(&self, desks: &[Desk<'_>], at: Timestamp, terms: &Terms<'_>) -> Result<Valuation, MoneyError> {
-        let mut valuation = Valuation { positions: Vec::with_capacity(self.open.len()), ..Valuation::default() };
-        for desk in self.open.iter().filter_map(|place| desks.get(*place)) {
-            let Some(position) = &desk.position else { continue };
-            let price = desk.mark_at(at, terms)?.unwrap_or(position.entry_price);
-            let value = price.times(position.quantity)?;
-            let side = match position.direction {
-                Direction::Long => &mut valuation.long,
-                Direction::Short => &mut valuation.short,
-            };
-            *side = side.plus(value)?;
-            valuation.positions.push(Commitment { symbol: desk.symbol, value });
-        }
-        valuation.equity = self.cash.plus(valuation.long)?.minus(valuation.short)?;
+    pub(super) fn value(&self, desks: &[Desk<'m>], at: Timestamp, terms: &Terms<'_>) -> Result<Valuation, MoneyError> {
+        let mut valuation = Valuation::default();
+        self.value_into(&mut valuation, desks, at, terms)?;
         Ok(valuation)
     }
 
-    /// What new positions may cost, with so much set aside for orders that rest; as the exchange reckons.
-    pub(super) fn buying_power(
+    fn value_into(
         &self,
-        valuation: &Valuation,
-        reserved: Money,
+        valuation: &mut Valuation,
+        desks: &[Desk<'m>],
+        at: Timestamp,
         terms: &Terms<'_>,
-    ) -> Result<Money, MoneyError> {
+    ) -> Result<(), MoneyError> {
+        valuation.positions.clear();
+        (valuation.long, valuation.short) = (Money::ZERO, Money::ZERO);
+        for place in self.open.iter().copied() {
+            let Some(Some(held)) = self.held.get(place) else { continue };
+            let close = held.minutes.close_at(at).or_else(|| desks.get(place)?.close_at(at));
+            valuation.count(held, close, at, terms)?;
+        }
+        valuation.equity = self.cash.plus(valuation.long)?.minus(valuation.short)?;
+        Ok(())
+    }
+
+    /// Values the account at the prices of `at`, with so much set aside for orders that rest.
+    pub(super) fn stand(
+        &self,
+        standing: &mut Standing,
+        desks: &[Desk<'m>],
+        reserved: Money,
+        at: Timestamp,
+        terms: &Terms<'_>,
+    ) -> Result<(), MoneyError> {
+        (standing.at, standing.fills, standing.reserved) = (at, self.fills, reserved);
+        self.value_into(&mut standing.valuation, desks, at, terms)
+    }
+
+    /// Whether it still stands so.
+    pub(super) fn stands(&self, standing: &Standing, at: Timestamp) -> bool {
+        (standing.at, standing.fills) == (at, self.fills)
+    }
+
+    /// Counts what a desk has just bought, or sold short.
+    pub(super) fn add(&self, standing: &mut Standing, desk: &Desk<'m>, terms: &Terms<'_>) -> Result<(), MoneyError> {
+        let Standing { at, fills, valuation, .. } = standing;
+        if let Some(position) = &desk.position {
+            valuation.count(&Held::of(position, desk.minutes()), desk.close_at(*at), *at, terms)?;
+        }
+        valuation.equity = self.cash.plus(valuation.long)?.minus(valuation.short)?;
+        *fills = self.fills;
+        Ok(())
+    }
+
+    /// What new positions may cost; as the exchange reckons.
+    pub(super) fn buying_power(&self, standing: &Standing, terms: &Terms<'_>) -> Result<Money, MoneyError> {
+        let Standing { valuation, reserved, .. } = standing;
         let granted = valuation.equity.scaled(i64::from(terms.exchange.margin_multiplier))?;
-        Ok(granted.minus(valuation.long)?.minus(valuation.short)?.minus(reserved)?.max(Money::ZERO))
+        Ok(granted.minus(valuation.long)?.minus(valuation.short)?.minus(*reserved)?.max(Money::ZERO))
     }
 
     pub(super) fn equity_point(&self, session: &Session, at: Timestamp, valuation: &Valuation) -> EquityPoint {
@@ -192,8 +281,14 @@ impl Account {
     /// Whether what is held could reach a limit, were it worth nothing: then it is valued every minute.
     pub(super) fn could_reach_a_limit(&self, risk: &RiskSettings) -> bool {
         // A short position has no price at which it is worth nothing.
-        let is_near = self.is_day_lost(self.cash, risk) || self.drawdown(self.cash) >= risk.max_drawdown;
-        !self.open.is_empty() && (self.shorts > 0 || is_near)
+        let is_near = || self.is_day_lost(self.cash, risk) || self.is_drawn_down(self.cash, risk);
+        !self.open.is_empty() && (self.shorts > 0 || is_near())
+    }
+
+    /// Whether the drawdown has reached its limit; [`Self::drawdown`] without its division.
+    fn is_drawn_down(&self, equity: Money, risk: &RiskSettings) -> bool {
+        let fall = i128::from(self.peak_equity.0) - i128::from(equity.0);
+        fall.max(0) * i128::from(Bps::ONE.0) >= i128::from(risk.max_drawdown.0) * i128::from(self.peak_equity.0)
     }
 
     fn is_day_lost(&self, equity: Money, risk: &RiskSettings) -> bool {
@@ -208,8 +303,8 @@ impl Account {
     /// Holds the equity against the limits; whether everything is to be closed.
     pub(super) fn watch(&mut self, equity: Money, now: Timestamp, risk: &RiskSettings) -> bool {
         self.peak_equity = self.peak_equity.max(equity);
-        let drawdown = self.drawdown(equity);
-        if drawdown >= risk.max_drawdown && !self.holds(HaltKind::MaxDrawdown, now) {
+        if self.is_drawn_down(equity, risk) && !self.holds(HaltKind::MaxDrawdown, now) {
+            let drawdown = self.drawdown(equity);
             let reason = format!("equity {equity} is {drawdown} below its peak of {}", self.peak_equity);
             self.halt(HaltKind::MaxDrawdown, reason, now, None);
         }
@@ -240,23 +335,28 @@ impl Account {
         self.cash = self.cash.plus(cash)?;
         self.realised = self.realised.plus(realised)?;
         self.fees = self.fees.plus(fee)?;
+        self.fills += 1;
         Ok(())
     }
 
-    /// Notes that the desk at `place` holds a position now.
-    pub(super) fn opened(&mut self, place: usize, direction: Direction) {
-        if let Err(between) = self.open.binary_search(&place) {
-            self.open.insert(between, place);
-            self.shorts += usize::from(direction == Direction::Short);
+    /// Takes note of what the desk at `place` holds now.
+    pub(super) fn hold(&mut self, place: usize, held: Option<Held<'m>>) {
+        if self.held.len() <= place {
+            self.held.resize(place + 1, None);
+        }
+        let Some(known) = self.held.get_mut(place) else { return };
+        let before = std::mem::replace(known, held);
+        let is_short = |held: &Option<Held<'_>>| held.is_some_and(|held| held.direction == Direction::Short);
+        self.shorts = self.shorts + usize::from(is_short(&held)) - usize::from(is_short(&before));
+        match (self.open.binary_search(&place), held) {
+            (Ok(there), None) => drop(self.open.remove(there)),
+            (Err(between), Some(_)) => self.open.insert(between, place),
+            (Ok(_), Some(_)) | (Err(_), None) => {}
         }
     }
 
     /// Takes a closed position into the results. Losses in a row begin safe mode.
-    pub(super) fn closed(&mut self, place: usize, trade: Trade, now: Timestamp, risk: &RiskSettings) {
-        if let Ok(there) = self.open.binary_search(&place) {
-            self.open.remove(there);
-            self.shorts -= usize::from(trade.direction == Direction::Short);
-        }
+    pub(super) fn closed(&mut self, trade: Trade, now: Timestamp, risk: &RiskSettings) {
         self.losses_in_a_row = if trade.pnl.is_negative() { self.losses_in_a_row + 1 } else { 0 };
         let safe_mode = &risk.safe_mode;
         if safe_mode.after_losses > 0 && self.losses_in_a_row >= safe_mode.after_losses {

@@ -1,20 +1,19 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::ops::Range;
 
 use crate::calendar::Session;
 use crate::decision::Mark;
-use crate::exchange::Reach;
-use crate::market::{Bar, MINUTE};
-use crate::money::{Bps, Money, MoneyError, Price};
+use crate::market::{Bar, MINUTE, Symbol};
+use crate::money::{Money, MoneyError};
 use crate::order::{Action, OrderClass, OrderTicket, Origin};
 use crate::portfolio::{EntryPlan, PositionState};
 use crate::risk::{Commitment, Entries, RiskFacts, SymbolFacts, approve_entry, enter};
-use crate::strategy::{NextLook, Signal, SymbolView};
+use crate::strategy::Signal;
 use crate::time::Timestamp;
 
-use super::account::{Account, Valuation};
-use super::desk::{Daily, Desk, Errand, OnItsWay};
+use super::account::{Account, Standing, Valuation};
+use super::desk::{Desk, Errand, OnItsWay};
+use super::look::Looks;
 use super::{ActKind, BacktestError, Pace, Terms};
 
 /// One session of all symbols.
@@ -23,15 +22,18 @@ pub(super) struct Day<'r, 'm> {
     /// When positions are left, and after which none is opened.
     flatten_at: Timestamp,
     terms: &'r Terms<'r>,
+    looks: Looks<'r>,
     pace: Pace,
-    account: &'r mut Account,
+    account: &'r mut Account<'m>,
     desks: &'r mut [Desk<'m>],
     /// Each desk's next instant. One that its desk does not know any more is void.
     agenda: BinaryHeap<Reverse<(Timestamp, usize)>>,
     /// The desks whose entries may rest at the exchange.
     entering: Vec<usize>,
-    /// The account at this instant, while entries are sent and none has filled.
-    valued: Option<Valuation>,
+    /// How the account stood when it was last looked at to send an entry.
+    standing: Standing,
+    /// The symbols that signals of this instant speak of, and their desks; in order.
+    proposing: Vec<(Symbol, usize)>,
     /// The bars that a view shows; kept for its memory.
     shown: Vec<Bar>,
 }
@@ -41,12 +43,14 @@ impl<'r, 'm> Day<'r, 'm> {
         session: Session,
         terms: &'r Terms<'r>,
         pace: Pace,
-        account: &'r mut Account,
+        account: &'r mut Account<'m>,
         desks: &'r mut [Desk<'m>],
     ) -> Self {
         let flatten_at = session.close.before(terms.backtest.flatten.as_duration());
-        let (agenda, entering, shown) = (BinaryHeap::new(), Vec::new(), Vec::new());
-        Self { session, flatten_at, terms, pace, account, desks, agenda, entering, valued: None, shown }
+        let looks = Looks { session, flatten_at, terms, wording: account.wording() };
+        let (agenda, standing) = (BinaryHeap::new(), Standing::default());
+        let (entering, proposing, shown) = (Vec::new(), Vec::new(), Vec::new());
+        Self { session, flatten_at, terms, looks, pace, account, desks, agenda, entering, standing, proposing, shown }
     }
 
     /// Lives the session from its open to its close.
@@ -57,7 +61,8 @@ impl<'r, 'm> Day<'r, 'm> {
         for place in 0..self.desks.len() {
             let Some(desk) = self.desks.get_mut(place) else { continue };
             let symbol = desk.symbol;
-            desk.begin(&self.session).map_err(|source| BacktestError { symbol, at: open, source })?;
+            let begun = desk.begin(&self.session, self.account);
+            begun.map_err(|source| BacktestError { symbol, at: open, source })?;
             let first = desk.day.regular.start;
             self.run_errand(place, open).map_err(|source| self.error(place, open, source))?;
             self.plan_next(place, first, open)?;
@@ -214,14 +219,10 @@ impl<'r, 'm> Day<'r, 'm> {
             Errand::Exit => desk.leave(now, self.account, self.terms)?,
             Errand::Enter { valid_until, .. } if valid_until < now || now >= self.flatten_at => true,
             Errand::Enter { ticket, plan, .. } => {
-                let valuation = match self.valued.take() {
-                    Some(valuation) => valuation,
-                    None => self.account.value(self.desks, now, self.terms)?,
-                };
-                let is_taken = self.enter(place, &ticket, plan, &valuation, now)?;
-                let has_filled = self.desks.get(place).is_some_and(|desk| desk.position.is_some());
-                self.valued = (!has_filled).then_some(valuation);
-                is_taken
+                if !self.account.stands(&self.standing, now) {
+                    self.value(now)?;
+                }
+                self.enter(place, &ticket, plan, now)?
             }
         };
         if !is_taken {
@@ -236,17 +237,24 @@ impl<'r, 'm> Day<'r, 'm> {
         place: usize,
         ticket: &OrderTicket,
         plan: EntryPlan,
-        valuation: &Valuation,
         now: Timestamp,
     ) -> Result<bool, MoneyError> {
-        let reserved = self.reserved()?;
-        let buying_power = self.account.buying_power(valuation, reserved, self.terms)?;
+        let buying_power = self.account.buying_power(&self.standing, self.terms)?;
         let Some(desk) = self.desks.get_mut(place) else { return Ok(true) };
         let is_taken = desk.enter(ticket, plan, buying_power, now, self.account, self.terms)?;
-        if is_taken && desk.position.is_none() {
+        if desk.position.is_some() {
+            self.account.add(&mut self.standing, desk, self.terms)?;
+        } else if is_taken {
             self.entering.push(place);
+            self.standing.reserved = self.standing.reserved.plus(desk.reserved()?)?;
         }
         Ok(is_taken)
+    }
+
+    /// Looks at how the account stands now.
+    fn value(&mut self, now: Timestamp) -> Result<(), MoneyError> {
+        let reserved = self.reserved()?;
+        self.account.stand(&mut self.standing, self.desks, reserved, now, self.terms)
     }
 
     /// What orders that rest to open positions have set aside.
@@ -258,53 +266,44 @@ impl<'r, 'm> Day<'r, 'm> {
         waiting.map(Desk::reserved).try_fold(Money::ZERO, |sum, reserved| sum.plus(reserved?))
     }
 
-    /// Asks the strategies about the desks whose bars have just ended.
+    /// What the strategies propose at the desks whose bars have just ended.
     fn look(&mut self, now: Timestamp, due: &[usize]) -> Result<Vec<Signal>, BacktestError> {
-        let wording = self.account.wording();
         let mut signals = Vec::new();
-        if now >= self.flatten_at || !self.is_look(now) {
-            return Ok(signals);
-        }
+        self.proposing.clear();
         for place in due.iter().copied() {
             let Some(desk) = self.desks.get_mut(place) else { continue };
-            let Some(last) = desk.place_ending(now).filter(|_| self.pace == Pace::EveryBar || desk.is_idle()) else {
-                continue;
-            };
             let symbol = desk.symbol;
-            let failed = |source| BacktestError { symbol, at: now, source };
-            let known = Known { session: &self.session, terms: self.terms, daily: desk.daily().map_err(failed)? };
-            let relative_volume = desk.relative_volume(now).map_err(failed)?;
-            self.shown.clear();
-            self.shown.extend(desk.bars.bars(desk.day.first..last + 1));
-            let view = known.view(desk, &self.shown, now, relative_volume).map_err(failed)?;
-            signals.extend(self.terms.strategies.iter().filter_map(|strategy| strategy.signal(&view, wording)));
+            match self.pace {
+                Pace::EveryBar => {
+                    let Some(last) = desk.place_ending(now) else { continue };
+                    let asked = self.looks.at(now, desk, last, &mut self.shown);
+                    asked.map_err(|source| BacktestError { symbol, at: now, source })?;
+                }
+                // They were asked when this look was planned.
+                Pace::Skipping if desk.wake_at == Some(now) => {}
+                Pace::Skipping => continue,
+            }
+            self.proposing.extend(desk.proposed.iter().map(|_| (symbol, place)));
+            signals.append(&mut desk.proposed);
         }
         Ok(signals)
     }
 
-    /// Whether the strategies are asked at this instant.
-    fn is_look(&self, at: Timestamp) -> bool {
-        let every = self.terms.backtest.looks.length().unwrap_or(MINUTE).as_millis();
-        at.since(self.session.open).as_millis().is_multiple_of(every)
-    }
-
     /// Has risk review the signals, and sends what it approves.
     fn trade(&mut self, signals: Vec<Signal>, now: Timestamp) -> Result<(), BacktestError> {
-        let first = signals.first().and_then(|signal| self.place_of(signal)).unwrap_or(0);
-        let mut valuation = self.valuation(now)?;
+        let first = self.proposing.first().map_or(0, |(_, place)| *place);
+        self.value(now).map_err(|source| self.error(first, now, source))?;
         let wording = self.account.wording();
         let origin = Origin { ledger_id: "backtest".to_owned(), job: "enter".to_owned(), slot: now };
-        let entries = self
-            .risk_facts(&signals, &mut valuation, now)
-            .and_then(|facts| enter(signals, &facts, self.terms.risk, &origin, 0, wording))
-            .map_err(|source| self.error(first, now, source))?;
-        let Entries { reviews, intents } = entries;
-        self.valued = Some(valuation);
+        let facts = self.risk_facts(now).map_err(|source| self.error(first, now, source))?;
+        let entries = enter(signals, &facts, self.terms.risk, &origin, 0, wording);
+        let Entries { reviews, intents } = entries.map_err(|source| self.error(first, now, source))?;
+        self.standing.valuation.positions = facts.positions;
         for review in reviews {
             self.account.reviewed(review.leg.is_none());
             self.account.note(now, review.signal.symbol, || ActKind::Reviewed(Box::new(review.clone())));
             let intent = review.leg.and_then(|leg| intents.iter().find(|intent| intent.leg == leg));
-            let Some((intent, place)) = intent.zip(self.place_of(&review.signal)) else { continue };
+            let Some((intent, place)) = intent.zip(self.place_of(review.signal.symbol)) else { continue };
             let Action::Submit(ticket) = &intent.action else { continue };
             let OrderClass::Bracket { stop_loss, take_profit } = ticket.class else { continue };
             let Ok(approved) = approve_entry(ticket.clone(), &review.verdict) else {
@@ -319,28 +318,22 @@ impl<'r, 'm> Day<'r, 'm> {
             let errand = Errand::Enter { ticket: approved.get().clone(), valid_until, plan };
             self.send(place, errand, now).map_err(|source| self.error(place, now, source))?;
         }
-        self.valued = None;
         Ok(())
     }
 
-    fn place_of(&self, signal: &Signal) -> Option<usize> {
-        self.desks.binary_search_by(|desk| desk.symbol.cmp(&signal.symbol)).ok()
+    fn place_of(&self, symbol: Symbol) -> Option<usize> {
+        let found = self.proposing.binary_search_by_key(&symbol, |(symbol, _)| *symbol).ok();
+        found.and_then(|found| self.proposing.get(found)).map(|(_, place)| *place)
     }
 
     /// What risk knows of the account and of the symbols that signals speak of.
-    fn risk_facts(
-        &mut self,
-        signals: &[Signal],
-        valuation: &mut Valuation,
-        now: Timestamp,
-    ) -> Result<RiskFacts, MoneyError> {
-        let reserved = self.reserved()?;
-        let buying_power = self.account.buying_power(valuation, reserved, self.terms)?;
-        let equity = self.account.equity_point(&self.session, now, valuation);
+    fn risk_facts(&mut self, now: Timestamp) -> Result<RiskFacts, MoneyError> {
+        let buying_power = self.account.buying_power(&self.standing, self.terms)?;
+        let equity = self.account.equity_point(&self.session, now, &self.standing.valuation);
         let working = self.entering.iter().filter_map(|place| self.desks.get(*place));
         let working = working.filter_map(|desk| Some(Commitment { symbol: desk.symbol, value: desk.working_entry()? }));
         let (mut entered_today, mut symbols) = (Vec::new(), Vec::new());
-        for desk in signals.iter().filter_map(|signal| self.desks.get(self.place_of(signal)?)) {
+        for desk in self.proposing.iter().filter_map(|(_, place)| self.desks.get(*place)) {
             if desk.entries_today > 0 {
                 entered_today.push(desk.symbol);
             }
@@ -361,7 +354,7 @@ impl<'r, 'm> Day<'r, 'm> {
             equity,
             buying_power,
             working_entries: working.collect(),
-            positions: std::mem::take(&mut valuation.positions),
+            positions: std::mem::take(&mut self.standing.valuation.positions),
             entered_today,
             symbols,
             // What has to warm up is an installation; a back-test has none.
@@ -374,7 +367,7 @@ impl<'r, 'm> Day<'r, 'm> {
     fn plan_next(&mut self, place: usize, from: usize, now: Timestamp) -> Result<(), BacktestError> {
         let next = self.next_bar(place, from).map_err(|source| self.error(place, now, source))?;
         let Some(desk) = self.desks.get_mut(place) else { return Ok(()) };
-        desk.wake_at = next.and_then(|bar| desk.bars.starts().get(bar)).map(|start| start.after(MINUTE));
+        desk.wake_at = next.and_then(|bar| desk.end_of(bar));
         if let Some(at) = desk.wake_at {
             self.agenda.push(Reverse((at, place)));
         }
@@ -384,6 +377,7 @@ impl<'r, 'm> Day<'r, 'm> {
     /// The first bar, from `from` on, at whose end something may happen at a desk.
     fn next_bar(&mut self, place: usize, from: usize) -> Result<Option<usize>, MoneyError> {
         let Some(desk) = self.desks.get_mut(place) else { return Ok(None) };
+        desk.proposed.clear();
         let rest = from.max(desk.day.regular.start)..desk.day.regular.end;
         if rest.is_empty() {
             return Ok(None);
@@ -392,7 +386,10 @@ impl<'r, 'm> Day<'r, 'm> {
             return Ok(Some(rest.start));
         }
         if desk.is_idle() {
-            return next_look(desk, rest, &self.session, self.terms, &mut self.shown);
+            return self.looks.first(desk, rest, &mut self.shown);
+        }
+        if desk.is_done() {
+            return Ok(None);
         }
         let held = desk.position.as_ref().filter(|position| position.state != PositionState::Closing);
         let max_hold = held.map(|position| position.opened_at.after(self.terms.risk.max_hold.as_duration()));
@@ -405,70 +402,5 @@ impl<'r, 'm> Day<'r, 'm> {
         let closed = desk.first_close(before, desk.awaited_closes(self.terms)?);
         let first = [touched, closed].into_iter().flatten().fold(by_time, usize::min);
         Ok((first < rest.end).then_some(first))
-    }
-}
-
-/// The first of `bars` after which a strategy may propose something.
-fn next_look(
-    desk: &mut Desk<'_>,
-    bars: Range<usize>,
-    session: &Session,
-    terms: &Terms<'_>,
-    shown: &mut Vec<Bar>,
-) -> Result<Option<usize>, MoneyError> {
-    let known = Known { session, terms, daily: desk.daily()? };
-    let (first, mut bar) = (desk.day.first, bars.start);
-    shown.clear();
-    while let Some(now) = desk.bars.starts().get(bar).filter(|_| bar < bars.end).map(|start| start.after(MINUTE)) {
-        shown.extend(desk.bars.bars(first + shown.len()..bar + 1));
-        let view = known.view(desk, shown, now, None)?;
-        let after = bar + 1..bars.end;
-        let asked = terms.strategies.iter().map(|strategy| match strategy.next_look(&view) {
-            NextLook::Now => bar,
-            NextLook::From(at) => desk.first_ending(at, after.clone()),
-            NextLook::CloseBeyond { above, below } => {
-                // Beyond is at the next unit of price, or further.
-                let low = below.map_or(Reach::NOTHING.low, |below| Price(below.0.saturating_sub(1)));
-                let high = above.map_or(Reach::NOTHING.high, |above| Price(above.0.saturating_add(1)));
-                desk.first_close(after.clone(), Reach { low, high }).unwrap_or(bars.end)
-            }
-            NextLook::NextSession => bars.end,
-        });
-        match asked.min().unwrap_or(bars.end) {
-            now if now == bar => return Ok(Some(bar)),
-            later => bar = later,
-        }
-    }
-    Ok(None)
-}
-
-/// What all views of a symbol's session have in common.
-struct Known<'a> {
-    session: &'a Session,
-    terms: &'a Terms<'a>,
-    daily: Daily,
-}
-
-impl Known<'_> {
-    fn view<'v>(
-        &self,
-        desk: &Desk<'_>,
-        bars: &'v [Bar],
-        now: Timestamp,
-        relative_volume: Option<Bps>,
-    ) -> Result<SymbolView<'v>, MoneyError> {
-        Ok(SymbolView {
-            symbol: desk.symbol,
-            session: *self.session,
-            as_of: now,
-            bars,
-            quote: desk.quote_at(now, self.terms)?,
-            previous_close: self.daily.previous_close,
-            daily_atr: self.daily.atr,
-            relative_volume,
-            // Bars come without news.
-            news_score: None,
-            entries_today: desk.entries_today,
-        })
     }
 }

@@ -2,17 +2,17 @@ use std::ops::Range;
 
 use crate::analysis::{latest_atr, relative_volume};
 use crate::calendar::Session;
-use crate::exchange::{Exchange, ExchangeState, MarketEvent, Reach};
+use crate::exchange::{Exchange, ExchangeState, MarketEvent, Reach, Terms as OrderTerms};
 use crate::indicators::Period;
 use crate::market::{Adjustments, Bar, BarColumns, CorporateAction, MINUTE, Quote, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::order::{Fill, OrderClass, OrderRole, OrderTicket, OrderType, Origin};
 use crate::portfolio::{Effect, EntryPlan, FillOrigin, Position, PositionEvent, PositionState, book};
 use crate::risk::{exit_ticket, trailed_stop};
-use crate::strategy::Direction;
+use crate::strategy::{Direction, Signal};
 use crate::time::{SessionDate, Timestamp};
 
-use super::account::{Account, trade_of};
+use super::account::{Account, Held, trade_of};
 use super::{Exits, Fills, Terms};
 
 /// As the analysis of a live day has it: sessions that the average true range is measured over, and one more.
@@ -43,6 +43,8 @@ pub(super) struct Desk<'m> {
     pub(super) entries_today: u32,
     /// When it is looked at next.
     pub(super) wake_at: Option<Timestamp>,
+    /// What the strategies will propose then.
+    pub(super) proposed: Vec<Signal>,
     past: Vec<PastSession>,
     /// What is still to be done to the shares.
     actions: &'m [CorporateAction],
@@ -71,10 +73,27 @@ pub(super) struct Places {
     is_whole: bool,
 }
 
+/// The closes of a session that misses no minute, one after the other; of another one, none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Minutes<'m> {
+    open: Timestamp,
+    closes: &'m [Price],
+}
+
+impl Minutes<'_> {
+    /// The last close of the session that is known at `at`; `None` before the first.
+    pub(super) fn close_at(self, at: Timestamp) -> Option<Price> {
+        let complete = usize::try_from((at.0 - self.open.0) / 60_000).ok()?;
+        self.closes.get(complete.min(self.closes.len()).checked_sub(1)?).copied()
+    }
+}
+
 /// A session that is over.
 struct PastSession {
-    session: Session,
+    date: SessionDate,
+    open: Timestamp,
     regular: Range<usize>,
+    is_whole: bool,
     /// All of it, once it was asked for.
     bar: Option<Bar>,
 }
@@ -110,6 +129,7 @@ impl<'m> Desk<'m> {
             on_its_way: None,
             entries_today: 0,
             wake_at: None,
+            proposed: Vec::new(),
             past: Vec::new(),
             actions: terms.actions.of(symbol),
             adjustments: Adjustments::default(),
@@ -118,7 +138,7 @@ impl<'m> Desk<'m> {
     }
 
     /// Finds the session's bars. A position that could not be left before is left at the open.
-    pub(super) fn begin(&mut self, session: &Session) -> Result<(), MoneyError> {
+    pub(super) fn begin(&mut self, session: &Session, account: &mut Account<'m>) -> Result<(), MoneyError> {
         let after = self.day.regular.end;
         let first = self.bars.place_of(session.pre_open, after);
         let open = self.bars.place_of(session.open, first);
@@ -128,7 +148,9 @@ impl<'m> Desk<'m> {
         self.day = Places { first, regular: open..close, open: session.open, is_whole };
         (self.entries_today, self.is_open, self.wake_at, self.on_its_way) = (0, false, None, None);
         self.daily = None;
-        if self.position.is_some() {
+        self.proposed.clear();
+        if let Some(position) = &self.position {
+            account.hold(self.place, Some(Held::of(position, self.minutes())));
             self.on_its_way = Some(OnItsWay { due: session.open, errand: Errand::Exit });
         }
         self.begin_actions(session.date)
@@ -151,14 +173,24 @@ impl<'m> Desk<'m> {
         if self.is_open {
             self.exchange.apply(&MarketEvent::SessionClose { at: session.close })?;
         }
-        self.past.push(PastSession { session: *session, regular: self.day.regular.clone(), bar: None });
+        let Places { regular, is_whole, .. } = self.day.clone();
+        self.past.push(PastSession { date: session.date, open: session.open, regular, is_whole, bar: None });
         Ok(())
     }
 
     /// The place of the bar that is complete at `at`, if one ends then.
     pub(super) fn place_ending(&self, at: Timestamp) -> Option<usize> {
         let place = self.place_known_at(at)?;
-        (self.bars.starts().get(place)?.after(MINUTE) == at).then_some(place)
+        (self.end_of(place)? == at).then_some(place)
+    }
+
+    /// When the bar at a place is complete.
+    pub(super) fn end_of(&self, place: usize) -> Option<Timestamp> {
+        let minutes = place.checked_sub(self.day.regular.start).filter(|_| self.day.is_whole);
+        match minutes.and_then(|minutes| i64::try_from(minutes).ok()) {
+            Some(minutes) if place < self.day.regular.end => Some(Timestamp(self.day.open.0 + (minutes + 1) * 60_000)),
+            Some(_) | None => Some(self.bars.starts().get(place)?.after(MINUTE)),
+        }
     }
 
     /// The place of the last bar that is complete at `at`, of whatever session.
@@ -171,15 +203,20 @@ impl<'m> Desk<'m> {
         self.bars.place_of(begun, 0).checked_sub(1)
     }
 
+    /// The session's closes, if it misses no minute.
+    pub(super) fn minutes(&self) -> Minutes<'m> {
+        let closes = self.bars.closes().get(self.day.regular.clone()).filter(|_| self.day.is_whole);
+        Minutes { open: self.day.open, closes: closes.unwrap_or_default() }
+    }
+
+    /// The last close that is known at `at`, of whatever session.
+    pub(super) fn close_at(&self, at: Timestamp) -> Option<Price> {
+        self.place_known_at(at).and_then(|place| self.bars.closes().get(place)).copied()
+    }
+
     /// What a share is worth at `at`.
     pub(super) fn mark_at(&self, at: Timestamp, terms: &Terms<'_>) -> Result<Option<Price>, MoneyError> {
-        let close = self.place_known_at(at).and_then(|place| self.bars.closes().get(place));
-        let Some(close) = close.copied() else { return Ok(None) };
-        if terms.backtest.fills == Fills::NextOpen || terms.half_spread == Bps::ZERO {
-            return Ok(Some(close));
-        }
-        let bar = Bar { start: at, open: close, high: close, low: close, close, volume: Quantity::ZERO };
-        Quote::after_minute(&bar, terms.half_spread)?.midpoint().map(Some)
+        self.close_at(at).map(|close| mark_of(close, at, terms)).transpose()
     }
 
     /// The quote that the last bar makes, where orders meet one.
@@ -201,12 +238,12 @@ impl<'m> Desk<'m> {
 
     /// Whether the exchange holds an order that may still do something.
     pub(super) fn has_orders(&self) -> bool {
-        self.exchange.state().orders.values().any(|book| !book.order.status.is_terminal())
+        self.exchange.state().orders.iter().any(|book| !book.order.status.is_terminal())
     }
 
     /// The value of the entry that rests.
     pub(super) fn working_entry(&self) -> Option<Money> {
-        let mut orders = self.exchange.state().orders.values().map(|book| &book.order);
+        let mut orders = self.exchange.state().orders.iter().map(|book| &book.order);
         orders
             .find(|order| order.role == OrderRole::Parent && !order.status.is_terminal())
             .map(|order| order.notional())
@@ -215,6 +252,11 @@ impl<'m> Desk<'m> {
     /// Whether nothing is held, ordered or entered today: only then could a signal lead to an entry.
     pub(super) fn is_idle(&self) -> bool {
         self.position.is_none() && self.entries_today == 0 && self.on_its_way.is_none() && !self.has_orders()
+    }
+
+    /// Whether nothing is held or ordered, and nothing will be in this session.
+    pub(super) fn is_done(&self) -> bool {
+        self.position.is_none() && self.entries_today > 0 && self.on_its_way.is_none() && !self.has_orders()
     }
 
     /// Whether a position is to be left and no order does it.
@@ -268,7 +310,12 @@ impl<'m> Desk<'m> {
     }
 
     /// Lets the orders meet a bar.
-    pub(super) fn meet(&mut self, place: usize, account: &mut Account, terms: &Terms<'_>) -> Result<(), MoneyError> {
+    pub(super) fn meet(
+        &mut self,
+        place: usize,
+        account: &mut Account<'m>,
+        terms: &Terms<'_>,
+    ) -> Result<(), MoneyError> {
         let Some(bar) = self.bars.get(place) else { return Ok(()) };
         self.open()?;
         let end = bar.minute_end();
@@ -281,11 +328,11 @@ impl<'m> Desk<'m> {
         &mut self,
         bar_start: Timestamp,
         now: Timestamp,
-        account: &mut Account,
+        account: &mut Account<'m>,
         terms: &Terms<'_>,
     ) -> Result<(), MoneyError> {
         for execution in self.exchange.take_changes().executions {
-            let order = self.exchange.state().orders.get(&execution.order);
+            let order = self.exchange.state().orders.get(execution.order);
             let role = order.map_or(OrderRole::Parent, |book| book.order.role);
             let plan = order.filter(|book| book.opens).and_then(|_| self.plan.clone());
             self.book_fill(
@@ -304,7 +351,7 @@ impl<'m> Desk<'m> {
         fill: &Fill,
         origin: &FillOrigin,
         (bar_start, now): (Timestamp, Timestamp),
-        account: &mut Account,
+        account: &mut Account<'m>,
         terms: &Terms<'_>,
     ) -> Result<(), MoneyError> {
         let booked = book(self.position.take(), fill, origin)?;
@@ -317,14 +364,14 @@ impl<'m> Desk<'m> {
             let borrow = borrow_cost(&position, terms.backtest.borrow_rate)?;
             account.count(borrow.negated(), Money::ZERO, borrow)?;
             position.fees = position.fees.plus(borrow)?;
-            account.closed(self.place, trade_of(position, self.entry_at, bar_start), now, terms.risk);
+            account.closed(trade_of(position, self.entry_at, bar_start), now, terms.risk);
             self.exchange.retire_settled();
         }
-        if let Some(position) = booked.open.as_ref().filter(|_| booked.effects.contains(&Effect::Opened)) {
+        if booked.effects.contains(&Effect::Opened) {
             self.entry_at = bar_start;
-            account.opened(self.place, position.direction);
         }
         self.position = booked.open;
+        account.hold(self.place, self.position.as_ref().map(|position| Held::of(position, self.minutes())));
         Ok(())
     }
 
@@ -335,7 +382,7 @@ impl<'m> Desk<'m> {
         plan: EntryPlan,
         buying_power: Money,
         now: Timestamp,
-        account: &mut Account,
+        account: &mut Account<'m>,
         terms: &Terms<'_>,
     ) -> Result<bool, MoneyError> {
         self.exchange.grant(buying_power);
@@ -351,12 +398,12 @@ impl<'m> Desk<'m> {
         &mut self,
         ticket: &OrderTicket,
         now: Timestamp,
-        account: &mut Account,
+        account: &mut Account<'m>,
         terms: &Terms<'_>,
     ) -> Result<bool, MoneyError> {
         self.open()?;
         let quote = self.quote_at(now, terms)?;
-        let is_taken = self.exchange.submit(ticket, now, quote.as_ref()).is_ok();
+        let is_taken = self.exchange.accept(ticket, OrderTerms::default(), now, quote.as_ref()).is_ok();
         self.book(now.before(MINUTE), now, account, terms)?;
         Ok(is_taken)
     }
@@ -365,7 +412,7 @@ impl<'m> Desk<'m> {
     pub(super) fn leave(
         &mut self,
         now: Timestamp,
-        account: &mut Account,
+        account: &mut Account<'m>,
         terms: &Terms<'_>,
     ) -> Result<bool, MoneyError> {
         self.cancel_orders(now);
@@ -378,7 +425,7 @@ impl<'m> Desk<'m> {
     /// Cancels every order that rests.
     pub(super) fn cancel_orders(&mut self, now: Timestamp) {
         let next = |exchange: &Exchange| {
-            let mut orders = exchange.state().orders.values().map(|book| &book.order);
+            let mut orders = exchange.state().orders.iter().map(|book| &book.order);
             orders.find(|order| !order.status.is_terminal()).map(|order| order.broker_order_id.clone())
         };
         while let Some(id) = next(&self.exchange) {
@@ -431,7 +478,7 @@ impl<'m> Desk<'m> {
         let stop = trailed_stop(position, mark, &terms.risk.trailing)?;
         if terms.backtest.exits == Exits::Resting {
             let rests = |order_type| matches!(order_type, OrderType::Stop { .. });
-            let mut orders = self.exchange.state().orders.values().filter(|book| book.is_working());
+            let mut orders = self.exchange.state().orders.iter().filter(|book| book.is_working());
             let resting =
                 orders.find(|book| rests(book.order.order_type)).map(|book| book.order.broker_order_id.clone());
             self.exchange.replace_stop(&resting?, stop, now).ok()?;
@@ -451,35 +498,50 @@ impl<'m> Desk<'m> {
         if let Some(daily) = self.daily {
             return Ok(daily);
         }
+        let traded = |past: &&PastSession| !past.regular.is_empty();
+        let last = self.past.iter().rev().find(traded);
+        let close = last.and_then(|past| Some((past.date, *self.bars.closes().get(past.regular.end.checked_sub(1)?)?)));
+        let adjusted = |(date, close)| self.adjustments.since(date)?.price(close);
+        let previous_close = close.map(adjusted).transpose()?;
+        // Fewer sessions have no average, and none of them has to be taken together.
+        let is_enough = self.past.iter().filter(traded).nth(DAILY_BARS - 1).is_some();
+        let daily = Daily { previous_close, atr: if is_enough { self.atr()? } else { None } };
+        self.daily = Some(daily);
+        Ok(daily)
+    }
+
+    fn atr(&mut self) -> Result<Option<Price>, MoneyError> {
         let mut bars = Vec::with_capacity(DAILY_BARS);
         for past in self.past.iter_mut().rev().filter(|past| !past.regular.is_empty()).take(DAILY_BARS) {
             if past.bar.is_none() {
                 past.bar = self.bars.as_one(past.regular.clone())?;
             }
-            let adjustment = self.adjustments.since(past.session.date)?;
+            let adjustment = self.adjustments.since(past.date)?;
             bars.extend(past.bar.map(|bar| adjustment.bar(bar)).transpose()?);
         }
         bars.reverse();
-        let daily = Daily { previous_close: bars.last().map(|bar| bar.close), atr: latest_atr(&bars, ATR_SESSIONS) };
-        self.daily = Some(daily);
-        Ok(daily)
+        Ok(latest_atr(&bars, ATR_SESSIONS))
     }
 
     /// The volume so far against the mean of earlier sessions by the same time of day.
     pub(super) fn relative_volume(&self, at: Timestamp) -> Result<Option<Bps>, MoneyError> {
         let elapsed = at.since(self.day.open);
-        let traded = |regular: &Range<usize>, open: Timestamp| {
-            let end = self.bars.place_of(open.after(elapsed), regular.start).min(regular.end);
-            let volumes = self.bars.volumes().get(regular.start..end).unwrap_or_default();
+        let minutes = usize::try_from(elapsed.as_secs().div_ceil(MINUTE.as_secs())).unwrap_or(usize::MAX);
+        let traded = |regular: &Range<usize>, is_whole: bool, open: Timestamp| {
+            let end = match is_whole {
+                true => regular.start.saturating_add(minutes),
+                false => self.bars.place_of(open.after(elapsed), regular.start),
+            };
+            let volumes = self.bars.volumes().get(regular.start..end.min(regular.end)).unwrap_or_default();
             volumes.iter().copied().try_fold(Quantity::ZERO, Quantity::plus)
         };
         let recent = self.past.iter().rev().take(USUAL_SESSIONS).filter(|past| !past.regular.is_empty());
         let adjusted = |past: &PastSession| {
-            let adjustment = self.adjustments.since(past.session.date)?;
-            adjustment.volume(traded(&past.regular, past.session.open)?)
+            let adjustment = self.adjustments.since(past.date)?;
+            adjustment.volume(traded(&past.regular, past.is_whole, past.open)?)
         };
         let earlier: Result<Vec<Quantity>, MoneyError> = recent.map(adjusted).collect();
-        Ok(relative_volume(traded(&self.day.regular, self.day.open)?, &earlier?))
+        Ok(relative_volume(traded(&self.day.regular, self.day.is_whole, self.day.open)?, &earlier?))
     }
 
     /// The closes that the position is waiting for, beside what rests at the exchange.
@@ -510,6 +572,15 @@ impl<'m> Desk<'m> {
         }
         Ok(awaited)
     }
+}
+
+/// What a share is worth at `at`, after this close.
+pub(super) fn mark_of(close: Price, at: Timestamp, terms: &Terms<'_>) -> Result<Price, MoneyError> {
+    if terms.backtest.fills == Fills::NextOpen || terms.half_spread == Bps::ZERO {
+        return Ok(close);
+    }
+    let bar = Bar { start: at, open: close, high: close, low: close, close, volume: Quantity::ZERO };
+    Quote::after_minute(&bar, terms.half_spread)?.midpoint()
 }
 
 /// Stop and target of a position that is left on closes.

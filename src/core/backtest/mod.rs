@@ -12,11 +12,12 @@
 //! # Why it is fast
 //!
 //! Nearly every bar does nothing. So before the bars are walked through it is asked which of them can: the matching
-//! engine says which prices its orders feel ([`Exchange::reach`](crate::exchange::Exchange::reach)), a strategy says
-//! when it has to be asked again ([`Strategy::next_look`]), a position has its times. Each symbol's next such bar is
-//! searched in one column, and stands in the agenda of the day, from which all symbols are taken in the order of
-//! time; so risk sees the account as it is at that instant. [`Pace::EveryBar`] leaves nothing out: a property
-//! holds that the trades are the same.
+//! engine says which prices its orders feel ([`Exchange::reach`](crate::exchange::Exchange::reach)), a position has its
+//! times, and the strategies, who see bars and nothing of the account, are asked ahead of time what they will propose
+//! next; [`Strategy::next_look`] says which looks they can do without. Each symbol's next such bar is searched in one
+//! column, and stands in the agenda of the day, from which all symbols are taken in the order of time; so risk sees the
+//! account as it is at that instant. [`Pace::EveryBar`] leaves nothing out, and asks when it is time: a property holds
+//! that the trades are the same.
 //!
 //! # What is simplified
 //!
@@ -28,6 +29,7 @@
 mod account;
 mod day;
 mod desk;
+mod look;
 mod look_ahead;
 mod settings;
 
@@ -177,11 +179,11 @@ fn acts(market: &BTreeMap<Symbol, BarColumns>, terms: &Terms<'_>) -> Result<Vec<
     Ok(account.journal.unwrap_or_default())
 }
 
-fn live(
-    market: &BTreeMap<Symbol, BarColumns>,
-    terms: &Terms<'_>,
+fn live<'m>(
+    market: &'m BTreeMap<Symbol, BarColumns>,
+    terms: &Terms<'m>,
     pace: Pace,
-    account: &mut Account,
+    account: &mut Account<'m>,
 ) -> Result<(), BacktestError> {
     let mut desks: Vec<Desk<'_>> =
         (0..).zip(market).map(|(place, (symbol, bars))| Desk::new(place, *symbol, bars, terms)).collect();

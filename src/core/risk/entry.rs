@@ -32,7 +32,8 @@ pub fn enter(
 ) -> Result<Entries, MoneyError> {
     signals.sort_by(surest_first);
     let verdicts = review(&signals, facts, settings, wording);
-    let mut entries = Entries::default();
+    let count = signals.len();
+    let mut entries = Entries { reviews: Vec::with_capacity(count), intents: Vec::with_capacity(count) };
     let mut next_leg = first_leg;
     for (signal, verdict) in signals.into_iter().zip(verdicts) {
         let mut leg = None;
