@@ -118,12 +118,12 @@ impl<'g> Group<'g> {
         };
         let mut times = Times::open(self)?;
         let [mut open, mut high, mut low, mut close] = [
-            Numbers::open(self, "open")?,
-            Numbers::open(self, "high")?,
-            Numbers::open(self, "low")?,
-            Numbers::open(self, "close")?,
+            Figures::open(self, "open", PRICE_PLACES)?,
+            Figures::open(self, "high", PRICE_PLACES)?,
+            Figures::open(self, "low", PRICE_PLACES)?,
+            Figures::open(self, "close", PRICE_PLACES)?,
         ];
-        let mut volume = Numbers::open(self, "volume")?;
+        let mut volume = Figures::open(self, "volume", QUANTITY_PLACES)?;
         let mut left = usize::try_from(self.group.metadata().num_rows()).unwrap_or_default();
         while left > 0 {
             let count = left.min(ROWS);
@@ -195,7 +195,10 @@ impl Symbols {
     fn at(&self, place: usize, rows: &mut Rows) -> Result<usize, RowFault> {
         match self {
             Self::Given(symbol) => Ok(rows.place_of(*symbol)),
-            Self::Column(texts) => rows.place_of_text(texts.at(place)?),
+            Self::Column(texts) => match rows.place_of_last(texts.0.at(place)?.data()) {
+                Some(series) => Ok(series),
+                None => rows.place_of_text(texts.at(place)?),
+            },
         }
     }
 }
@@ -245,6 +248,11 @@ impl<T: DataType> Column<T> {
         self.empty.extend(self.levels.iter().map(|level| *level < defined));
         let in_rows = self.empty.iter().map(|is_empty| if *is_empty { None } else { values.next() });
         self.values = in_rows.map(Option::unwrap_or_default).collect();
+    }
+
+    /// Whether every row at hand has a value.
+    const fn is_full(&self) -> bool {
+        self.empty.is_empty()
     }
 
     fn at(&self, place: usize) -> Result<&T::T, RowFault> {
@@ -347,6 +355,62 @@ fn unit_of(descriptor: &ColumnDescriptor) -> Option<TimeUnit> {
     }
 }
 
+/// A column of numbers as units of so many decimal places.
+struct Figures {
+    numbers: Numbers,
+    places: u32,
+    /// The units of the rows at hand, if all of them are as nearly all are; else a row's number is read by itself.
+    units: Vec<i64>,
+}
+
+impl Figures {
+    fn open(group: Group<'_>, name: &'static str, places: u32) -> Result<Self, Fault> {
+        Ok(Self { numbers: Numbers::open(group, name)?, places, units: Vec::new() })
+    }
+
+    fn fill(&mut self, rows: usize) -> Result<(), Fault> {
+        self.numbers.fill(rows)?;
+        self.units.clear();
+        match &self.numbers {
+            Numbers::Double(column) if column.is_full() => {
+                let of_float = match self.places {
+                    PRICE_PLACES => |value: &f64| Price::from_f64(*value).ok().map(|price| price.0),
+                    _ => |value: &f64| Quantity::from_f64(*value).ok().map(|quantity| quantity.0),
+                };
+                self.units.extend(column.values.iter().map_while(of_float));
+            }
+            Numbers::Long(column, scale) if column.is_full() => {
+                let unit = self.places.checked_sub(*scale).and_then(|more| 10_i64.checked_pow(more));
+                self.units.extend(column.values.iter().map_while(|value| value.checked_mul(unit?)));
+            }
+            Numbers::Double(_)
+            | Numbers::Float(_)
+            | Numbers::Long(..)
+            | Numbers::Int(..)
+            | Numbers::Bytes(..)
+            | Numbers::Fixed(..) => {}
+        }
+        if self.units.len() < rows {
+            self.units.clear();
+        }
+        Ok(())
+    }
+
+    fn price(&self, place: usize) -> Result<Price, RowFault> {
+        match self.units.get(place) {
+            Some(units) => Ok(Price(*units)),
+            None => self.numbers.number(place, self.places, Price, Price::from_f64),
+        }
+    }
+
+    fn quantity(&self, place: usize) -> Result<Quantity, RowFault> {
+        match self.units.get(place) {
+            Some(units) => Ok(Quantity(*units)),
+            None => self.numbers.number(place, self.places, Quantity, Quantity::from_f64),
+        }
+    }
+}
+
 /// A column of numbers. Whole ones are meant as so many units of 10⁻ˢᶜᵃˡᵉ.
 enum Numbers {
     Double(Column<DoubleType>),
@@ -406,14 +470,6 @@ impl Numbers {
             Self::Bytes(column, _) => column.name,
             Self::Fixed(column, _) => column.name,
         }
-    }
-
-    fn price(&self, place: usize) -> Result<Price, RowFault> {
-        self.number(place, PRICE_PLACES, Price, Price::from_f64)
-    }
-
-    fn quantity(&self, place: usize) -> Result<Quantity, RowFault> {
-        self.number(place, QUANTITY_PLACES, Quantity, Quantity::from_f64)
     }
 
     /// The number of a row as a type of so many decimal places: `of_units` makes it of its units.

@@ -398,9 +398,9 @@ impl Rows {
     }
 
     fn place_of_bytes(&mut self, text: &[u8]) -> Option<usize> {
-        match self.gathered.get(self.place) {
-            Some(last) if last.symbol.as_str().as_bytes() == text => Some(self.place),
-            _ => Some(self.place_of(std::str::from_utf8(text).ok()?.parse().ok()?)),
+        match self.place_of_last(text) {
+            Some(place) => Some(place),
+            None => Some(self.place_of(std::str::from_utf8(text).ok()?.parse().ok()?)),
         }
     }
 
@@ -452,13 +452,17 @@ impl Rows {
         }
     }
 
+    /// The place of the last row's symbol, if this is its text.
+    pub(super) fn place_of_last(&mut self, text: &[u8]) -> Option<usize> {
+        let last = self.gathered.get(self.place).filter(|last| last.symbol.as_bytes() == text)?;
+        self.symbol = Some(last.symbol);
+        Some(self.place)
+    }
+
     pub(super) fn place_of_text(&mut self, text: &str) -> Result<usize, RowFault> {
-        match self.gathered.get(self.place) {
-            Some(last) if last.symbol.as_str() == text => {
-                self.symbol = Some(last.symbol);
-                Ok(self.place)
-            }
-            _ => Ok(self.place_of(text.parse().map_err(RowFault::Symbol)?)),
+        match self.place_of_last(text.as_bytes()) {
+            Some(place) => Ok(place),
+            None => Ok(self.place_of(text.parse().map_err(RowFault::Symbol)?)),
         }
     }
 
