@@ -30,6 +30,37 @@ impl BarColumns {
         self.volumes.push(bar.volume);
     }
 
+    /// Bars whose fields stand in these columns, opens, highs, lows and closes in this order; `None` unless all are of one
+    /// length.
+    #[must_use]
+    pub fn of(starts: Vec<Timestamp>, prices: [Vec<Price>; 4], volumes: Vec<Quantity>) -> Option<Self> {
+        let [opens, highs, lows, closes] = prices;
+        let is_even = [&opens, &highs, &lows, &closes].iter().all(|prices| prices.len() == starts.len());
+        (is_even && volumes.len() == starts.len()).then_some(Self { starts, opens, highs, lows, closes, volumes })
+    }
+
+    /// Makes room for so many more bars.
+    pub fn reserve(&mut self, more: usize) {
+        self.starts.reserve(more);
+        self.opens.reserve(more);
+        self.highs.reserve(more);
+        self.lows.reserve(more);
+        self.closes.reserve(more);
+        self.volumes.reserve(more);
+    }
+
+    /// Adds the bars in `places` of others, as far as there are any, behind the last one.
+    pub fn append(&mut self, bars: &Self, places: Range<usize>) {
+        let end = places.end.min(bars.len());
+        let places = places.start.min(end)..end; // all columns are of one length
+        self.starts.extend_from_slice(&bars.starts[places.clone()]);
+        self.opens.extend_from_slice(&bars.opens[places.clone()]);
+        self.highs.extend_from_slice(&bars.highs[places.clone()]);
+        self.lows.extend_from_slice(&bars.lows[places.clone()]);
+        self.closes.extend_from_slice(&bars.closes[places.clone()]);
+        self.volumes.extend_from_slice(&bars.volumes[places]);
+    }
+
     /// Adds bars of the same symbol, both in order. Where both have a minute, the bar that was there stays.
     pub fn merge(&mut self, more: Self) {
         let comes_before = |earlier: &Self, later: &Self| match (earlier.starts.last(), later.starts.first()) {
@@ -39,7 +70,7 @@ impl BarColumns {
         if self.is_empty() {
             *self = more;
         } else if comes_before(self, &more) {
-            more.bars(0..more.len()).for_each(|bar| self.push(&bar));
+            self.append(&more, 0..more.len());
         } else {
             let mut bars: Vec<Bar> = self.bars(0..self.len()).chain(more.bars(0..more.len())).collect();
             // Stable: of two bars of one minute the earlier stays first.
@@ -170,8 +201,9 @@ impl BarColumns {
 
 impl FromIterator<Bar> for BarColumns {
     fn from_iter<I: IntoIterator<Item = Bar>>(bars: I) -> Self {
-        let mut columns = Self::default();
-        bars.into_iter().for_each(|bar| columns.push(&bar));
+        let (mut columns, bars) = (Self::default(), bars.into_iter());
+        columns.reserve(bars.size_hint().0);
+        bars.for_each(|bar| columns.push(&bar));
         columns
     }
 }

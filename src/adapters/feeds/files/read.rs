@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -346,7 +347,9 @@ impl Columns {
 struct Gathered {
     symbol: Symbol,
     bars: BarColumns,
-    lines: Vec<u64>,
+    /// Where bars stand whose lines do not follow those of the bars before: their place, and the first line.
+    runs: Vec<(usize, u64)>,
+    next_line: u64,
     in_order: bool,
     /// Rows that are earlier than the one before them, and the line of the first.
     late: u64,
@@ -362,8 +365,33 @@ impl Gathered {
                 self.late += 1; // at most one for each row
             }
         }
+        self.note_line(line);
         self.bars.push(bar);
-        self.lines.push(line);
+        self.next_line += 1;
+    }
+
+    /// Keeps the bars in `places`, which are in order; the first of them stands on `line`.
+    fn append(&mut self, bars: &BarColumns, places: Range<usize>, line: u64) {
+        let first = bars.get(places.start).filter(|_| !places.is_empty());
+        let Some(first) = first else { return };
+        // The first one tells whether it comes late.
+        self.push(&first, line);
+        let (rest, before) = (places.start + 1..places.end, self.bars.len());
+        self.bars.append(bars, rest);
+        self.next_line += (self.bars.len() - before) as u64;
+    }
+
+    fn note_line(&mut self, line: u64) {
+        if self.next_line != line {
+            self.runs.push((self.bars.len(), line));
+            self.next_line = line;
+        }
+    }
+
+    /// The line of each bar.
+    fn lines(&self) -> impl Iterator<Item = u64> {
+        let ends = self.runs.iter().skip(1).map(|(place, _)| *place).chain([self.bars.len()]);
+        self.runs.iter().zip(ends).flat_map(|((place, line), end)| (*line..).take(end - place))
     }
 }
 
@@ -452,6 +480,20 @@ impl Rows {
         }
     }
 
+    /// Keeps bars of the symbol at `place`, those in `places` of `bars`, which are in order; the first stands on `line`.
+    pub(super) fn append(&mut self, place: usize, bars: &BarColumns, places: Range<usize>, line: u64) {
+        if let Some(gathered) = self.gathered.get_mut(place) {
+            gathered.append(bars, places, line);
+        }
+    }
+
+    /// Makes room for so many more bars of the symbol at `place`.
+    pub(super) fn reserve(&mut self, place: usize, more: usize) {
+        if let Some(gathered) = self.gathered.get_mut(place) {
+            gathered.bars.reserve(more);
+        }
+    }
+
     /// The place of the last row's symbol, if this is its text.
     pub(super) fn place_of_last(&mut self, text: &[u8]) -> Option<usize> {
         let last = self.gathered.get(self.place).filter(|last| last.symbol.as_bytes() == text)?;
@@ -476,7 +518,8 @@ impl Rows {
             gathered.push(Gathered {
                 symbol,
                 bars: BarColumns::default(),
-                lines: Vec::new(),
+                runs: Vec::new(),
+                next_line: 0,
                 in_order: true,
                 late: 0,
                 first_late: 0,
@@ -500,13 +543,12 @@ impl Rows {
 
     pub(super) fn finish(mut self) -> BarFile<ColumnSeries> {
         let mut file: BarFile<ColumnSeries> = BarFile::default();
-        for Gathered { symbol, mut bars, lines, in_order, late, first_late } in std::mem::take(&mut self.gathered) {
-            if late > 0 {
-                file.unordered.push(Unordered { symbol, rows: late, first_line: first_late });
+        for gathered in std::mem::take(&mut self.gathered) {
+            let symbol = gathered.symbol;
+            if gathered.late > 0 {
+                file.unordered.push(Unordered { symbol, rows: gathered.late, first_line: gathered.first_late });
             }
-            if !in_order {
-                bars = self.ordered(symbol, &bars, &lines);
-            }
+            let bars = if gathered.in_order { gathered.bars } else { self.ordered(&gathered) };
             file.rows += bars.len() as u64;
             if !bars.is_empty() {
                 file.series.insert(symbol, bars);
@@ -519,8 +561,9 @@ impl Rows {
     }
 
     /// The bars by their instants; those that repeat one are rejected.
-    fn ordered(&mut self, symbol: Symbol, bars: &BarColumns, lines: &[u64]) -> BarColumns {
-        let mut rows: Vec<(Bar, u64)> = bars.bars(0..bars.len()).zip(lines.iter().copied()).collect();
+    fn ordered(&mut self, gathered: &Gathered) -> BarColumns {
+        let Gathered { symbol, bars, .. } = gathered;
+        let mut rows: Vec<(Bar, u64)> = bars.bars(0..bars.len()).zip(gathered.lines()).collect();
         // Stable: of two rows of one minute the earlier line stays first.
         rows.sort_by_key(|(bar, _)| bar.start);
         let mut ordered = BarColumns::default();
@@ -528,7 +571,7 @@ impl Rows {
         for (bar, line) in rows {
             if ordered.starts().last() == Some(&bar.start) {
                 let fault = RowFault::Duplicate { at: bar.start, first_line };
-                self.keep_bad(BadRow { line, symbol: Some(symbol), fault });
+                self.keep_bad(BadRow { line, symbol: Some(*symbol), fault });
             } else {
                 first_line = line;
                 ordered.push(&bar);

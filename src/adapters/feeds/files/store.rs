@@ -286,7 +286,7 @@ impl BarStore {
                 let offered: BarColumns = bars.bars(places).collect();
                 let kept = if path.exists() { read_file(&path, *symbol)? } else { BarColumns::default() };
                 let before = added.new;
-                let merged = merged(*symbol, &kept, &offered, &mut added);
+                let merged = merged(*symbol, kept, offered, &mut added);
                 if added.new > before {
                     write::replace(&path, *symbol, &merged)?;
                 }
@@ -421,7 +421,11 @@ fn years_of(bars: &BarColumns) -> BTreeMap<i32, Range<usize>> {
 }
 
 /// The bars of both, those that are kept before those that are offered; both are in order.
-fn merged(symbol: Symbol, kept: &BarColumns, offered: &BarColumns, added: &mut Added) -> BarColumns {
+fn merged(symbol: Symbol, kept: BarColumns, offered: BarColumns, added: &mut Added) -> BarColumns {
+    if kept.is_empty() {
+        added.new += offered.len();
+        return offered;
+    }
     let mut bars = BarColumns::default();
     let mut known = kept.bars(0..kept.len()).peekable();
     for offered in offered.bars(0..offered.len()) {
