@@ -10,6 +10,7 @@
 
 mod composite;
 mod donchian_breakout;
+mod entries;
 mod gap_and_go;
 #[cfg(test)]
 mod golden_tests;
@@ -32,9 +33,10 @@ use crate::time::Timestamp;
 
 pub use composite::Composite;
 pub use donchian_breakout::DonchianBreakout;
+pub use entries::entry_price;
 pub use gap_and_go::GapAndGo;
 pub use opening_range::{Anchor, Confirmation, OpeningRangeBreakout, StopRounding};
-pub use proposal::{average_range, complete_bars, entry_price};
+pub use proposal::{average_range, complete_bars};
 pub use rsi_mean_reversion::RsiMeanReversion;
 pub use script::{Nonsense, Param, Proposal, Proposed, ScriptFault, ScriptSettings};
 pub use signal::{Direction, Reason, Reasons, Signal, Wording};

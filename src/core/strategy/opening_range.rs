@@ -1,13 +1,13 @@
 use serde::{Deserialize, Serialize};
 
-use super::proposal::{
-    average_range, complete_bars, entry_price, is_open_to_entries, note_volume, plateau, rise, unknown_atr, weigh,
-};
+use super::entries::{Exits, Found, entries, known_entry_price};
+use super::proposal::{average_range, complete_bars, note_volume, plateau, rise, unknown_atr, weigh};
+use super::terms::Problems;
 use super::{Direction, Directions, Distance, NextLook, Reasons, Signal, Strategy, SymbolView};
 use crate::analysis::{OpeningRange, gap};
 use crate::market::{Bar, Timeframe, aggregate};
 use crate::money::{Bps, Factor, MoneyError, Price};
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 /// Trades in the direction in which the price leaves the range of the session's first minutes.
 ///
@@ -147,54 +147,39 @@ impl Strategy for OpeningRangeBreakout {
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
-        let mut require = |key, holds: bool, value: String, expected: &str| {
-            if !holds {
-                problems.push((key, format!("is {value}: expected {expected}")));
-            }
-        };
-        for (key, count) in [
-            ("range_minutes", self.range_minutes),
-            ("confirmation.closes", self.confirmation.closes),
-            ("max_entries", self.max_entries),
-        ] {
-            require(key, count > 0, count.to_string(), "at least 1");
+        let mut problems = Problems::default();
+        for (key, count) in [("range_minutes", self.range_minutes), ("confirmation.closes", self.confirmation.closes)] {
+            problems.require(key, count > 0, count, "at least 1");
         }
         for (key, distance) in [("stop", self.stop), ("target", self.target)] {
-            require(key, distance.sign() > 0, distance.to_string(), "a distance above zero, such as {atr: 2}");
+            problems.require(key, distance.sign() > 0, distance, "a distance above zero, such as {atr: 2}");
         }
-        require(
+        problems.require(
             "stop",
             !self.stop.is_wider_than(self.target),
-            self.stop.to_string(),
+            self.stop,
             &format!("at most target ({}): less can be earned than lost", self.target),
         );
-        require("buffer", self.buffer.sign() >= 0, self.buffer.to_string(), "a distance of zero or more");
+        problems.require("buffer", self.buffer.sign() >= 0, self.buffer, "a distance of zero or more");
         let extension = self.max_extension;
-        require("max_extension", extension.is_positive(), extension.to_string(), "more than 0");
+        problems.require("max_extension", extension.is_positive(), extension, "more than 0");
         let volume = self.min_relative_volume;
-        require("min_relative_volume", !volume.is_negative(), volume.to_string(), "0 or more");
-        require(
+        problems.require("min_relative_volume", !volume.is_negative(), volume, "0 or more");
+        problems.require(
             "earliest_entry",
             self.earliest_entry.as_millis() >= u64::from(self.range_minutes) * 60_000,
-            self.earliest_entry.to_string(),
+            self.earliest_entry,
             "range_minutes or later: the range must be complete",
         );
-        require(
-            "latest_entry",
-            self.latest_entry > self.earliest_entry,
-            self.latest_entry.to_string(),
-            &format!("later than earliest_entry ({})", self.earliest_entry),
-        );
-        require("valid_for", !self.valid_for.is_zero(), self.valid_for.to_string(), "a length of time above zero");
+        entries!(self).check(&mut problems);
         let closes_in_session = self.confirmation.timeframe != Timeframe::D1;
-        require(
+        problems.require(
             "confirmation.timeframe",
             closes_in_session,
-            self.confirmation.timeframe.to_string(),
+            self.confirmation.timeframe,
             "bars of the session, such as 1m or 5m",
         );
-        problems
+        problems.0
     }
 
     fn propose(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> Option<Signal> {
@@ -229,7 +214,8 @@ impl Breakout {
 impl OpeningRangeBreakout {
     /// The signal, or none; the reasons tell what was measured until then.
     fn find(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> Result<Option<Signal>, MoneyError> {
-        if !is_open_to_entries(view, self.max_entries, self.earliest_entry, self.latest_entry, reasons) {
+        let entries = entries!(self);
+        if !entries.are_open(view, reasons) {
             return Ok(None);
         }
         let bars = view.regular_bars();
@@ -266,9 +252,7 @@ impl OpeningRangeBreakout {
         let direction = breakout.direction;
         let Confirmation { closes, timeframe } = self.confirmation;
         reasons.note("breakout", format_args!("{closes} closes of {timeframe} beyond {}", breakout.level));
-        if !self.direction.allow(direction) {
-            let allowed = self.direction.as_str();
-            reasons.note("direction", format_args!("{} (allowed: {allowed})", direction.as_str()));
+        if !entries.allow(direction, reasons) {
             return Ok(None);
         }
         let volume = view.relative_volume;
@@ -282,10 +266,7 @@ impl OpeningRangeBreakout {
             }
         }
 
-        let Some(entry) = entry_price(view, direction) else {
-            reasons.note("price", "none");
-            return Ok(None);
-        };
+        let Some(entry) = known_entry_price(view, direction, reasons) else { return Ok(None) };
         let beyond = breakout.beyond(entry)?;
         reasons.note("entry", format_args!("{entry}, {beyond} beyond the level"));
         if !beyond.is_positive() || beyond > width.multiplied(self.max_extension)? {
@@ -302,32 +283,15 @@ impl OpeningRangeBreakout {
             reasons.note("ATR", format_args!("{atr} ({})", self.atr_timeframe));
         }
         let (stop, target) = self.exits(&breakout, &range, entry, risked, hoped)?;
-        let (low, high) = match direction {
-            Direction::Long => (stop, target),
-            Direction::Short => (target, stop),
-        };
-        if !low.is_positive() || low >= entry || entry >= high {
-            let prices = format_args!("stop {stop}, entry {entry}, target {target}: less than a tick apart");
-            reasons.note("bracket", prices);
-            return Ok(None);
-        }
+        let Some(exits) = Exits::around(entry, direction, stop, target, reasons) else { return Ok(None) };
 
         let confidence = confidence(
             &Grounds { view, range: &range, breakout: &breakout, beyond, bars },
             self.range_minutes,
             reasons,
         )?;
-        Ok(Some(Signal {
-            symbol: view.symbol,
-            strategy: self.name().to_owned(),
-            direction,
-            entry,
-            stop,
-            target,
-            confidence,
-            reasons: reasons.take(),
-            valid_until: view.as_of.after(self.valid_for.as_duration()),
-        }))
+        let found = Found { strategy: self.name(), direction, entry, exits, confidence };
+        Ok(Some(entries.signal(view, found, reasons)))
     }
 
     /// Stop and target. The target is rounded toward the entry: no more is hoped for than was measured.
@@ -364,12 +328,9 @@ impl OpeningRangeBreakout {
 
     /// As [`Strategy::next_look`].
     fn earliest_look(&self, view: &SymbolView<'_>) -> Result<NextLook, MoneyError> {
-        if view.entries_today >= self.max_entries || view.as_of > self.latest(view) {
-            return Ok(NextLook::NextSession);
-        }
-        let earliest = self.earliest(view);
-        if view.as_of < earliest {
-            return Ok(NextLook::From(earliest));
+        let in_time = entries!(self).next_look(view);
+        if in_time != NextLook::Now {
+            return Ok(in_time);
         }
         let bars = view.regular_bars();
         let Some(range) = OpeningRange::of(bars, &view.session, Span::minutes(self.range_minutes).as_duration())?
@@ -394,14 +355,6 @@ impl OpeningRangeBreakout {
             |close: Price| above.is_some_and(|above| close > above) || below.is_some_and(|below| close < below);
         let closed_beyond = bars.last().is_some_and(|bar| bar.start >= range.end && is_beyond(bar.close));
         Ok(if closed_beyond { NextLook::Now } else { NextLook::CloseBeyond { above, below } })
-    }
-
-    fn earliest(&self, view: &SymbolView<'_>) -> Timestamp {
-        view.session.open.after(self.earliest_entry.as_duration())
-    }
-
-    fn latest(&self, view: &SymbolView<'_>) -> Timestamp {
-        view.session.open.after(self.latest_entry.as_duration()).min(view.session.close)
     }
 
     /// The breakout that the last closes confirm, if they all lie beyond one level.

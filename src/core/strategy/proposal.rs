@@ -1,11 +1,11 @@
 //! The way from what a strategy sees to its signal, which is the same for all of them.
 
+use super::entries::{Exits, Found, known_entry_price};
 use super::terms::{Problems, Terms};
 use super::{Direction, Directions, Reasons, Signal, Strategy, SymbolView};
 use crate::indicators::Candle;
 use crate::market::{Bar, Timeframe, aggregate};
 use crate::money::{Bps, MoneyError, Price};
-use crate::time::{Span, Timestamp};
 
 /// Bars that the average range of a session is taken over, at most and at least: Wilder's 14, and
 /// what the first quarter of an hour has in 5-minute bars.
@@ -73,7 +73,7 @@ impl<P: Proposer> Strategy for P {
     }
 
     fn directions(&self) -> Directions {
-        self.terms().direction
+        self.terms().entries.direction
     }
 
     fn problems(&self) -> Vec<(&'static str, String)> {
@@ -96,22 +96,17 @@ impl<P: Proposer> Strategy for P {
 
 fn find<P: Proposer>(strategy: &P, view: &SymbolView<'_>, reasons: &mut Reasons) -> Result<Option<Signal>, MoneyError> {
     let terms = strategy.terms();
-    if !is_open_to_entries(view, terms.max_entries, terms.earliest_entry, terms.latest_entry, reasons) {
+    if !terms.entries.are_open(view, reasons) {
         return Ok(None);
     }
     let frame = Frame::of(view, terms.timeframe)?;
     let Some(Setup { direction, confidence, target_limit }) = strategy.look(view, &frame, reasons)? else {
         return Ok(None);
     };
-    if !terms.direction.allow(direction) {
-        let allowed = terms.direction.as_str();
-        reasons.note("direction", format_args!("{} (allowed: {allowed})", direction.as_str()));
+    if !terms.entries.allow(direction, reasons) {
         return Ok(None);
     }
-    let Some(entry) = entry_price(view, direction) else {
-        reasons.note("price", "none");
-        return Ok(None);
-    };
+    let Some(entry) = known_entry_price(view, direction, reasons) else { return Ok(None) };
     reasons.note("entry", entry);
     let atr = average_range(&frame.bars)?;
     let (Some(risked), Some(hoped)) = (terms.stop.at(entry, None, atr)?, terms.target.at(entry, None, atr)?) else {
@@ -128,80 +123,9 @@ fn find<P: Proposer>(strategy: &P, view: &SymbolView<'_>, reasons: &mut Reasons)
         }),
         None => hoped,
     };
-    let Some(Exits { stop, target }) = exits(direction, entry, risked, hoped, reasons)? else { return Ok(None) };
-    Ok(Some(Signal {
-        symbol: view.symbol,
-        strategy: P::NAME.to_owned(),
-        direction,
-        entry,
-        stop,
-        target,
-        confidence,
-        reasons: reasons.take(),
-        valid_until: view.as_of.after(terms.valid_for.as_duration()),
-    }))
-}
-
-/// Whether there may be an entry now; otherwise there were enough today, or it is too early or too late.
-pub(super) fn is_open_to_entries(
-    view: &SymbolView<'_>,
-    max_entries: u32,
-    earliest_entry: Span,
-    latest_entry: Span,
-    reasons: &mut Reasons,
-) -> bool {
-    if view.entries_today >= max_entries {
-        reasons.note("entries today", format_args!("{} (limit {max_entries})", view.entries_today));
-        return false;
-    }
-    let after_open = |span: Span| -> Timestamp { view.session.open.after(span.as_duration()) };
-    let (earliest, latest) = (after_open(earliest_entry), after_open(latest_entry).min(view.session.close));
-    let is_open = earliest <= view.as_of && view.as_of <= latest;
-    if !is_open {
-        reasons.note("time", format_args!("{} (entries from {earliest} to {latest})", view.as_of));
-    }
-    is_open
-}
-
-/// The price at which a position could be opened, rounded to a tick to the worse side.
-#[must_use]
-pub fn entry_price(view: &SymbolView<'_>, direction: Direction) -> Option<Price> {
-    view.entry_price(direction).map(|entry| match direction {
-        Direction::Long => entry.round_to_tick_up(),
-        Direction::Short => entry.round_to_tick_down(),
-    })
-}
-
-/// Where a position ends.
-pub(super) struct Exits {
-    /// With a loss.
-    pub(super) stop: Price,
-    /// With a profit.
-    pub(super) target: Price,
-}
-
-/// The exits at these distances from the entry, rounded to ticks toward it: no more is risked than was measured,
-/// and no more is hoped for. `None`, and the reason, where less than a tick is left between them and the entry.
-pub(super) fn exits(
-    direction: Direction,
-    entry: Price,
-    risked: Price,
-    hoped: Price,
-    reasons: &mut Reasons,
-) -> Result<Option<Exits>, MoneyError> {
-    let (stop, target) = match direction {
-        Direction::Long => (entry.minus(risked)?.round_to_tick_up(), entry.plus(hoped)?.round_to_tick_down()),
-        Direction::Short => (entry.plus(risked)?.round_to_tick_down(), entry.minus(hoped)?.round_to_tick_up()),
-    };
-    let (low, high) = match direction {
-        Direction::Long => (stop, target),
-        Direction::Short => (target, stop),
-    };
-    if !low.is_positive() || low >= entry || entry >= high {
-        reasons.note("bracket", format_args!("stop {stop}, entry {entry}, target {target}: less than a tick apart"));
-        return Ok(None);
-    }
-    Ok(Some(Exits { stop, target }))
+    let Some(exits) = Exits::at(entry, direction, risked, hoped, reasons)? else { return Ok(None) };
+    let found = Found { strategy: P::NAME, direction, entry, exits, confidence };
+    Ok(Some(terms.entries.signal(view, found, reasons)))
 }
 
 /// Notes that there were too few bars for an average range.
@@ -294,6 +218,7 @@ pub(super) fn ratio(value: f64) -> Bps {
 mod tests {
     use super::*;
     use crate::money::Quantity;
+    use crate::time::Timestamp;
 
     #[test]
     fn the_ramps_are_linear_between_their_corners() {

@@ -4,12 +4,12 @@ use std::fmt;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::proposal::{Exits, entry_price, exits, is_open_to_entries};
+use super::entries::{Exits, Found, entries, known_entry_price};
 use super::terms::Problems;
 use super::{Direction, Directions, NextLook, Reasons, Signal, SymbolView};
 use crate::market::Symbol;
 use crate::money::{Bps, MoneyError, Price};
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 /// The settings of a strategy that is a script: what is its own, and when it is asked.
 ///
@@ -211,34 +211,19 @@ impl ScriptSettings {
             "empty",
             "a file beside the configuration, such as strategies/my.lua",
         );
-        problems.require(
-            "latest_entry",
-            self.latest_entry > self.earliest_entry,
-            self.latest_entry,
-            &format!("later than earliest_entry ({})", self.earliest_entry),
-        );
-        problems.require("max_entries", self.max_entries > 0, self.max_entries, "at least 1");
-        problems.require("valid_for", !self.valid_for.is_zero(), self.valid_for, "a length of time above zero");
+        entries!(self).check(&mut problems);
         problems
     }
 
     /// Whether the script is asked now; the reasons tell why not.
     pub fn is_open(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> bool {
-        is_open_to_entries(view, self.max_entries, self.earliest_entry, self.latest_entry, reasons)
+        entries!(self).are_open(view, reasons)
     }
 
     /// The earliest look at which the script is asked.
     #[must_use]
     pub fn next_look(&self, view: &SymbolView<'_>) -> NextLook {
-        let after_open = |span: Span| -> Timestamp { view.session.open.after(span.as_duration()) };
-        let (earliest, latest) = (after_open(self.earliest_entry), after_open(self.latest_entry));
-        if view.entries_today >= self.max_entries || view.as_of > latest.min(view.session.close) {
-            NextLook::NextSession
-        } else if view.as_of < earliest {
-            NextLook::From(earliest)
-        } else {
-            NextLook::Now
-        }
+        entries!(self).next_look(view)
     }
 
     /// The signal of the strategy `name` that a proposal makes: at the price of the moment, its exits rounded to ticks
@@ -255,15 +240,11 @@ impl ScriptSettings {
         reasons: &mut Reasons,
     ) -> Result<Option<Signal>, Nonsense> {
         let Proposal { direction, stop, target, confidence } = *proposal;
-        if !self.direction.allow(direction) {
-            let allowed = self.direction.as_str();
-            reasons.note("direction", format_args!("{} (allowed: {allowed})", direction.as_str()));
+        let entries = entries!(self);
+        if !entries.allow(direction, reasons) {
             return Ok(None);
         }
-        let Some(entry) = entry_price(view, direction) else {
-            reasons.note("price", "none");
-            return Ok(None);
-        };
+        let Some(entry) = known_entry_price(view, direction, reasons) else { return Ok(None) };
         reasons.note("entry", entry);
         let wrong = |key, price| Nonsense::WrongSide { key, price, entry, direction };
         if direction.favours(stop, entry) {
@@ -276,18 +257,9 @@ impl ScriptSettings {
             Direction::Long => (entry.minus(stop)?, target.minus(entry)?),
             Direction::Short => (stop.minus(entry)?, entry.minus(target)?),
         };
-        let Some(Exits { stop, target }) = exits(direction, entry, risked, hoped, reasons)? else { return Ok(None) };
-        Ok(Some(Signal {
-            symbol: view.symbol,
-            strategy: name.to_owned(),
-            direction,
-            entry,
-            stop,
-            target,
-            confidence,
-            reasons: reasons.take(),
-            valid_until: view.as_of.after(self.valid_for.as_duration()),
-        }))
+        let Some(exits) = Exits::at(entry, direction, risked, hoped, reasons)? else { return Ok(None) };
+        let found = Found { strategy: name, direction, entry, exits, confidence };
+        Ok(Some(entries.signal(view, found, reasons)))
     }
 }
 

@@ -3,9 +3,9 @@ use std::fmt::{self, Display};
 use serde::{Deserialize, Serialize};
 
 use super::Direction;
+use super::entries::Entries;
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError, Price};
-use crate::time::Span;
 
 /// The directions that a strategy trades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,14 +98,10 @@ impl Distance {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) enabled: bool,
-    pub(super) direction: Directions,
+    pub(super) entries: Entries,
     pub(super) timeframe: Timeframe,
     pub(super) stop: Distance,
     pub(super) target: Distance,
-    pub(super) earliest_entry: Span,
-    pub(super) latest_entry: Span,
-    pub(super) max_entries: u32,
-    pub(super) valid_for: Span,
 }
 
 /// The [`Terms`] of a strategy whose settings name them so.
@@ -113,14 +109,10 @@ macro_rules! terms {
     ($settings:expr) => {
         $crate::strategy::terms::Terms {
             enabled: $settings.enabled,
-            direction: $settings.direction,
+            entries: $crate::strategy::entries::entries!($settings),
             timeframe: $settings.timeframe,
             stop: $settings.stop,
             target: $settings.target,
-            earliest_entry: $settings.earliest_entry,
-            latest_entry: $settings.latest_entry,
-            max_entries: $settings.max_entries,
-            valid_for: $settings.valid_for,
         }
     };
 }
@@ -142,14 +134,7 @@ impl Terms {
             self.stop,
             &format!("at most target ({}): less can be earned than lost", self.target),
         );
-        problems.require(
-            "latest_entry",
-            self.latest_entry > self.earliest_entry,
-            self.latest_entry,
-            &format!("later than earliest_entry ({})", self.earliest_entry),
-        );
-        problems.require("max_entries", self.max_entries > 0, self.max_entries, "at least 1");
-        problems.require("valid_for", !self.valid_for.is_zero(), self.valid_for, "a length of time above zero");
+        self.entries.check(&mut problems);
         problems
     }
 }
