@@ -7,7 +7,8 @@ use crate::risk::{Commitment, Halt, HaltKind, PastTrade, Pause, RiskSettings, Tr
 use crate::strategy::{Direction, Reason, Wording};
 use crate::time::Timestamp;
 
-use super::desk::{Desk, Minutes, mark_of};
+use super::desk::Desk;
+use super::tape::{Minutes, mark_of};
 use super::{Act, ActKind, Outcome, Terms, Trade};
 
 /// What all symbols share: cash, limits, results.
@@ -185,7 +186,7 @@ impl<'m> Account<'m> {
         (valuation.long, valuation.short) = (Money::ZERO, Money::ZERO);
         for place in self.open.iter().copied() {
             let Some(Some(held)) = self.held.get(place) else { continue };
-            let close = held.minutes.close_at(at).or_else(|| desks.get(place)?.close_at(at));
+            let close = held.minutes.close_at(at).or_else(|| desks.get(place)?.tape.close_at(at));
             valuation.count(held, close, at, terms)?;
         }
         valuation.equity = self.cash.plus(valuation.long)?.minus(valuation.short)?;
@@ -214,7 +215,7 @@ impl<'m> Account<'m> {
     pub(super) fn add(&self, standing: &mut Standing, desk: &Desk<'m>, terms: &Terms<'_>) -> Result<(), MoneyError> {
         let Standing { at, fills, valuation, .. } = standing;
         if let Some(position) = &desk.position {
-            valuation.count(&Held::of(position, desk.minutes()), desk.close_at(*at), *at, terms)?;
+            valuation.count(&Held::of(position, desk.tape.minutes()), desk.tape.close_at(*at), *at, terms)?;
         }
         valuation.equity = self.cash.plus(valuation.long)?.minus(valuation.short)?;
         *fills = self.fills;

@@ -63,7 +63,7 @@ impl<'r, 'm> Day<'r, 'm> {
             let symbol = desk.symbol;
             let begun = desk.begin(&self.session, self.account);
             begun.map_err(|source| BacktestError { symbol, at: open, source })?;
-            let first = desk.day.regular.start;
+            let first = desk.tape.day.regular.start;
             self.run_errand(place, open).map_err(|source| self.error(place, open, source))?;
             self.plan_next(place, first, open)?;
         }
@@ -133,7 +133,8 @@ impl<'r, 'm> Day<'r, 'm> {
         for place in due.iter().copied() {
             // Not the bar behind the one that ended now: in this minute there may have been none.
             let later = Timestamp(now.0.saturating_add(1));
-            let next = self.desks.get(place).map_or(0, |desk| desk.first_ending(later, desk.day.regular.clone()));
+            let next =
+                self.desks.get(place).map_or(0, |desk| desk.tape.first_ending(later, desk.tape.day.regular.clone()));
             self.plan_next(place, next, now)?;
         }
         Ok(())
@@ -143,7 +144,7 @@ impl<'r, 'm> Day<'r, 'm> {
     fn meet_bars(&mut self, now: Timestamp, due: &[usize]) -> Result<(), BacktestError> {
         for desk in due.iter().copied() {
             let Some(desk) = self.desks.get_mut(desk) else { continue };
-            if let Some(bar) = desk.place_ending(now) {
+            if let Some(bar) = desk.tape.place_ending(now) {
                 let symbol = desk.symbol;
                 let failed = |source| BacktestError { symbol, at: now, source };
                 desk.meet(bar, self.account, self.terms).map_err(failed)?;
@@ -180,7 +181,7 @@ impl<'r, 'm> Day<'r, 'm> {
     fn manage(&mut self, place: usize, now: Timestamp) -> Result<(), MoneyError> {
         self.run_errand(place, now)?;
         let Some(desk) = self.desks.get_mut(place) else { return Ok(()) };
-        let close = desk.place_ending(now).and_then(|bar| desk.bars.closes().get(bar)).copied();
+        let close = desk.tape.place_ending(now).and_then(|bar| desk.tape.bars.closes().get(bar)).copied();
         let Some(close) = close else { return Ok(()) };
         if let Some(reason) = desk.exit_reason(close, now, self.flatten_at, self.terms) {
             desk.begin_exit(reason);
@@ -191,7 +192,7 @@ impl<'r, 'm> Day<'r, 'm> {
             return self.send(place, Errand::Exit, now);
         }
         if desk.position.is_some() {
-            let mark = desk.mark_at(now, self.terms)?;
+            let mark = desk.tape.mark_at(now, self.terms)?;
             if let Some(stop) = mark.and_then(|mark| desk.follow(mark, now, self.terms)) {
                 self.account.note(now, desk.symbol, || ActKind::StopMoved(stop));
             }
@@ -275,7 +276,7 @@ impl<'r, 'm> Day<'r, 'm> {
             let symbol = desk.symbol;
             match self.pace {
                 Pace::EveryBar => {
-                    let Some(last) = desk.place_ending(now) else { continue };
+                    let Some(last) = desk.tape.place_ending(now) else { continue };
                     let asked = self.looks.at(now, desk, last, &mut self.shown);
                     asked.map_err(|source| BacktestError { symbol, at: now, source })?;
                 }
@@ -337,13 +338,13 @@ impl<'r, 'm> Day<'r, 'm> {
             if desk.entries_today > 0 {
                 entered_today.push(desk.symbol);
             }
-            let mark = desk.mark_at(now, self.terms)?.map(|price| Mark { symbol: desk.symbol, price, at: now });
-            let bars = desk.place_ending(now).map_or(0, |last| last + 1 - desk.day.regular.start);
+            let mark = desk.tape.mark_at(now, self.terms)?.map(|price| Mark { symbol: desk.symbol, price, at: now });
+            let bars = desk.tape.place_ending(now).map_or(0, |last| last + 1 - desk.tape.day.regular.start);
             symbols.push(SymbolFacts {
                 symbol: desk.symbol,
                 mark,
                 bars: u32::try_from(bars).unwrap_or(u32::MAX),
-                daily_atr: desk.daily_atr(),
+                daily_atr: desk.tape.daily_atr(),
             });
         }
         Ok(RiskFacts {
@@ -367,7 +368,7 @@ impl<'r, 'm> Day<'r, 'm> {
     fn plan_next(&mut self, place: usize, from: usize, now: Timestamp) -> Result<(), BacktestError> {
         let next = self.next_bar(place, from).map_err(|source| self.error(place, now, source))?;
         let Some(desk) = self.desks.get_mut(place) else { return Ok(()) };
-        desk.wake_at = next.and_then(|bar| desk.end_of(bar));
+        desk.wake_at = next.and_then(|bar| desk.tape.end_of(bar));
         if let Some(at) = desk.wake_at {
             self.agenda.push(Reverse((at, place)));
         }
@@ -378,7 +379,7 @@ impl<'r, 'm> Day<'r, 'm> {
     fn next_bar(&mut self, place: usize, from: usize) -> Result<Option<usize>, MoneyError> {
         let Some(desk) = self.desks.get_mut(place) else { return Ok(None) };
         desk.proposed.clear();
-        let rest = from.max(desk.day.regular.start)..desk.day.regular.end;
+        let rest = from.max(desk.tape.day.regular.start)..desk.tape.day.regular.end;
         if rest.is_empty() {
             return Ok(None);
         }
@@ -395,11 +396,11 @@ impl<'r, 'm> Day<'r, 'm> {
         let max_hold = held.map(|position| position.opened_at.after(self.terms.risk.max_hold.as_duration()));
         let arrival = desk.on_its_way.as_ref().map(|on_its_way| on_its_way.due);
         let times = [Some(self.flatten_at), max_hold, arrival];
-        let by_time = times.into_iter().flatten().map(|at| desk.first_ending(at, rest.clone()));
+        let by_time = times.into_iter().flatten().map(|at| desk.tape.first_ending(at, rest.clone()));
         let by_time = by_time.min().unwrap_or(rest.end);
         let before = rest.start..by_time;
-        let touched = desk.first_felt(before.clone(), desk.reach()?);
-        let closed = desk.first_close(before, desk.awaited_closes(self.terms)?);
+        let touched = desk.tape.first_felt(before.clone(), desk.reach()?);
+        let closed = desk.tape.first_close(before, desk.awaited_closes(self.terms)?);
         let first = [touched, closed].into_iter().flatten().fold(by_time, usize::min);
         Ok((first < rest.end).then_some(first))
     }

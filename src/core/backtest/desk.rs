@@ -1,26 +1,16 @@
-use std::ops::Range;
-
-use crate::analysis::{latest_atr, relative_volume};
 use crate::calendar::Session;
 use crate::exchange::{Exchange, ExchangeState, MarketEvent, Reach, Terms as OrderTerms};
-use crate::indicators::Period;
-use crate::market::{Adjustments, Bar, BarColumns, CorporateAction, MINUTE, Quote, Symbol};
-use crate::money::{Bps, Money, MoneyError, Price, Quantity};
+use crate::market::{BarColumns, MINUTE, Symbol};
+use crate::money::{Bps, Money, MoneyError, Price};
 use crate::order::{Fill, OrderClass, OrderRole, OrderTicket, OrderType, Origin};
 use crate::portfolio::{Effect, EntryPlan, FillOrigin, Position, PositionEvent, PositionState, book};
 use crate::risk::{exit_ticket, trailed_stop};
 use crate::strategy::{Direction, Signal};
-use crate::time::{SessionDate, Timestamp};
+use crate::time::Timestamp;
 
 use super::account::{Account, Held, trade_of};
-use super::{Exits, Fills, Terms};
-
-/// As the analysis of a live day has it: sessions that the average true range is measured over, and one more.
-const DAILY_BARS: usize = 15;
-const ATR_SESSIONS: Period = Period::of::<14>();
-
-/// Sessions whose volume by the same time of day is the usual one, likewise.
-const USUAL_SESSIONS: usize = 5;
+use super::tape::Tape;
+use super::{Exits, Terms};
 
 /// Days of a year, by the convention of the money market.
 const BORROW_DAYS: i64 = 360;
@@ -29,8 +19,7 @@ const BORROW_DAYS: i64 = 360;
 pub(super) struct Desk<'m> {
     place: usize,
     pub(super) symbol: Symbol,
-    pub(super) bars: &'m BarColumns,
-    pub(super) day: Places,
+    pub(super) tape: Tape<'m>,
     exchange: Exchange,
     /// Whether the exchange was told of this session's open.
     is_open: bool,
@@ -45,57 +34,6 @@ pub(super) struct Desk<'m> {
     pub(super) wake_at: Option<Timestamp>,
     /// What the strategies will propose then.
     pub(super) proposed: Vec<Signal>,
-    past: Vec<PastSession>,
-    /// What is still to be done to the shares.
-    actions: &'m [CorporateAction],
-    /// What puts earlier sessions into the shares of this one.
-    adjustments: Adjustments,
-    /// What the sessions before say, once it was asked for in this one.
-    daily: Option<Daily>,
-}
-
-/// What is known of a symbol before its session.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Daily {
-    pub(super) previous_close: Option<Price>,
-    pub(super) atr: Option<Price>,
-}
-
-/// Where the bars of a session stand.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Places {
-    /// The first of extended hours.
-    pub(super) first: usize,
-    /// Those of regular hours.
-    pub(super) regular: Range<usize>,
-    open: Timestamp,
-    /// Whether no minute is missing.
-    is_whole: bool,
-}
-
-/// The closes of a session that misses no minute, one after the other; of another one, none.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Minutes<'m> {
-    open: Timestamp,
-    closes: &'m [Price],
-}
-
-impl Minutes<'_> {
-    /// The last close of the session that is known at `at`; `None` before the first.
-    pub(super) fn close_at(self, at: Timestamp) -> Option<Price> {
-        let complete = usize::try_from((at.0 - self.open.0) / 60_000).ok()?;
-        self.closes.get(complete.min(self.closes.len()).checked_sub(1)?).copied()
-    }
-}
-
-/// A session that is over.
-struct PastSession {
-    date: SessionDate,
-    open: Timestamp,
-    regular: Range<usize>,
-    is_whole: bool,
-    /// All of it, once it was asked for.
-    bar: Option<Bar>,
 }
 
 /// What has been decided and has not reached the exchange yet.
@@ -119,8 +57,7 @@ impl<'m> Desk<'m> {
         Self {
             place,
             symbol,
-            bars,
-            day: Places::default(),
+            tape: Tape::new(bars, terms.actions.of(symbol)),
             exchange: Exchange::new(settings.clone(), state),
             is_open: false,
             position: None,
@@ -130,41 +67,18 @@ impl<'m> Desk<'m> {
             entries_today: 0,
             wake_at: None,
             proposed: Vec::new(),
-            past: Vec::new(),
-            actions: terms.actions.of(symbol),
-            adjustments: Adjustments::default(),
-            daily: None,
         }
     }
 
     /// Finds the session's bars. A position that could not be left before is left at the open.
     pub(super) fn begin(&mut self, session: &Session, account: &mut Account<'m>) -> Result<(), MoneyError> {
-        let after = self.day.regular.end;
-        let first = self.bars.place_of(session.pre_open, after);
-        let open = self.bars.place_of(session.open, first);
-        let close = self.bars.place_of(session.close, open);
-        let minutes = session.close.since(session.open).as_secs() / MINUTE.as_secs();
-        let is_whole = u64::try_from(close - open) == Ok(minutes);
-        self.day = Places { first, regular: open..close, open: session.open, is_whole };
+        self.tape.begin(session)?;
         (self.entries_today, self.is_open, self.wake_at, self.on_its_way) = (0, false, None, None);
-        self.daily = None;
         self.proposed.clear();
         if let Some(position) = &self.position {
-            account.hold(self.place, Some(Held::of(position, self.minutes())));
+            account.hold(self.place, Some(Held::of(position, self.tape.minutes())));
             self.on_its_way = Some(OnItsWay { due: session.open, errand: Errand::Exit });
         }
-        self.begin_actions(session.date)
-    }
-
-    /// Takes up what is done to the shares with this session.
-    fn begin_actions(&mut self, date: SessionDate) -> Result<(), MoneyError> {
-        let (now, later) = self.actions.split_at(self.actions.partition_point(|action| action.ex_date <= date));
-        let traded = self.past.iter().rev().find(|past| !past.regular.is_empty());
-        let close = traded.and_then(|past| self.bars.closes().get(past.regular.end - 1)).copied(); // it is not empty
-        for action in now {
-            self.adjustments.add(*action, || close)?;
-        }
-        self.actions = later;
         Ok(())
     }
 
@@ -173,59 +87,8 @@ impl<'m> Desk<'m> {
         if self.is_open {
             self.exchange.apply(&MarketEvent::SessionClose { at: session.close })?;
         }
-        let Places { regular, is_whole, .. } = self.day.clone();
-        self.past.push(PastSession { date: session.date, open: session.open, regular, is_whole, bar: None });
+        self.tape.end(session);
         Ok(())
-    }
-
-    /// The place of the bar that is complete at `at`, if one ends then.
-    pub(super) fn place_ending(&self, at: Timestamp) -> Option<usize> {
-        let place = self.place_known_at(at)?;
-        (self.end_of(place)? == at).then_some(place)
-    }
-
-    /// When the bar at a place is complete.
-    pub(super) fn end_of(&self, place: usize) -> Option<Timestamp> {
-        let minutes = place.checked_sub(self.day.regular.start).filter(|_| self.day.is_whole);
-        match minutes.and_then(|minutes| i64::try_from(minutes).ok()) {
-            Some(minutes) if place < self.day.regular.end => Some(Timestamp(self.day.open.0 + (minutes + 1) * 60_000)),
-            Some(_) | None => Some(self.bars.starts().get(place)?.after(MINUTE)),
-        }
-    }
-
-    /// The place of the last bar that is complete at `at`, of whatever session.
-    fn place_known_at(&self, at: Timestamp) -> Option<usize> {
-        if self.day.is_whole && at > self.day.open {
-            let minutes = usize::try_from((at.0 - self.day.open.0) / 60_000).ok()?;
-            return Some((self.day.regular.start + minutes).min(self.day.regular.end) - 1); // a whole day has a first minute
-        }
-        let begun = Timestamp(at.before(MINUTE).0.saturating_add(1));
-        self.bars.place_of(begun, 0).checked_sub(1)
-    }
-
-    /// The session's closes, if it misses no minute.
-    pub(super) fn minutes(&self) -> Minutes<'m> {
-        let closes = self.bars.closes().get(self.day.regular.clone()).filter(|_| self.day.is_whole);
-        Minutes { open: self.day.open, closes: closes.unwrap_or_default() }
-    }
-
-    /// The last close that is known at `at`, of whatever session.
-    pub(super) fn close_at(&self, at: Timestamp) -> Option<Price> {
-        self.place_known_at(at).and_then(|place| self.bars.closes().get(place)).copied()
-    }
-
-    /// What a share is worth at `at`.
-    pub(super) fn mark_at(&self, at: Timestamp, terms: &Terms<'_>) -> Result<Option<Price>, MoneyError> {
-        self.close_at(at).map(|close| mark_of(close, at, terms)).transpose()
-    }
-
-    /// The quote that the last bar makes, where orders meet one.
-    pub(super) fn quote_at(&self, at: Timestamp, terms: &Terms<'_>) -> Result<Option<Quote>, MoneyError> {
-        if terms.backtest.fills == Fills::NextOpen {
-            return Ok(None);
-        }
-        let bar = self.place_known_at(at).and_then(|place| self.bars.get(place));
-        bar.map(|bar| Quote::after_minute(&bar, terms.half_spread)).transpose()
     }
 
     /// What an order that rests to open a position has set aside.
@@ -265,36 +128,6 @@ impl<'m> Desk<'m> {
         is_closing && self.on_its_way.is_none() && !self.has_orders()
     }
 
-    /// The first of `bars` that ends at `at` or later; their end if none does.
-    pub(super) fn first_ending(&self, at: Timestamp, bars: Range<usize>) -> usize {
-        let start = at.before(MINUTE);
-        if self.day.is_whole && start >= self.day.open {
-            let minutes = usize::try_from((start.0 - self.day.open.0 + 59_999) / 60_000).unwrap_or(usize::MAX);
-            return self.day.regular.start.saturating_add(minutes).clamp(bars.start, bars.end);
-        }
-        self.bars.place_of(start, bars.start).min(bars.end)
-    }
-
-    /// The first of `bars` whose range is felt.
-    pub(super) fn first_felt(&self, bars: Range<usize>, reach: Reach) -> Option<usize> {
-        if reach == Reach::NOTHING {
-            return None;
-        }
-        let lows = self.bars.lows().get(bars.clone()).unwrap_or_default();
-        let highs = self.bars.highs().get(bars.clone()).unwrap_or_default();
-        let found = lows.iter().zip(highs).position(|(low, high)| reach.feels(*low, *high));
-        found.map(|place| bars.start + place)
-    }
-
-    /// The first of `bars` whose close is felt.
-    pub(super) fn first_close(&self, bars: Range<usize>, reach: Reach) -> Option<usize> {
-        if reach == Reach::NOTHING {
-            return None;
-        }
-        let closes = self.bars.closes().get(bars.clone()).unwrap_or_default();
-        closes.iter().position(|close| reach.feels(*close, *close)).map(|place| bars.start + place)
-    }
-
     /// The prices that its orders feel.
     pub(super) fn reach(&self) -> Result<Reach, MoneyError> {
         self.exchange.reach(self.symbol)
@@ -304,7 +137,7 @@ impl<'m> Desk<'m> {
     fn open(&mut self) -> Result<(), MoneyError> {
         if !self.is_open {
             self.is_open = true;
-            self.exchange.apply(&MarketEvent::SessionOpen { at: self.day.open })?;
+            self.exchange.apply(&MarketEvent::SessionOpen { at: self.tape.day.open })?;
         }
         Ok(())
     }
@@ -316,7 +149,7 @@ impl<'m> Desk<'m> {
         account: &mut Account<'m>,
         terms: &Terms<'_>,
     ) -> Result<(), MoneyError> {
-        let Some(bar) = self.bars.get(place) else { return Ok(()) };
+        let Some(bar) = self.tape.bars.get(place) else { return Ok(()) };
         self.open()?;
         let end = bar.minute_end();
         self.exchange.apply(&MarketEvent::BarRange { symbol: self.symbol, bar, end })?;
@@ -371,7 +204,7 @@ impl<'m> Desk<'m> {
             self.entry_at = bar_start;
         }
         self.position = booked.open;
-        account.hold(self.place, self.position.as_ref().map(|position| Held::of(position, self.minutes())));
+        account.hold(self.place, self.position.as_ref().map(|position| Held::of(position, self.tape.minutes())));
         Ok(())
     }
 
@@ -402,7 +235,7 @@ impl<'m> Desk<'m> {
         terms: &Terms<'_>,
     ) -> Result<bool, MoneyError> {
         self.open()?;
-        let quote = self.quote_at(now, terms)?;
+        let quote = self.tape.quote_at(now, terms)?;
         let is_taken = self.exchange.accept(ticket, OrderTerms::default(), now, quote.as_ref()).is_ok();
         self.book(now.before(MINUTE), now, account, terms)?;
         Ok(is_taken)
@@ -488,62 +321,6 @@ impl<'m> Desk<'m> {
         Some(stop)
     }
 
-    /// The average true range of the sessions before, once a strategy has looked.
-    pub(super) fn daily_atr(&self) -> Option<Price> {
-        self.daily.and_then(|daily| daily.atr)
-    }
-
-    /// The close before the session, and the average true range of the sessions before.
-    pub(super) fn daily(&mut self) -> Result<Daily, MoneyError> {
-        if let Some(daily) = self.daily {
-            return Ok(daily);
-        }
-        let traded = |past: &&PastSession| !past.regular.is_empty();
-        let last = self.past.iter().rev().find(traded);
-        let close = last.and_then(|past| Some((past.date, *self.bars.closes().get(past.regular.end.checked_sub(1)?)?)));
-        let adjusted = |(date, close)| self.adjustments.since(date)?.price(close);
-        let previous_close = close.map(adjusted).transpose()?;
-        // Fewer sessions have no average, and none of them has to be taken together.
-        let is_enough = self.past.iter().filter(traded).nth(DAILY_BARS - 1).is_some();
-        let daily = Daily { previous_close, atr: if is_enough { self.atr()? } else { None } };
-        self.daily = Some(daily);
-        Ok(daily)
-    }
-
-    fn atr(&mut self) -> Result<Option<Price>, MoneyError> {
-        let mut bars = Vec::with_capacity(DAILY_BARS);
-        for past in self.past.iter_mut().rev().filter(|past| !past.regular.is_empty()).take(DAILY_BARS) {
-            if past.bar.is_none() {
-                past.bar = self.bars.as_one(past.regular.clone())?;
-            }
-            let adjustment = self.adjustments.since(past.date)?;
-            bars.extend(past.bar.map(|bar| adjustment.bar(bar)).transpose()?);
-        }
-        bars.reverse();
-        Ok(latest_atr(&bars, ATR_SESSIONS))
-    }
-
-    /// The volume so far against the mean of earlier sessions by the same time of day.
-    pub(super) fn relative_volume(&self, at: Timestamp) -> Result<Option<Bps>, MoneyError> {
-        let elapsed = at.since(self.day.open);
-        let minutes = usize::try_from(elapsed.as_secs().div_ceil(MINUTE.as_secs())).unwrap_or(usize::MAX);
-        let traded = |regular: &Range<usize>, is_whole: bool, open: Timestamp| {
-            let end = match is_whole {
-                true => regular.start.saturating_add(minutes),
-                false => self.bars.place_of(open.after(elapsed), regular.start),
-            };
-            let volumes = self.bars.volumes().get(regular.start..end.min(regular.end)).unwrap_or_default();
-            volumes.iter().copied().try_fold(Quantity::ZERO, Quantity::plus)
-        };
-        let recent = self.past.iter().rev().take(USUAL_SESSIONS).filter(|past| !past.regular.is_empty());
-        let adjusted = |past: &PastSession| {
-            let adjustment = self.adjustments.since(past.date)?;
-            adjustment.volume(traded(&past.regular, past.is_whole, past.open)?)
-        };
-        let earlier: Result<Vec<Quantity>, MoneyError> = recent.map(adjusted).collect();
-        Ok(relative_volume(traded(&self.day.regular, self.day.is_whole, self.day.open)?, &earlier?))
-    }
-
     /// The closes that the position is waiting for, beside what rests at the exchange.
     pub(super) fn awaited_closes(&self, terms: &Terms<'_>) -> Result<Reach, MoneyError> {
         let Some(position) = self.position.as_ref().filter(|position| position.state != PositionState::Closing) else {
@@ -572,15 +349,6 @@ impl<'m> Desk<'m> {
         }
         Ok(awaited)
     }
-}
-
-/// What a share is worth at `at`, after this close.
-pub(super) fn mark_of(close: Price, at: Timestamp, terms: &Terms<'_>) -> Result<Price, MoneyError> {
-    if terms.backtest.fills == Fills::NextOpen || terms.half_spread == Bps::ZERO {
-        return Ok(close);
-    }
-    let bar = Bar { start: at, open: close, high: close, low: close, close, volume: Quantity::ZERO };
-    Quote::after_minute(&bar, terms.half_spread)?.midpoint()
 }
 
 /// Stop and target of a position that is left on closes.

@@ -8,7 +8,8 @@ use crate::strategy::{NextLook, SymbolView, Wording};
 use crate::time::Timestamp;
 
 use super::Terms;
-use super::desk::{Daily, Desk};
+use super::desk::Desk;
+use super::tape::Daily;
 
 /// How the strategies look at the symbols of a session.
 ///
@@ -32,21 +33,21 @@ impl Looks<'_> {
         bars: Range<usize>,
         shown: &mut Vec<Bar>,
     ) -> Result<Option<usize>, MoneyError> {
-        let daily = desk.daily()?;
-        let end = desk.first_ending(self.flatten_at, bars.clone());
+        let daily = desk.tape.daily()?;
+        let end = desk.tape.first_ending(self.flatten_at, bars.clone());
         let mut bar = bars.start;
         shown.clear();
-        while let Some(now) = desk.end_of(bar).filter(|_| bar < end) {
-            shown.extend(desk.bars.bars(desk.day.first + shown.len()..bar + 1));
+        while let Some(now) = desk.tape.end_of(bar).filter(|_| bar < end) {
+            shown.extend(desk.tape.bars.bars(desk.tape.day.first + shown.len()..bar + 1));
             let view = self.view(desk, daily, shown, now)?;
             let next = self.terms.strategies.iter().map(|strategy| match strategy.next_look(&view) {
                 NextLook::Now => bar,
-                NextLook::From(at) => desk.first_ending(at, bar + 1..end),
+                NextLook::From(at) => desk.tape.first_ending(at, bar + 1..end),
                 NextLook::CloseBeyond { above, below } => {
                     // Beyond is at the next unit of price, or further.
                     let low = below.map_or(Reach::NOTHING.low, |below| Price(below.0.saturating_sub(1)));
                     let high = above.map_or(Reach::NOTHING.high, |above| Price(above.0.saturating_add(1)));
-                    desk.first_close(bar + 1..end, Reach { low, high }).unwrap_or(end)
+                    desk.tape.first_close(bar + 1..end, Reach { low, high }).unwrap_or(end)
                 }
                 NextLook::NextSession => end,
             });
@@ -70,12 +71,12 @@ impl Looks<'_> {
         last: usize,
         shown: &mut Vec<Bar>,
     ) -> Result<(), MoneyError> {
-        let daily = desk.daily()?;
+        let daily = desk.tape.daily()?;
         if now >= self.flatten_at {
             return Ok(());
         }
         shown.clear();
-        shown.extend(desk.bars.bars(desk.day.first..last + 1));
+        shown.extend(desk.tape.bars.bars(desk.tape.day.first..last + 1));
         let view = self.view(desk, daily, shown, now)?;
         self.ask(view, desk)
     }
@@ -84,7 +85,7 @@ impl Looks<'_> {
     fn ask(self, view: SymbolView<'_>, desk: &mut Desk<'_>) -> Result<(), MoneyError> {
         let every = self.terms.backtest.looks.length().unwrap_or(MINUTE).as_secs();
         if view.as_of.since(self.session.open).as_secs().is_multiple_of(every) {
-            let view = SymbolView { relative_volume: desk.relative_volume(view.as_of)?, ..view };
+            let view = SymbolView { relative_volume: desk.tape.relative_volume(view.as_of)?, ..view };
             let strategies = self.terms.strategies.iter();
             desk.proposed.extend(strategies.filter_map(|strategy| strategy.signal(&view, self.wording)));
         }
@@ -104,7 +105,7 @@ impl Looks<'_> {
             session: self.session,
             as_of: now,
             bars,
-            quote: desk.quote_at(now, self.terms)?,
+            quote: desk.tape.quote_at(now, self.terms)?,
             previous_close: daily.previous_close,
             daily_atr: daily.atr,
             relative_volume: None,

@@ -32,6 +32,7 @@ mod desk;
 mod look;
 mod look_ahead;
 mod settings;
+mod tape;
 
 #[cfg(test)]
 mod split_tests;
