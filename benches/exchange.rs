@@ -80,35 +80,45 @@ impl Figure {
 }
 
 fn main() -> ExitCode {
-    match tokio::runtime::Runtime::new().context("starting a runtime").and_then(|runtime| runtime.block_on(measure())) {
-        Ok(figures) => {
-            for figure in &figures {
-                let Figure { what, measured, unit, promised } = figure;
-                let (word, bound) = match promised {
-                    Promise::Over(least) => ("over", least),
-                    Promise::Under(most) => ("under", most),
-                };
-                let verdict = if figure.holds() { "holds" } else { "does not hold" };
-                println!("{what:<62} {measured:>10.2} {unit:<3} ({word} {bound} {unit}: {verdict})");
-            }
-            if figures.iter().all(Figure::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) if runtime.block_on(measure()) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: starting a runtime: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn measure() -> anyhow::Result<Vec<Figure>> {
+/// Measures and prints one figure after the other; whether all of them hold.
+async fn measure() -> bool {
     drop(rustls::crypto::ring::default_provider().install_default());
-    let mut figures = Vec::new();
-    figures.extend(round_trips().await?);
-    figures.push(stream().await?);
-    figures.push(intent_to_socket().await?);
-    figures.push(fill_to_commit().await?);
-    figures.push(emergency_stop().await?);
-    Ok(figures)
+    let mut all_hold = tell(round_trips().await);
+    all_hold &= tell(stream().await.map(|figure| vec![figure]));
+    all_hold &= tell(intent_to_socket().await.map(|figure| vec![figure]));
+    all_hold &= tell(fill_to_commit().await.map(|figure| vec![figure]));
+    all_hold & tell(emergency_stop().await.map(|figure| vec![figure]))
+}
+
+/// Prints what was measured; whether it holds.
+fn tell(measured: anyhow::Result<Vec<Figure>>) -> bool {
+    let figures = match measured {
+        Ok(figures) => figures,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return false;
+        }
+    };
+    for figure in &figures {
+        let Figure { what, measured, unit, promised } = figure;
+        let (word, bound) = match promised {
+            Promise::Over(least) => ("over", least),
+            Promise::Under(most) => ("under", most),
+        };
+        let verdict = if figure.holds() { "holds" } else { "does not hold" };
+        println!("{what:<62} {measured:>10.2} {unit:<3} ({word} {bound} {unit}: {verdict})");
+    }
+    figures.iter().all(Figure::holds)
 }
 
 /// A process that ends with its owner.
@@ -311,17 +321,22 @@ async fn intent_to_socket() -> anyhow::Result<Figure> {
     let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
     let reading = clock.clone();
     tokio::spawn(async move {
+        // The client opens another connection whenever it likes.
         while let Ok((mut socket, _)) = listener.accept().await {
-            let mut request = Vec::new();
-            while socket.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
-                if !is_whole(&request) {
-                    continue;
+            let (arrived, reading, answer) = (arrived.clone(), reading.clone(), answer.clone());
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while socket.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
+                    if !is_whole(&request) {
+                        continue;
+                    }
+                    request.clear();
+                    if arrived.send(reading.monotonic()).is_err() || socket.write_all(answer.as_bytes()).await.is_err()
+                    {
+                        break;
+                    }
                 }
-                request.clear();
-                if arrived.send(reading.monotonic()).is_err() || socket.write_all(answer.as_bytes()).await.is_err() {
-                    break;
-                }
-            }
+            });
         }
     });
     let quantity = Quantity::whole(10);
