@@ -8,7 +8,7 @@ use daybook_core::schedule::{JobDefinition, Pace, slots};
 use daybook_core::time::{Span, Timestamp};
 use serde::Serialize;
 
-use crate::ledger::check::{self, AuditFrame, FileCheck, Since};
+use crate::ledger::check::{self, AuditFrame, FileCheck, RepeatedView, Since};
 use crate::ledger::{Ledger, LedgerError, run_facts};
 
 /// How long filled shares may lie without a stop: one period of the monitor, and half of one for what it
@@ -67,18 +67,19 @@ pub fn audit_rows(
     })
 }
 
-/// Checks the rows of a part of the ledger: what happened since, in the sessions that the caller names.
+/// Checks the rows of a part of the ledger, again and again: what happened since, in the sessions that the caller names.
 ///
 /// # Errors
 /// If the ledger cannot be read.
 pub fn audit_part(
     ledger: &Ledger,
+    seen: &mut RepeatedView,
     sessions: Vec<Session>,
     since: Since,
     as_of: Timestamp,
 ) -> Result<Vec<Violation>, LedgerError> {
     let frame = AuditFrame { as_of, unprotected_limit: UNPROTECTED_LIMIT, sessions, slots: Vec::new(), since };
-    ledger.read(|conn| Ok(audit(&check::audit_view(conn, &ledger.meta().account, frame)?)))
+    ledger.read(|conn| Ok(audit(seen.look(conn, &ledger.meta().account, frame)?)))
 }
 
 /// The slots that the schedules name in the span that each job is accounted for. A job that follows the

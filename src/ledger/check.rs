@@ -34,6 +34,12 @@ const SQL_DAYS: &str = "
     SELECT session, opening_equity_e8, closing_equity_e8, realised_e8, unrealised_e8, fees_e8 FROM day_report
     WHERE at_ms >= ?1 AND session NOT IN (SELECT session FROM run
         WHERE finished_at_ms IS NULL AND kind = 'daily-summary' AND session IS NOT NULL)";
+/// What moves with every row that [`Traded`] is of: an order, a fill and a position each write an event of their own.
+const SQL_TRADED_MARK: &str = "
+    SELECT (SELECT max(signal_id) FROM signal), (SELECT max(signal_id) FROM verdict),
+        (SELECT max(broker_order_event_id) FROM broker_order_event), (SELECT max(fill_id) FROM fill),
+        (SELECT max(position_event_id) FROM position_event),
+        (SELECT group_concat(intent_id || state || attempts) FROM intent WHERE decided_at_ms >= ?1)";
 const SQL_HALTS: &str = "SELECT kind, set_at_ms, until_ms, cleared_at_ms FROM halt";
 
 /// What SQLite found wrong with the file; empty for a sound one.
@@ -113,10 +119,96 @@ impl Since {
 /// # Errors
 /// If the ledger cannot be read.
 pub fn audit_view(conn: &Connection, account: &str, frame: AuditFrame) -> Result<LedgerView, LedgerError> {
+    let traded = Traded::read(conn, account, frame.since)?;
+    view_with(conn, frame, traded)
+}
+
+/// Every row that an audit reads which is made again and again: what was decided and traded is read again only after
+/// something of it has changed.
+#[derive(Default)]
+pub struct RepeatedView {
+    mark: Option<(Since, TradedMark)>,
+    view: Option<LedgerView>,
+}
+
+/// See [`SQL_TRADED_MARK`].
+type TradedMark = ([Option<i64>; 5], Option<String>);
+
+impl RepeatedView {
+    /// The rows as they are now.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn look(&mut self, conn: &Connection, account: &str, frame: AuditFrame) -> Result<&LedgerView, LedgerError> {
+        let since = Since { run_id: 0, ..frame.since };
+        let mark = conn.prepare_cached(SQL_TRADED_MARK)?.query_row([since.at.0], |row| {
+            Ok(([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?], row.get(5)?))
+        })?;
+        let mark = Some((since, mark));
+        let traded = match self.view.take() {
+            Some(view) if self.mark == mark => Traded::of(view),
+            Some(_) | None => Traded::read(conn, account, since)?,
+        };
+        self.mark = mark;
+        Ok(self.view.insert(view_with(conn, frame, traded)?))
+    }
+}
+
+/// The rows of what was decided and traded.
+struct Traded {
+    signals: Vec<SignalRow>,
+    intents: Vec<IntentRow>,
+    orders: Vec<OrderRow>,
+    order_events: Vec<OrderEventRow>,
+    fills: Vec<FillRow>,
+    positions: Vec<PositionRow>,
+}
+
+impl Traded {
+    fn of(view: LedgerView) -> Self {
+        let LedgerView { signals, intents, orders, order_events, fills, positions, .. } = view;
+        Self { signals, intents, orders, order_events, fills, positions }
+    }
+
+    fn read(conn: &Connection, account: &str, since: Since) -> Result<Self, LedgerError> {
+        let fills = fill::traded_since(conn, account, since.at)?.into_iter();
+        let positions = position::opened_since(conn, account, since.at)?.into_iter();
+        Ok(Self {
+            signals: rows(conn, SQL_SIGNALS, [since.at.0], |row| {
+                let verdict = VerdictRow { approved: row.get::<_, Option<i64>>(3)?.map(Quantity) };
+                let is_reviewed: bool = row.get(2)?;
+                Ok(SignalRow {
+                    signal_id: row.get(0)?,
+                    symbol: row.get::<_, Text<_>>(1)?.0,
+                    verdict: is_reviewed.then_some(verdict),
+                })
+            })?,
+            intents: rows(conn, SQL_INTENTS, [since.at.0], intent)?,
+            orders: order::submitted_since(conn, account, since.at)?
+                .into_iter()
+                .map(|stored| OrderRow { order: stored.order, intent_id: stored.intent_id })
+                .collect(),
+            order_events: rows(conn, SQL_ORDER_EVENTS, params![account, since.at.0], |row| {
+                Ok(OrderEventRow {
+                    broker_order_id: row.get(0)?,
+                    status: row.get::<_, Word<_>>(1)?.0,
+                    filled: Quantity(row.get(2)?),
+                    at: Timestamp(row.get(3)?),
+                })
+            })?,
+            fills: fills
+                .map(|stored| FillRow { fill: stored.fill, realised: stored.realised, session: stored.session })
+                .collect(),
+            positions: positions
+                .map(|stored| PositionRow { position_id: stored.position_id, position: stored.position })
+                .collect(),
+        })
+    }
+}
+
+fn view_with(conn: &Connection, frame: AuditFrame, traded: Traded) -> Result<LedgerView, LedgerError> {
     let AuditFrame { as_of, unprotected_limit, sessions, slots, since } = frame;
-    let equity = equity::after_run(conn, since.run_id)?;
-    let fills = fill::traded_since(conn, account, since.at)?.into_iter();
-    let positions = position::opened_since(conn, account, since.at)?.into_iter();
+    let Traded { signals, intents, orders, order_events, fills, positions } = traded;
     let from = [since.at.0];
     Ok(LedgerView {
         as_of,
@@ -128,35 +220,13 @@ pub fn audit_view(conn: &Connection, account: &str, frame: AuditFrame) -> Result
         missed: rows(conn, SQL_MISSED, from, |row| {
             Ok(MissedRow { job: row.get(0)?, from: Timestamp(row.get(1)?), to: Timestamp(row.get(2)?) })
         })?,
-        signals: rows(conn, SQL_SIGNALS, from, |row| {
-            let verdict = VerdictRow { approved: row.get::<_, Option<i64>>(3)?.map(Quantity) };
-            let is_reviewed: bool = row.get(2)?;
-            Ok(SignalRow {
-                signal_id: row.get(0)?,
-                symbol: row.get::<_, Text<_>>(1)?.0,
-                verdict: is_reviewed.then_some(verdict),
-            })
-        })?,
-        intents: rows(conn, SQL_INTENTS, from, intent)?,
-        orders: order::submitted_since(conn, account, since.at)?
-            .into_iter()
-            .map(|stored| OrderRow { order: stored.order, intent_id: stored.intent_id })
-            .collect(),
-        order_events: rows(conn, SQL_ORDER_EVENTS, params![account, since.at.0], |row| {
-            Ok(OrderEventRow {
-                broker_order_id: row.get(0)?,
-                status: row.get::<_, Word<_>>(1)?.0,
-                filled: Quantity(row.get(2)?),
-                at: Timestamp(row.get(3)?),
-            })
-        })?,
-        fills: fills
-            .map(|stored| FillRow { fill: stored.fill, realised: stored.realised, session: stored.session })
-            .collect(),
-        positions: positions
-            .map(|stored| PositionRow { position_id: stored.position_id, position: stored.position })
-            .collect(),
-        equity,
+        signals,
+        intents,
+        orders,
+        order_events,
+        fills,
+        positions,
+        equity: equity::after_run(conn, since.run_id)?,
         days: rows(conn, SQL_DAYS, from, |row| {
             Ok(DayRow {
                 session: row.get::<_, Text<_>>(0)?.0,
@@ -227,9 +297,10 @@ fn intent(row: &Row<'_>) -> rusqlite::Result<IntentRow> {
 mod tests {
     use daybook_core::audit::{Invariant, audit};
     use daybook_core::decision::Decision;
-    use daybook_core::order::{Order, OrderStatus};
+    use daybook_core::order::{IntentEvent, Order, OrderStatus};
 
     use super::*;
+    use crate::ledger::intent;
     use crate::ledger::testing::{OPEN, TestLedger, enter, fill_of, order_of};
 
     fn frame() -> AuditFrame {
@@ -288,5 +359,39 @@ mod tests {
         let broken: Vec<_> = audit(&view).into_iter().map(|violation| violation.invariant).collect();
         assert!(broken.contains(&Invariant::IntentAgrees), "{broken:?}");
         assert!(!broken.contains(&Invariant::PositionIsFold), "{broken:?}");
+    }
+
+    #[test]
+    fn what_has_changed_is_read_again() {
+        let day = TestLedger::new();
+        let mut seen = RepeatedView::default();
+        let mut look = |what: &str| {
+            day.ledger
+                .read(|conn| {
+                    let anew = audit_view(conn, "paper", frame())?;
+                    assert_eq!(seen.look(conn, "paper", frame())?, &anew, "{what}");
+                    Ok((anew.intents.len(), anew.orders.len(), anew.fills.len()))
+                })
+                .unwrap()
+        };
+        assert_eq!(look("nothing yet"), (0, 0, 0));
+        let run = day.run("analysis", 5);
+        let ours = enter(&day, &run, 0, "AAPL", 100);
+        day.decide(&run, &Decision { reviews: vec![ours.review], intents: vec![ours.intent], ..Decision::default() });
+        assert_eq!(look("an intent"), (1, 0, 0));
+        let id = day.ledger.read(|conn| intent::of_run(conn, run.run_id)).unwrap()[0].intent_id;
+        let sent = move |tx: &rusqlite::Transaction<'_>| intent::apply(tx, id, IntentEvent::Sending, None, OPEN);
+        day.ledger.write_blocking(sent).unwrap();
+        assert_eq!(look("the intent is sent"), (1, 0, 0));
+        let order = order_of(&ours.ticket, "b-1", run.slot.0 + 10);
+        let working = order.clone();
+        day.ledger.write_blocking(move |tx| order::record(tx, "paper", &[working], OPEN)).unwrap();
+        assert_eq!(look("an order"), (1, 1, 0));
+        let filled = Order { status: OrderStatus::Filled, filled: ours.ticket.quantity, ..order };
+        let fill = fill_of(&filled, "x-1");
+        day.ledger.write_blocking(move |tx| order::record(tx, "paper", &[filled], OPEN)).unwrap();
+        assert_eq!(look("the order fills"), (1, 1, 0));
+        day.ledger.write_blocking(move |tx| fill::record(tx, "paper", &[fill], OPEN)).unwrap();
+        assert_eq!(look("its fill is there"), (1, 1, 1));
     }
 }

@@ -23,7 +23,7 @@ use crate::engine::audit::{audit_part, audit_rows};
 use crate::engine::verify::verify;
 use crate::jobs;
 use crate::ledger::alert::DeliveryState;
-use crate::ledger::check::{self, Since};
+use crate::ledger::check::{self, RepeatedView, Since};
 use crate::ledger::command::{self, NewCommand};
 use crate::ledger::run::RunState;
 use crate::ledger::{Ledger, LedgerError, alert, fill, intent, position, run_facts};
@@ -70,6 +70,7 @@ struct State {
     /// When a person asked for something.
     asked_at: Option<Timestamp>,
     failure: Option<Failure>,
+    seen: RepeatedView,
 }
 
 /// What the broker itself has.
@@ -167,9 +168,9 @@ impl Watch {
         };
         let last = ledger.read(run_facts::last_run_id)?;
         let since = Since { at: session.pre_open, run_id: (last - RUNS_RECENT).max(0) };
-        let violations = audit_part(ledger, vec![*session], since, as_of)?;
         let now = self.clock.wall();
         let mut state = self.state();
+        let violations = audit_part(ledger, &mut state.seen, vec![*session], since, as_of)?;
         let mut lagging = BTreeMap::new();
         let mut broken = Vec::new();
         for violation in violations {
