@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use daybook_core::alert::{Alert, AlertEvent};
+use daybook_core::calendar::MarketPhase;
 use daybook_core::phase::{Phase, PhaseInputs, phase};
 use daybook_core::report::words;
 use daybook_core::risk::{Halt, HaltKind, STEP_BACK_MAX};
@@ -31,9 +32,11 @@ use crate::ledger::event::{self, Event, EventLevel};
 use crate::ledger::run::{self, ClaimedRun, LookInput, Trigger};
 use crate::ledger::{Ledger, LedgerError, Transaction, alert, command, halt, meta, phase as phase_rows};
 
-/// The longest sleep on the system's clock: timers stop while a machine is suspended, and a person who stops everything
-/// waits for its end.
-const SLEEP_MAX: Duration = Duration::from_millis(500);
+/// The longest sleep on the system's clock: timers stop while a machine is suspended.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// The same while the market is open: a person who stops everything waits for its end.
+const SLEEP_IN_SESSION_MAX: Duration = Duration::from_millis(400);
 
 /// A sleep that lasts so long has lost its timer.
 const TIMER_LOST_AFTER: Duration = Duration::from_secs(2);
@@ -375,7 +378,8 @@ impl Driver {
                 }
             }
             Execution::Concurrent => {
-                let next = self.next_at.min(now.after(SLEEP_MAX));
+                let is_open = self.parts.sources.calendar.phase_at(now) == MarketPhase::Trading;
+                let next = self.next_at.min(now.after(if is_open { SLEEP_IN_SESSION_MAX } else { SLEEP_MAX }));
                 let slept_since = clock.monotonic();
                 let sleep = clock.sleep_until(next);
                 let reading = reload::next(self.reload.as_mut().and_then(|reload| reload.readings.as_mut()));
