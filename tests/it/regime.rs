@@ -10,6 +10,8 @@ use daybook_core::decision::Decision;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::backtest::bars;
+use crate::cli::Desk;
 use crate::support::simulation::{Days, rows, wire_with};
 
 /// What a look has said of the market since looks are kept.
@@ -59,6 +61,49 @@ async fn the_measurements_of_one_session_are_the_thresholds_of_the_next() {
         AND decision LIKE '%percentiles 80 and 20 of % measurements in 20 sessions%'";
     assert_eq!(asked(told), ["1"]);
     assert!(verified(&wired) > 500);
+}
+
+/// Every candidate is watched, nothing is proposed, and the market is always a normal one.
+const WATCHING: &str = "
+scan: {dollar_volume_min: 0, gap_min: 0%, relative_volume_min: 0%, range_min: 0%}
+strategies: {opening_range_breakout: {enabled: false}}
+analysis: {regime: {volatile_above: 1000%, quiet_below: 0.01%}}
+";
+
+/// The looks of the adaptive job on a day on which nothing trades from one instant to another: when, the pace from then
+/// on, and how many in a row had seen nothing new.
+fn looks_around_a_halt(date: &str, from_utc: &str, to_utc: &str) -> Vec<String> {
+    let desk = Desk::new();
+    desk.write("daybook.yaml", WATCHING);
+    let halted = |row: &&str| {
+        let at = row.split(',').nth(1).unwrap();
+        (format!("{date}T{from_utc}").as_str()..format!("{date}T{to_utc}").as_str()).contains(&at)
+    };
+    desk.write(
+        "bars.csv",
+        &bars().lines().filter(|row| !halted(row)).map(|row| format!("{row}\n")).collect::<String>(),
+    );
+    let replay = ["replay", "--from", date, "--to", date, "--config", "daybook.yaml", "--bars", "bars.csv"];
+    let replay = desk.trade(&[&replay[..], &["--ledger", "day.db"]].concat());
+    assert_eq!(replay.code, 0, "{}", replay.err);
+    let sql = "SELECT substr(slot_at_ny, 12, 5) || ' ' || pace || ' ' || unchanged_looks AS look
+        FROM v_regime JOIN v_run USING (run_id) WHERE v_run.job = 'analysis' ORDER BY slot_at_ny";
+    let looks = desk.trade(&["ledger", "query", sql, "--ledger", "day.db", "--format", "csv"]).out;
+    looks.lines().skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_market_that_stands_still_is_looked_at_less_until_its_first_new_bar() {
+    let to_eleven = ["10:00 normal 0", "10:30 normal 0", "11:00 normal 0"];
+    let halted = [&to_eleven[..], &["11:30 normal 1", "12:00 normal 2", "12:30 slow 3"]].concat();
+    let looks = looks_around_a_halt("2026-11-23", "16:00", "18:10");
+    assert_eq!(looks[..8], [&halted[..], &["13:30 normal 0", "14:00 normal 0"]].concat());
+    // It is over five minutes after the pace was backed off: the watch of the five-minute bars has seen that.
+    let looks = looks_around_a_halt("2026-11-23", "16:00", "17:35");
+    assert_eq!(looks[..8], [&halted[..], &["13:00 normal 0", "13:30 normal 0"]].concat());
+    // A half day has no slot at the slow pace: none is left out.
+    let looks = looks_around_a_halt("2026-11-27", "15:30", "18:00");
+    assert_eq!(looks[2..], ["11:00 normal 1", "11:30 normal 2", "12:00 slow 3", "12:30 slow 4"]);
 }
 
 #[tokio::test]
