@@ -1,6 +1,6 @@
 //! The real files, torn in every way: each is read or refused with places, and nothing panics.
 //!
-//! A thousand by default; `DAYBOOK_LONG=1` tries ten million, `DAYBOOK_FUZZ=N` so many.
+//! A thousand by default; `DAYBOOK_LONG=1` tries ten million on all cores, `DAYBOOK_FUZZ=N` so many.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -111,6 +111,23 @@ fn tear(bytes: &mut Vec<u8>, dice: &mut Dice) {
     }
 }
 
+/// What is torn: one time in sixteen all settings, otherwise one section of them, or a job.
+fn sound(dice: &mut Dice) -> (usize, Vec<u8>) {
+    // Half of them are settings, half a job.
+    let which = if dice.below(2) == 0 { 0 } else { 1 + dice.below(BUILT_IN.len()) };
+    let text = match which.checked_sub(1) {
+        Some(job) => BUILT_IN[job].1.to_owned(),
+        None if dice.below(8) == 0 => DOCUMENTED.to_owned(),
+        None => {
+            let begins = |line: &str| line.starts_with(|c: char| c.is_ascii_lowercase());
+            let lines: Vec<&str> = DOCUMENTED.split_inclusive('\n').collect();
+            let sections: Vec<&[&str]> = lines.chunk_by(|_, next| !begins(next)).collect();
+            sections[dice.below(sections.len())].concat()
+        }
+    };
+    (which, text.into_bytes())
+}
+
 /// Whether every problem has a message, and a place that exists or a layer that has none.
 fn are_told(problems: &[Problem]) -> bool {
     !problems.is_empty()
@@ -148,17 +165,20 @@ fn torn_files_are_read_or_refused_and_nothing_panics() {
     let tried = number("DAYBOOK_FUZZ").unwrap_or(if long { TRIED_LONG } else { TRIED });
     let environment: Environment = [("X", "y"), ("SMTP_PASSWORD", "p")].into_iter().collect();
     let calendar = Calendar::xnys();
-    for seed in 0..tried {
+    let try_seed = |seed: u64| {
         let mut dice = Dice(seed);
-        // Half of them tear the settings, half a job.
-        let which = if dice.below(2) == 0 { 0 } else { 1 + dice.below(BUILT_IN.len()) };
-        let text = which.checked_sub(1).map_or(DOCUMENTED, |job| BUILT_IN[job].1);
-        let mut bytes = text.as_bytes().to_vec();
+        let (which, mut bytes) = sound(&mut dice);
         for _ in 0..=dice.below(6) {
             tear(&mut bytes, &mut dice);
         }
-        let shown = String::from_utf8_lossy(&bytes).into_owned();
+        let torn = bytes.clone();
         let outcome = std::panic::catch_unwind(|| try_one(which, bytes, &environment, &calendar));
-        assert!(matches!(outcome, Ok(true)), "seed {seed}: {outcome:?} for\n{shown}");
-    }
+        assert!(matches!(outcome, Ok(true)), "seed {seed}: {outcome:?} for\n{}", String::from_utf8_lossy(&torn));
+    };
+    let threads = if long { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 };
+    std::thread::scope(|scope| {
+        for first in 0..threads as u64 {
+            scope.spawn(move || (first..tried).step_by(threads).for_each(try_seed));
+        }
+    });
 }
