@@ -464,3 +464,31 @@ async fn the_official_client_for_python_works_against_it() {
     let output = tokio::process::Command::new(python).arg(script).args([&url, "ONE", "secret"]).output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[tokio::test]
+async fn the_doctor_says_what_is_wrong_with_key_and_host() {
+    let desk = Desk::new().await;
+    let exchange = format!("http://{}", desk.server.address());
+    let table = [
+        // Nobody listens at port 1.
+        ("http://127.0.0.1:1", "ONE", "secret", "cannot be reached"),
+        (exchange.as_str(), "ONE", "another", "the key is refused; check alpaca.key_id and alpaca.secret_key"),
+        (exchange.as_str(), "ONE", "", "alpaca.secret_key"),
+        // The exchange stands still on a Monday, and this machine does not.
+        (exchange.as_str(), "ONE", "secret", "Alpaca, paper account"),
+        (exchange.as_str(), "ONE", "secret", "Alpaca's: keep it with NTP"),
+    ];
+    for (url, key, secret, expected) in table {
+        let said = tokio::process::Command::new(assert_cmd::cargo::cargo_bin!("trade"))
+            .args(["doctor", "--ledger", "l.db"])
+            .current_dir(desk.folder.path())
+            .envs([("DAYBOOK__EXECUTION__BROKER", "alpaca"), ("DAYBOOK__ALPACA__TRADING_URL", url)])
+            .envs([("DAYBOOK__ALPACA__KEY_ID", key), ("DAYBOOK__ALPACA__SECRET_KEY", secret), ("COLUMNS", "400")])
+            .output()
+            .await
+            .unwrap();
+        let text = String::from_utf8_lossy(&said.stdout);
+        assert!(text.contains(expected), "{expected} is not in\n{text}{}", String::from_utf8_lossy(&said.stderr));
+        assert!(!said.status.success(), "{expected}: something is wrong, and the exit code says so");
+    }
+}
