@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::Context;
 use super::output::{Cell, Column, Paint, Table, pairs};
 use super::plan::Planned;
-use crate::config::Configuration;
+use crate::config::{Configuration, Settings};
 use crate::ledger::approval::{self, Waiting};
 use crate::ledger::intent::StoredIntent;
 use crate::ledger::phase::PhaseChange;
@@ -26,7 +26,7 @@ use crate::ledger::position::StoredPosition;
 use crate::ledger::regime::StoredReading;
 use crate::ledger::{
     Ledger, LedgerError, LedgerKind, LedgerLock, alert, equity, event, halt, meta, pause, phase, position, regime,
-    script,
+    script, settings as versions,
 };
 
 /// Jobs whose next slot is shown.
@@ -131,6 +131,9 @@ fn gather(
     let account = ledger.meta().account.clone();
     ledger.read(|conn| {
         let as_of = meta::simulated_now(conn)?.unwrap_or(wall);
+        // The scheduler may have been started with other settings than this command.
+        let decided_under = versions::latest(conn)?.and_then(|version| Settings::from_version(&version.body).ok());
+        let in_force = decided_under.unwrap_or_else(|| configuration.settings.clone());
         Ok(Status {
             as_of,
             ledger: LedgerStatus {
@@ -148,8 +151,8 @@ fn gather(
             market: regime::last(conn)?,
             halts: halt::in_force(conn, as_of)?,
             pauses: pause::in_force(conn, as_of)?,
-            stopped: stopped(conn, configuration)?,
-            day: equity::last(conn)?.map(|point| DayStatus::of(&point, configuration.settings.risk.max_daily_loss)),
+            stopped: stopped(conn, &in_force)?,
+            day: equity::last(conn)?.map(|point| DayStatus::of(&point, in_force.risk.max_daily_loss)),
             approvals: approval::waiting(conn, as_of)?,
             positions: position::open(conn, &account)?,
             next_slots: next_slots(planned, as_of),
@@ -159,8 +162,8 @@ fn gather(
 }
 
 /// The faults of scripts that are still as they were when they failed.
-fn stopped(conn: &crate::ledger::Connection, configuration: &Configuration) -> Result<Vec<ScriptFault>, LedgerError> {
-    let scripts = &configuration.settings.strategies.scripts;
+fn stopped(conn: &crate::ledger::Connection, in_force: &Settings) -> Result<Vec<ScriptFault>, LedgerError> {
+    let scripts = &in_force.strategies.scripts;
     let is_of_now = |fault: &ScriptFault| {
         let script = scripts.get(&fault.strategy).filter(|script| script.enabled);
         script.is_some_and(|script| fault.concerns(&fault.strategy, script))
@@ -375,6 +378,7 @@ fn position_table(positions: &[StoredPosition]) -> Table {
 #[cfg(test)]
 mod tests {
     use daybook_core::analysis::{Regime, RegimeReading, Thresholds, VolatilityMeasure};
+    use daybook_core::decision::Decision;
     use daybook_core::risk::{HaltKind, PauseKind};
     use daybook_core::schedule::Pace;
     use daybook_core::strategy::Reason;
@@ -484,5 +488,41 @@ mod tests {
         assert_eq!(status.next_slots.len(), NEXT_SHOWN);
         let session = status.session.unwrap();
         assert_eq!((session.market, session.session.date.to_string()), (MarketPhase::Closed, "2026-11-27".to_owned()));
+    }
+
+    #[test]
+    fn the_limit_is_that_under_which_the_scheduler_decides() {
+        let day = crate::ledger::testing::TestLedger::new();
+        let told = |limit: &str| {
+            load(&Sources::default().with_option("--set", "risk.max_daily_loss", limit.to_owned())).unwrap()
+        };
+        let (ours, in_force) = (told("1500"), told("700"));
+        let version = versions::NewConfigVersion {
+            hash: in_force.version.hash,
+            body: in_force.version.body,
+            origin: "a test".to_owned(),
+            note: None,
+            scripts: Vec::new(),
+        };
+        let run = day.run("risk-monitor", 5);
+        let point = EquityPoint {
+            session: "2026-11-16".parse().unwrap(),
+            at: at("2026-11-16T15:00:00Z"),
+            equity: Money::whole(99_650),
+            opening_equity: Money::whole(100_000),
+            exposure: Money::ZERO,
+            realised: Money::ZERO,
+            unrealised: Money::whole(-350),
+            fees: Money::ZERO,
+        };
+        day.decide(&run, &Decision { equity: Some(point), ..Decision::default() });
+        let seen = || {
+            let status = gather(&day.ledger, &ours, &Planned::without_ledger(&ours), at("2026-11-16T16:00:00Z"));
+            let day = status.unwrap().day.unwrap();
+            (day.loss_limit, day.loss_used_bps)
+        };
+        assert_eq!(seen(), (Money::whole(1_500), 2_333));
+        day.ledger.write_blocking(move |tx| versions::record(tx, &version, at("2026-11-16T15:00:00Z"))).unwrap();
+        assert_eq!(seen(), (Money::whole(700), 5_000));
     }
 }
