@@ -100,6 +100,7 @@ fn script_at_a_bar_close(bencher: Bencher, found: &str) {
         daily_atr: Some(Price::from_cents(1_50)),
         relative_volume: Some(Bps(12_500)),
         news_score: None,
+        model: None,
         entries_today: 0,
     };
     assert_eq!(script.signal(&view, Wording::Untold).is_some(), found == "breakout");

@@ -1,4 +1,4 @@
-//! The traits for what Daybook does not control: the clock, the market's data, the broker, and the
+//! The traits for what Daybook does not control: the clock, the market's data, models, the broker, and the
 //! channels on which people are told.
 //!
 //! Adapters implement them; the engine and the jobs see nothing else. A port's errors are classed by
@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use daybook_core::alert::{AlertLevel, Settled};
+use daybook_core::analysis::ModelQuestion;
 use daybook_core::calendar::Calendar;
 use daybook_core::market::{Bar, CorporateAction, Quote, Symbol};
-use daybook_core::money::Price;
+use daybook_core::money::{Bps, Price};
 use daybook_core::order::{Account, BrokerPosition, ClientOrderId, Fill, Order, OrderTicket};
 use daybook_core::risk::Approved;
-use daybook_core::time::{SessionDate, Timestamp};
+use daybook_core::time::{SessionDate, Span, Timestamp};
 use tokio::sync::Notify;
 
 /// Tells the time and waits for it.
@@ -88,6 +89,46 @@ pub struct NewsItem {
     pub at: Timestamp,
     /// Its text.
     pub headline: String,
+}
+
+/// Why a model gave no score.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScorerError {
+    /// It took too long, and was given up.
+    #[error("{scorer}: no answer within {within}")]
+    TimedOut { scorer: String, within: Span },
+    /// It was not asked: the calls that are allowed are used up.
+    #[error("the budget is used up: {limit}")]
+    OverBudget { limit: String },
+    /// What it answered is no score.
+    #[error("{scorer} answered {found}; expected {expected}")]
+    Nonsense { scorer: String, found: String, expected: &'static str },
+    /// It cannot be asked, or failed.
+    #[error("{scorer}: {reason}")]
+    Unavailable { scorer: String, reason: String },
+}
+
+/// What a model answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Score {
+    /// -100 % (a fall) to 100 % (a rise).
+    pub score: Bps,
+    /// Its grounds, in a few words; may be empty.
+    pub rationale: String,
+    /// What the model calls itself, such as its version.
+    pub version: Option<String>,
+}
+
+/// A model: somebody outside who says what he makes of a symbol.
+///
+/// A call may take long, and may be given up: dropped, it leaves nothing behind that goes on working. It is asked by
+/// live runs alone; a run that is decided again has the answer among its facts.
+#[async_trait]
+pub trait Scorer: Send + Sync {
+    /// The model's name in the configuration.
+    fn name(&self) -> &str;
+    /// Asks about one symbol.
+    async fn score(&self, question: &ModelQuestion) -> Result<Score, ScorerError>;
 }
 
 /// What went wrong at a broker, classed by what may be done next.

@@ -6,6 +6,7 @@ mod channels;
 mod chat;
 mod drive;
 mod errand;
+mod models;
 mod paper_account;
 mod reload;
 mod simulation;
@@ -13,6 +14,7 @@ mod simulation;
 pub use channels::outbox;
 pub use drive::{run, run_live};
 pub use errand::{Errand, once};
+pub use models::models;
 pub use reload::Live;
 pub use simulation::{Simulation, latest_simulation, simulation_ledger};
 
@@ -37,6 +39,7 @@ use crate::config::{BrokerKind, Configuration, FeedKind, Settings, changes};
 use crate::engine::broker_link::BrokerLink;
 use crate::engine::bus::Bus;
 use crate::engine::job::Sources;
+use crate::engine::models::Models;
 use crate::engine::reload::{self as configurations, Standing};
 use crate::engine::supervisor::Failures;
 use crate::engine::{Execution, JobTable, Parts};
@@ -83,6 +86,7 @@ struct Ground {
     clock: Arc<dyn Clock>,
     calendar: Calendar,
     feed: Arc<dyn MarketFeed>,
+    models: Models,
     /// The folder that every mail is also written to.
     mails: PathBuf,
     definitions: Vec<JobDefinition>,
@@ -154,6 +158,7 @@ fn live_ground(configuration: &Configuration) -> anyhow::Result<Ground> {
     Ok(Ground {
         new: NewLedger::live(&settings.account.name, clock.wall())?,
         feed: configured_feed(settings, &calendar, &clock)?,
+        models: models(&settings.models, &clock),
         clock,
         calendar,
         mails: settings.notifications.folder.clone(),
@@ -188,9 +193,11 @@ pub async fn simulated(configuration: &Configuration, path: &Path, simulation: &
         }
         None => Arc::new(SimulatedMarket::new(&settings.market.simulated, calendar.clone())),
     };
+    let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::new(reached.unwrap_or(start), simulation.speed));
     let ground = Ground {
         new: NewLedger::simulated(kind, &settings.account.name, &arguments, start),
-        clock: Arc::new(SimulatedClock::new(reached.unwrap_or(start), simulation.speed)),
+        models: models::of_simulation(settings, simulation, path, &clock)?,
+        clock,
         calendar,
         feed,
         mails: path.with_extension("mail"),
@@ -219,6 +226,7 @@ pub async fn in_world(configuration: &Configuration, path: &Path, world: World) 
         clock,
         calendar: settings.calendar(),
         feed,
+        models: Models::default(), // nobody of the real one
         mails: path.with_extension("mail"),
         claimed: all_jobs(configuration),
         definitions: all_jobs(configuration),
@@ -289,7 +297,11 @@ pub enum WiringError {
     Refused(String),
 }
 
-fn configured_feed(
+/// The market's data, as the configuration has it.
+///
+/// # Errors
+/// If files of bars cannot be used, or the feed has no key.
+pub fn configured_feed(
     settings: &Settings,
     calendar: &Calendar,
     clock: &Arc<dyn Clock>,
@@ -314,6 +326,7 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
         clock,
         calendar,
         feed,
+        models,
         mails,
         definitions,
         claimed,
@@ -378,7 +391,15 @@ async fn wire(configuration: &Configuration, path: &Path, ground: Ground) -> any
     let backups = if simulated { path.with_extension("backups") } else { settings.backup_folder() };
     let parts = Parts {
         ledger_id: ledger.meta().ledger_id.as_str().into(),
-        sources: Sources { ledger, broker, bars: Arc::default(), feed, calendar: Arc::new(calendar), clock },
+        sources: Sources {
+            ledger,
+            broker,
+            bars: Arc::default(),
+            feed,
+            models: Arc::new(models),
+            calendar: Arc::new(calendar),
+            clock,
+        },
         backups: backups.into(),
         config_hash: standing.in_force.version.hash.as_str().into(),
         settings,

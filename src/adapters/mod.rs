@@ -9,5 +9,6 @@ pub mod dead_man;
 mod environment;
 pub mod faulty;
 pub mod feeds;
+pub mod models;
 
 pub use environment::Environment;

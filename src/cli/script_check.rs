@@ -174,6 +174,7 @@ impl Asked<'_> {
                         daily_atr: latest_atr(&daily, ATR_SESSIONS),
                         relative_volume: None,
                         news_score: None,
+                        model: None,
                         entries_today: 0,
                     };
                     looks += 1;

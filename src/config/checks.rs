@@ -37,6 +37,8 @@ impl Settings {
             .chain(of("analysis", self.analysis.problems()))
             .chain(of("analysis.regime", self.analysis.regime.problems()))
             .chain(self.strategies.problems().into_iter().map(|(key, message)| (format!("strategies.{key}"), message)))
+            .chain(of("models", self.models.problems()))
+            .chain(self.problems_of_models())
             .chain(of("risk", self.risk.problems()))
             .chain(of("backtest", self.backtest.problems()))
             .chain(of("execution", self.execution.problems()))
@@ -82,6 +84,16 @@ impl Settings {
                 (key.to_owned(), format!("is {shown}: expected less than the session of {}, {length}", calendar.name()))
             })
             .collect()
+    }
+
+    /// A weight of what nobody is asked for.
+    fn problems_of_models(&self) -> Option<(String, String)> {
+        let composite = &self.strategies.composite;
+        let weight = composite.model_weight;
+        (composite.enabled && weight > 0 && self.models.chain.is_empty()).then(|| {
+            let message = format!("is {weight}, and models.chain is empty; expected 0, or a model in models.chain");
+            ("strategies.composite.model_weight".to_owned(), message)
+        })
     }
 
     /// Falls that are to be traded, and a broker that sells nothing short.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::models::ModelSettings;
 use super::notifications::NotificationSettings;
 use crate::adapters::alpaca::AlpacaSettings;
 use crate::adapters::brokers::ibkr::IbkrSettings;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub analysis: AnalysisSettings,
     /// What proposes trades.
     pub strategies: StrategySettings,
+    /// Which models are asked what they make of a symbol.
+    pub models: ModelSettings,
     /// What may be lost, and by what.
     pub risk: RiskSettings,
     /// How a back-test sends orders and leaves positions.
@@ -256,6 +259,7 @@ impl Default for Settings {
             scan: ScanSettings::default(),
             analysis: AnalysisSettings::default(),
             strategies: StrategySettings::default(),
+            models: ModelSettings::default(),
             risk: RiskSettings::default(),
             backtest: BacktestSettings::default(),
             reconcile: ReconcileSettings::default(),

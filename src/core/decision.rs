@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
-use crate::analysis::RegimeReading;
+use crate::analysis::{ModelFault, RegimeReading};
 use crate::market::Symbol;
 use crate::money::{Money, Price};
 use crate::order::Intent;
@@ -42,6 +42,9 @@ pub struct Decision {
     /// Scripts that have failed: they propose nothing more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub script_faults: Vec<ScriptFault>,
+    /// Models that gave no score, for the first time in the session.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub model_faults: Vec<ModelFault>,
     /// Changes in the life of positions.
     pub positions: Vec<PositionChange>,
     /// The account's figures at this instant.

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::broker_link::BrokerLink;
+use super::models::Models;
 use crate::config::Settings;
 use crate::ledger::Ledger;
 use crate::ledger::bar::RecentBars;
@@ -31,6 +32,8 @@ pub struct Sources {
     pub bars: Arc<RecentBars>,
     /// The market's data.
     pub feed: Arc<dyn MarketFeed>,
+    /// Who is asked what he makes of a symbol.
+    pub models: Arc<Models>,
     /// The exchange's sessions.
     pub calendar: Arc<Calendar>,
     /// The time; a gathered fact carries it as its `as_of`.

@@ -19,6 +19,7 @@ pub mod driver;
 pub mod follower;
 pub mod health;
 pub mod job;
+pub mod models;
 mod news;
 pub mod reload;
 mod runner;

@@ -4,41 +4,42 @@
 //! account. One symbol that fails does not touch the others. Decides: the strategies on each symbol,
 //! [`risk::enter`](daybook_core::risk::enter()) on their signals, and
 //! [`analysis::choose_pace`](daybook_core::analysis::choose_pace()) on the market's volatility and on what is new since
-//! the job's look before. A script that fails is not asked again, in this run and in those after it.
+//! the job's look before. A script that fails is not asked again, in this run and in those after it. What models say is
+//! gathered where a strategy wants it, and is a fact like the others.
 
-use std::sync::Arc;
+mod models;
+mod symbol;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
 use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::analysis::{
-    MarketLook, Novelty, PastLooks, RegimeSettings, ThresholdSource, VolatilityHistory, catalyst, choose_pace,
-    latest_atr, relative_volume, volume_through,
+    MarketLook, ModelAnswer, ModelFault, Novelty, PastLooks, RegimeSettings, ThresholdSource, VolatilityHistory,
+    choose_pace,
 };
 use daybook_core::calendar::Session;
 use daybook_core::decision::{Decision, Mark};
-use daybook_core::market::{Adjustments, Bar, BarSet, Quote, Symbol, Timeframe, aggregate};
-use daybook_core::money::{Bps, Price};
+use daybook_core::market::{Bar, BarSet, Symbol, Timeframe, aggregate};
 use daybook_core::risk::{RiskFacts, SymbolFacts, approval_alert, approvals, enter};
 use daybook_core::schedule::Pace;
 use daybook_core::strategy::{Evaluation, Reason, ScriptFault, Strategy, SymbolView, Wording};
-use daybook_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
-use super::account::{self, ATR_SESSIONS, DAILY_BARS, Gathered, risk_facts};
+use self::symbol::{Look, SymbolInput, gather_symbols, view};
+use super::account::{self, Gathered, risk_facts};
 use crate::config::{AnalysisParameters, AnalysisSettings};
 use crate::engine::job::{Answer, Job, Sources, Terms};
+use crate::engine::models::Answered;
 use crate::ledger::{Connection, LedgerError, intent, regime, run, script, signal};
 use crate::scripting::strategies;
 
+pub use self::models::question_about;
+
 /// The bars that volatility is measured by.
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
-
-/// Sessions whose volume by the same time of day is the usual one.
-const USUAL_SESSIONS: usize = 5;
 
 /// The job of kind `analysis`.
 #[derive(Debug)]
@@ -58,26 +59,15 @@ pub struct AnalysisFacts {
     /// Scripts that have failed before, as they are now: they are not asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     stopped: Vec<ScriptFault>,
+    /// What came of asking models, where a strategy wants it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    models: BTreeMap<Symbol, ModelAnswer>,
+    /// Models that gave no score, for the first time in the session.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    model_faults: Vec<ModelFault>,
     risk: RiskFacts,
     #[serde(skip)]
     bars: BarSet,
-}
-
-/// A symbol beside its bars.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct SymbolInput {
-    symbol: Symbol,
-    quote: Option<Quote>,
-    previous_close: Option<Price>,
-    daily_atr: Option<Price>,
-    relative_volume: Option<Bps>,
-    /// What the news say; `None` also where no strategy asks.
-    #[serde(default)]
-    news_score: Option<Bps>,
-    entries_today: u32,
-    /// The start of the last bar that the job's look before has seen; `None`: it has seen none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    seen_through: Option<Timestamp>,
 }
 
 /// A symbol that could not be gathered.
@@ -111,15 +101,22 @@ impl Job for Analysis {
         let stopped: Vec<ScriptFault> = faults.into_iter().map(|stored| stored.fault).filter(is_of_now).collect();
         let symbols: Vec<Symbol> = candidates.iter().map(|candidate| candidate.symbol).collect();
         let AnalysisSettings { concurrency, news_half_life, .. } = terms.settings.analysis;
-        let wants_news = chosen_strategies(terms, &stopped)?.iter().any(|strategy| strategy.wants_news());
-        let look = Look { session, as_of: view.as_of, news_half_life: wants_news.then_some(news_half_life) };
-        let (gathered, failures) = gather_symbols(sources, look, &symbols, concurrency).await;
+        let (wants_news, wants_model) = {
+            let strategies = chosen_strategies(terms, &stopped)?;
+            let wants = |what: fn(&dyn Strategy) -> bool| strategies.iter().any(|strategy| what(strategy.as_ref()));
+            (wants(|strategy| strategy.wants_news()), wants(|strategy| strategy.wants_model()))
+        };
+        let news_half_life = wants_news.then_some(news_half_life);
+        let look = Look { session, as_of: view.as_of, news_half_life, wants_model };
+        let (seen, failures) = gather_symbols(sources, look, &symbols, concurrency).await;
+        let asked = if wants_model { models::ask(sources, terms, look, &seen).await? } else { Answered::default() };
+        let Answered { answers: models, faults: model_faults } = asked;
         let (mut inputs, mut bars) = (Vec::new(), BarSet::new());
-        for (mut input, series) in gathered {
-            input.entries_today = u32::from(entered.contains(&input.symbol));
-            input.seen_through = last_look.seen_through.get(&input.symbol).copied();
-            bars.insert(input.symbol, series);
-            inputs.push(input);
+        for mut seen in seen {
+            seen.input.entries_today = u32::from(entered.contains(&seen.input.symbol));
+            seen.input.seen_through = last_look.seen_through.get(&seen.input.symbol).copied();
+            bars.insert(seen.input.symbol, seen.bars);
+            inputs.push(seen.input);
         }
         let facts = inputs.iter().map(|input| symbol_facts(input, &bars, session)).collect();
         let held = view.positions.iter().map(|position| position.symbol);
@@ -128,7 +125,8 @@ impl Job for Analysis {
         let account = &sources.ledger.meta().account;
         let risk = sources.ledger.read(|conn| risk_facts(conn, account, gathered, &terms.settings.risk))?;
         let past = Some(PastLooks { unchanged: last_look.unchanged, history });
-        Ok(AnalysisFacts { pace: pacing.market, past, symbols: inputs, failures, stopped, risk, bars })
+        let pace = pacing.market;
+        Ok(AnalysisFacts { pace, past, symbols: inputs, failures, stopped, models, model_faults, risk, bars })
     }
 
     fn decide(&self, facts: &AnalysisFacts, terms: &Terms) -> anyhow::Result<Decision> {
@@ -137,7 +135,7 @@ impl Job for Analysis {
         let mut signals = Vec::new();
         let mut volatilities = Vec::new();
         for input in &facts.symbols {
-            let view = symbol_view(facts, input);
+            let view = facts.view(input);
             signals.extend(strategies.iter().filter_map(|strategy| strategy.signal(&view, Wording::Told)));
             volatilities.extend(volatility(&view, &settings.analysis.regime)?);
         }
@@ -158,6 +156,7 @@ impl Job for Analysis {
         let script_faults: Vec<ScriptFault> = strategies.iter().filter_map(|strategy| strategy.fault()).collect();
         let mut alerts: Vec<Alert> = facts.failures.iter().map(alert_of_failure).collect();
         alerts.extend(script_faults.iter().map(alert_of_fault));
+        alerts.extend(facts.model_faults.iter().map(alert_of_model));
         alerts.extend(approvals.iter().filter_map(|asked| approval_alert(asked, &entries.intents)));
         Ok(Decision {
             summary: format!(
@@ -171,6 +170,7 @@ impl Job for Analysis {
             intents: entries.intents,
             approvals,
             script_faults,
+            model_faults: facts.model_faults.clone(),
             pace: Some(pace),
             alerts,
             ..Decision::default()
@@ -179,7 +179,7 @@ impl Job for Analysis {
 
     fn answers(&self, facts: &AnalysisFacts, terms: &Terms, symbol: Symbol) -> anyhow::Result<Vec<Answer>> {
         let Some(input) = facts.symbols.iter().find(|input| input.symbol == symbol) else { return Ok(Vec::new()) };
-        let view = symbol_view(facts, input);
+        let view = facts.view(input);
         let answer =
             |strategy: &dyn Strategy| Answer { by: strategy.name().to_owned(), evaluation: strategy.evaluate(&view) };
         let asked = chosen_strategies(terms, &facts.stopped)?;
@@ -211,6 +211,14 @@ fn novelty(symbols: &[SymbolInput], failures: &[Failure], bars: &BarSet) -> Nove
     if all_stand_still && failures.is_empty() { Novelty::Nothing } else { Novelty::New }
 }
 
+impl AnalysisFacts {
+    /// What the strategies see of a symbol.
+    fn view(&self, input: &SymbolInput) -> SymbolView<'_> {
+        let bars = self.bars.get(&input.symbol).map_or(&[][..], Vec::as_slice);
+        view(self.risk.session, self.risk.as_of, input, bars, self.models.get(&input.symbol))
+    }
+}
+
 /// The strategies that the settings enable and the job's file asks, those that have failed left out.
 fn chosen_strategies(terms: &Terms, stopped: &[ScriptFault]) -> anyhow::Result<Vec<Box<dyn Strategy>>> {
     let AnalysisParameters { strategies: chosen } = terms.parameters()?;
@@ -218,22 +226,6 @@ fn chosen_strategies(terms: &Terms, stopped: &[ScriptFault]) -> anyhow::Result<V
     strategies.retain(|strategy| chosen.is_empty() || chosen.iter().any(|name| name == strategy.name()));
     strategies.retain(|strategy| !stopped.iter().any(|fault| fault.strategy == strategy.name()));
     Ok(strategies)
-}
-
-/// What the strategies see of a symbol.
-fn symbol_view<'a>(facts: &'a AnalysisFacts, input: &SymbolInput) -> SymbolView<'a> {
-    SymbolView {
-        symbol: input.symbol,
-        session: facts.risk.session,
-        as_of: facts.risk.as_of,
-        bars: facts.bars.get(&input.symbol).map_or(&[][..], Vec::as_slice),
-        quote: input.quote,
-        previous_close: input.previous_close,
-        daily_atr: input.daily_atr,
-        relative_volume: input.relative_volume,
-        news_score: input.news_score,
-        entries_today: input.entries_today,
-    }
 }
 
 /// What was measured in the sessions before, if the thresholds are percentiles of it.
@@ -278,99 +270,9 @@ fn alert_of_fault(fault: &ScriptFault) -> Alert {
     Alert::new(AlertEvent::StrategyStopped, subject).with_body(format!("It was asked about {symbol}."))
 }
 
-/// What every symbol of a run is gathered for.
-#[derive(Debug, Clone, Copy)]
-struct Look {
-    session: Session,
-    as_of: Timestamp,
-    /// The age at which news count half; `None`: nobody asks for them.
-    news_half_life: Option<Span>,
-}
-
-/// Gathers symbols beside one another, at most `limit` at once; the answer is in the order of `symbols`.
-async fn gather_symbols(
-    sources: &Sources,
-    look: Look,
-    symbols: &[Symbol],
-    limit: u32,
-) -> (Vec<(SymbolInput, Vec<Bar>)>, Vec<Failure>) {
-    let places = Arc::new(Semaphore::new(usize::try_from(limit.max(1)).unwrap_or(1)));
-    let mut tasks = JoinSet::new();
-    for (index, symbol) in symbols.iter().copied().enumerate() {
-        let (sources, places) = (sources.clone(), places.clone());
-        tasks.spawn(async move {
-            // The semaphore is never closed, so there is a place sooner or later.
-            let _place = places.acquire().await;
-            (index, symbol, gather_symbol(&sources, look, symbol).await)
-        });
-    }
-    let mut outcomes = Vec::with_capacity(symbols.len());
-    let mut failures = Vec::new();
-    while let Some(joined) = tasks.join_next().await {
-        match joined {
-            Ok((index, _, Ok(gathered))) => outcomes.push((index, gathered)),
-            Ok((_, symbol, Err(error))) => failures.push(Failure { symbol, reason: format!("{error:#}") }),
-            Err(panicked) => tracing::error!(%panicked, "symbol.panicked"),
-        }
-    }
-    outcomes.sort_by_key(|(index, _)| *index);
-    failures.sort_by_key(|failure| failure.symbol);
-    (outcomes.into_iter().map(|(_, gathered)| gathered).collect(), failures)
-}
-
-async fn gather_symbol(sources: &Sources, look: Look, symbol: Symbol) -> anyhow::Result<(SymbolInput, Vec<Bar>)> {
-    let Look { session, as_of, news_half_life } = look;
-    // A bar that was recorded once is the fact; the feed is asked for what came after it.
-    let mut bars = sources.ledger.read(|conn| sources.bars.range(conn, symbol, session.pre_open, as_of))?;
-    bars.retain(|bar| bar.minute_end() <= as_of);
-    let from = bars.last().map_or(session.pre_open, |bar| bar.minute_end());
-    bars.extend(sources.feed.minute_bars(symbol, from, as_of).await?);
-    let daily = sources.feed.daily_bars(symbol, DAILY_BARS, session.date).await?;
-    let news_score = match news_half_life {
-        Some(half_life) => {
-            let since = daily.last().map_or(session.pre_open, |bar| bar.start);
-            let news = sources.feed.news(symbol, since, as_of).await?;
-            catalyst(news.iter().map(|item| (item.at, item.headline.as_str())), as_of, half_life)
-        }
-        None => None,
-    };
-    let input = SymbolInput {
-        symbol,
-        quote: sources.feed.quote(symbol, as_of).await?,
-        previous_close: daily.last().map(|bar| bar.close),
-        daily_atr: latest_atr(&daily, ATR_SESSIONS),
-        relative_volume: usual_volume(sources, session, as_of, symbol, &bars).await?,
-        news_score,
-        entries_today: 0,
-        seen_through: None,
-    };
-    Ok((input, bars))
-}
-
-/// The session's volume so far against the mean of earlier sessions by the same time of day.
-async fn usual_volume(
-    sources: &Sources,
-    session: Session,
-    as_of: Timestamp,
-    symbol: Symbol,
-    bars: &[Bar],
-) -> anyhow::Result<Option<Bps>> {
-    let elapsed = as_of.since(session.open);
-    let mut earlier = Vec::with_capacity(USUAL_SESSIONS);
-    let before = std::iter::successors(Some(session), |day| sources.calendar.session_before(day.date));
-    let sessions: Vec<Session> = before.skip(1).take(USUAL_SESSIONS).collect();
-    let oldest = sessions.last().map_or(session.date, |oldest| oldest.date);
-    let actions = sources.feed.corporate_actions(symbol, oldest, session.date).await?;
-    // A dividend changes no volume, and no close has to be known.
-    let adjustments = Adjustments::of(&actions, |_| None)?;
-    for past in sessions {
-        let minutes = sources.feed.minute_bars(symbol, past.open, past.open.after(elapsed)).await?;
-        if !minutes.is_empty() {
-            let volume = volume_through(&minutes, &past, elapsed)?;
-            earlier.push(adjustments.between(past.date, session.date)?.volume(volume)?);
-        }
-    }
-    Ok(relative_volume(volume_through(bars, &session, elapsed)?, &earlier))
+fn alert_of_model(ModelFault { model, reason }: &ModelFault) -> Alert {
+    let body = "The strategies go on without its score. Others of the chain were asked in its place, if there are any.";
+    Alert::new(AlertEvent::ModelFailed, format!("the model {model} gave no score: {reason}")).with_body(body)
 }
 
 fn symbol_facts(input: &SymbolInput, bars: &BarSet, session: Session) -> SymbolFacts {
@@ -391,7 +293,8 @@ fn symbol_facts(input: &SymbolInput, bars: &BarSet, session: Session) -> SymbolF
 
 #[cfg(test)]
 mod tests {
-    use daybook_core::money::Quantity;
+    use daybook_core::money::{Price, Quantity};
+    use daybook_core::time::Timestamp;
 
     use super::*;
 

@@ -19,6 +19,8 @@ use daybook_core::schedule::JobKind;
 use crate::engine::JobTable;
 use crate::engine::job::AnyJob;
 
+pub use analysis::question_about;
+
 /// What each kind of job does.
 #[must_use]
 pub fn table() -> JobTable {

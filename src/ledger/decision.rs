@@ -12,7 +12,8 @@ use super::alert::Routes;
 use super::codec::Json;
 use super::intent::StoredIntent;
 use super::{
-    LedgerError, alert, approval, day, equity, fill, halt, intent, order, pause, position, regime, script, signal,
+    LedgerError, alert, approval, day, equity, fill, halt, intent, model, order, pause, position, regime, script,
+    signal,
 };
 
 const SQL_LAST: &str = "
@@ -80,6 +81,9 @@ pub fn write_decision(
     }
     for fault in &decision.script_faults {
         script::insert_fault(tx, fault, run.run_id, now)?;
+    }
+    for fault in &decision.model_faults {
+        model::insert_fault(tx, run, fault, now)?;
     }
     for repair in &decision.repairs {
         mend(tx, run, repair, now)?;

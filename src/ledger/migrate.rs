@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::LedgerError;
 
 /// Every migration, in order: its name and its SQL.
-const MIGRATIONS: [(&str, &str); 15] = [
+const MIGRATIONS: [(&str, &str); 16] = [
     ("V1__ledger", include_str!("../../migrations/V1__ledger.sql")),
     ("V2__job", include_str!("../../migrations/V2__job.sql")),
     ("V3__market", include_str!("../../migrations/V3__market.sql")),
@@ -27,6 +27,7 @@ const MIGRATIONS: [(&str, &str); 15] = [
     ("V13__chat", include_str!("../../migrations/V13__chat.sql")),
     ("V14__script", include_str!("../../migrations/V14__script.sql")),
     ("V15__regime", include_str!("../../migrations/V15__regime.sql")),
+    ("V16__model", include_str!("../../migrations/V16__model.sql")),
 ];
 
 /// The newest schema version that this program knows.
@@ -90,6 +91,7 @@ mod tests {
         ("V13__chat", "a7767e19c784d4778d7052c4f38c94eca3cf7996e014cd5c6bea4ca5d4123535"),
         ("V14__script", "f9dbb8703ea14a632636afbc041879f3e94de3f3ca5e934213e8ccfa21cbaef3"),
         ("V15__regime", "59c4fd6ab53b90b510b77bc446fec6aa0a10c4579a864f8647723a7258e251f9"),
+        ("V16__model", "38ed5d43e94234d54f51827e7e590dc441977bc70d259cd18cfd7efa225640f5"),
     ];
 
     #[test]

@@ -32,6 +32,7 @@ pub mod lease;
 mod lock;
 pub mod meta;
 mod migrate;
+pub mod model;
 mod open;
 pub mod order;
 pub mod pause;

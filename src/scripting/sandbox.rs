@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use daybook_core::analysis::ModelAnswer;
 use daybook_core::strategy::{Param, Proposal, Proposed, Reasons, ScriptSettings, SymbolView, Wording};
 use daybook_core::time::Timestamp;
 use mlua::chunk::ChunkMode;
@@ -196,7 +197,11 @@ impl Sandbox {
                 table.raw_set(name, price.to_f64())?;
             }
         }
-        for (name, ratio) in [("relative_volume", view.relative_volume), ("news_score", view.news_score)] {
+        for (name, ratio) in [
+            ("relative_volume", view.relative_volume),
+            ("news_score", view.news_score),
+            ("model_score", view.model.and_then(ModelAnswer::score)),
+        ] {
             if let Some(ratio) = ratio {
                 table.raw_set(name, ratio.to_f64())?;
             }

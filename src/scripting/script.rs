@@ -98,6 +98,10 @@ impl Strategy for Script {
         self.settings.text.contains("news_score")
     }
 
+    fn wants_model(&self) -> bool {
+        self.settings.text.contains("model_score")
+    }
+
     fn fault(&self) -> Option<ScriptFault> {
         self.state().fault.clone()
     }

@@ -24,7 +24,7 @@ const MINUTE_MS: f64 = 60_000.0;
 pub(super) struct Eyes(Arc<Mutex<Seen>>);
 
 struct Seen {
-    /// The view without its bars: functions of Lua hold no borrows.
+    /// The view without what it borrows: functions of Lua hold no borrows.
     view: Option<SymbolView<'static>>,
     bars: Vec<Bar>,
     /// The bars of the frames that were asked for.
@@ -50,7 +50,7 @@ impl Eyes {
         seen.bars.clear();
         seen.bars.extend_from_slice(view.bars);
         seen.frames.clear();
-        seen.view = Some(without_bars(view));
+        seen.view = Some(without_borrows(view));
         seen.reasons = reasons;
         seen.notes = 0;
     }
@@ -142,7 +142,7 @@ pub(super) fn direction_of(word: &str) -> Result<Direction, String> {
     }
 }
 
-fn without_bars(view: &SymbolView<'_>) -> SymbolView<'static> {
+fn without_borrows(view: &SymbolView<'_>) -> SymbolView<'static> {
     SymbolView {
         symbol: view.symbol,
         session: view.session,
@@ -153,6 +153,7 @@ fn without_bars(view: &SymbolView<'_>) -> SymbolView<'static> {
         daily_atr: view.daily_atr,
         relative_volume: view.relative_volume,
         news_score: view.news_score,
+        model: None,
         entries_today: view.entries_today,
     }
 }

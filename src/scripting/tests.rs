@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
+use daybook_core::analysis::{ModelAnswer, ModelScore};
 use daybook_core::calendar::{Calendar, Session};
 use daybook_core::market::{Bar, Quote};
 use daybook_core::money::{Bps, Price, Quantity};
@@ -25,6 +27,10 @@ static BARS: LazyLock<Vec<Bar>> = LazyLock::new(|| {
     (0..60).map(bar).collect()
 });
 
+/// A model that expects a small fall.
+static ANSWER: LazyLock<ModelAnswer> =
+    LazyLock::new(|| ModelAnswer::Score(ModelScore::new("mine", Bps(-2_500), "", None, Duration::ZERO)));
+
 fn view() -> SymbolView<'static> {
     let as_of = SESSION.open.after(Span::minutes(60).as_duration());
     let quote = Quote {
@@ -44,6 +50,7 @@ fn view() -> SymbolView<'static> {
         daily_atr: Some(Price::from_cents(1_50)),
         relative_volume: Some(Bps(12_500)),
         news_score: None,
+        model: Some(&ANSWER),
         entries_today: 0,
     }
 }
@@ -127,6 +134,7 @@ fn it_sees_what_the_others_see() {
         ("view.daily_atr", "1.5"),
         ("view.relative_volume", "1.25"),
         ("view.news_score", "nil"),
+        ("view.model_score", "-0.25"),
         ("view.entries_today", "0"),
         ("view:entry('long')", "99.43"),
         ("view:bars('1m').n", "60"),

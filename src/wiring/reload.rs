@@ -54,6 +54,9 @@ fn prepare(parts: &Parts, configuration: &Configuration, refresh: Refresh) -> an
         told = Some((channels, channels::policy(&settings, &routes)));
         next.routes = routes;
     }
+    if parts.settings.models != settings.models && !parts.simulated {
+        next.sources.models = Arc::new(super::models(&settings.models, &parts.sources.clock));
+    }
     next.settings = settings;
     Ok(Prepared { parts: next, channels: told })
 }

@@ -71,6 +71,7 @@ async fn the_example_gives_the_signals_of_the_strategy_that_it_writes_anew() {
                     daily_atr: latest_atr(&daily, Period::of::<14>()).filter(|_| minute % 3 != 0),
                     relative_volume: (minute % 5 != 0).then_some(Bps(i64::from(minute) * 137)),
                     news_score: None,
+                    model: None,
                     entries_today: 0,
                 };
                 let plain = |signal: Option<Signal>| signal.map(|signal| Signal { reasons: Vec::new(), ..signal });

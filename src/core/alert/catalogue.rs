@@ -186,6 +186,10 @@ catalogue! {
         "A script has failed: its strategy proposes nothing more, the others go on.",
         "Mend it: a changed file or parameter is taken at once; `trade strategies check FILE` tries it.";
 
+    ModelFailed = "model.failed", Warning,
+        "A model that was asked gave no score; the strategies go on without it.",
+        "`trade models ask SYMBOL` asks it; this is told once a session.";
+
     JobStarted = "job.started", Info,
         "A run of a job begins.",
         "Nothing.";

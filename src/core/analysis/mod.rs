@@ -1,4 +1,5 @@
-//! Figures drawn from bars: volatility and its regime, the opening range, the scan's ranking, what news say.
+//! Figures drawn from bars: volatility and its regime, the opening range, the scan's ranking, what news say; and what
+//! a model is asked and answers.
 //!
 //! [Indicators](crate::indicators) are floating point. What leads to an order leaves as exact types: the
 //! opening range and the gap are integers throughout, and an indicator becomes a price through its one
@@ -6,6 +7,7 @@
 //! everywhere; but for the two range estimators of volatility, which need logarithms and are off by default.
 
 mod features;
+mod model;
 mod news;
 mod pace;
 mod regime;
@@ -15,6 +17,7 @@ mod technical;
 mod volatility;
 
 pub use features::{ScanFeatures, ScanInput, Unmeasured};
+pub use model::{ModelAnswer, ModelFault, ModelHeadline, ModelIndicators, ModelQuestion, ModelScore, brief};
 pub use news::catalyst;
 pub use pace::{MarketLook, Novelty, PastLooks, RegimeReading, choose_pace};
 pub use regime::{PercentileSettings, Regime, RegimeSettings, ThresholdSource, Thresholds, VolatilityHistory};

@@ -109,8 +109,9 @@ impl Looks<'_> {
             previous_close: daily.previous_close,
             daily_atr: daily.atr,
             relative_volume: None,
-            // Bars come without news.
+            // Bars come without news, and nobody is asked.
             news_score: None,
+            model: None,
             entries_today: desk.entries_today,
         })
     }

@@ -53,6 +53,7 @@ fn look(bencher: Bencher<'_, '_>, strategy: &str, minute: i64) {
         daily_atr: Some(Price::from_cents(2_00)),
         relative_volume: Some(Bps(20_000)),
         news_score: Some(Bps(5_000)),
+        model: None,
         entries_today: 0,
     };
     // As far as each of them can be brought to look: nothing is too early, too late or too little.

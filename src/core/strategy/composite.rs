@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::proposal::{self, Frame, Proposer, Setup, ratio};
 use super::terms::{Problems, Terms, terms};
 use super::{Direction, Directions, Distance, Reasons, SymbolView};
+use crate::analysis::ModelAnswer;
 use crate::indicators::{Candle, Ema, Indicator, Period, Rsi, Vwap};
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError};
@@ -27,6 +28,7 @@ const PATTERNS_FULL: f64 = 200.0;
 /// | technical | the mean of: the averages' distance, one ATR in full; `(RSI - 50) / 25`; the close's distance from the session's VWAP, two ATRs in full; the close's place in the session's range, from end to end |
 /// | patterns | the values of the candlestick patterns at the last bar that have a direction, summed, 200 in full |
 /// | news | the catalyst score of the headlines since the close before; see [`catalyst`](crate::analysis::catalyst()) |
+/// | model | what a model says of it; see [`ModelQuestion`](crate::analysis::ModelQuestion) |
 ///
 /// Sources: combining weak signals into one: Kakushadze and Serur, *151 Trading Strategies* (2018), section 3.20;
 /// what headlines say by a lexicon: Tetlock, *Giving Content to Investor Sentiment* (Journal of Finance 62, 2007),
@@ -46,6 +48,8 @@ pub struct Composite {
     pub pattern_weight: u32,
     /// The weight of what the news say.
     pub news_weight: u32,
+    /// The weight of what a model says; 0: none is asked.
+    pub model_weight: u32,
     /// The least confidence to propose with.
     pub threshold: Bps,
     /// The bars of the fast average.
@@ -77,6 +81,7 @@ impl Default for Composite {
             technical_weight: 3,
             pattern_weight: 1,
             news_weight: 1,
+            model_weight: 0,
             threshold: Bps(6_000),
             fast: Period::of::<8>(),
             slow: Period::of::<21>(),
@@ -93,7 +98,7 @@ impl Default for Composite {
 
 impl Proposer for Composite {
     const NAME: &'static str = "composite";
-    const IDEA: &'static str = "indicators, candlestick patterns and news weighed into one confidence";
+    const IDEA: &'static str = "indicators, candlestick patterns, news and a model weighed into one confidence";
 
     fn terms(&self) -> Terms {
         terms!(self)
@@ -105,11 +110,20 @@ impl Proposer for Composite {
         problems.require("threshold", holds, threshold, "more than 0%, and at most 100%");
         problems.require("slow", self.slow > self.fast, self.slow, &format!("more than fast ({})", self.fast));
         let weight = self.technical_weight;
-        problems.require("technical_weight", weight > 0, weight, "at least 1: patterns and news alone are no ground");
+        problems.require(
+            "technical_weight",
+            weight > 0,
+            weight,
+            "at least 1: what else speaks for it is no ground alone",
+        );
     }
 
     fn wants_news(&self) -> bool {
         self.news_weight > 0
+    }
+
+    fn wants_model(&self) -> bool {
+        self.model_weight > 0
     }
 
     fn look(&self, view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError> {
@@ -128,8 +142,10 @@ impl Proposer for Composite {
             ("patterns", self.pattern_weight, patterns(&frame.candles, reasons)),
             ("news", self.news_weight, view.news_score),
         ];
+        // Where no model is asked there is nothing to say of it.
+        let model = Proposer::wants_model(self).then(|| ("model", self.model_weight, model(view.model, reasons)));
         let (mut sum, mut weights) = (0, 0);
-        for (name, weight, part) in parts {
+        for (name, weight, part) in parts.into_iter().chain(model) {
             let weight = i64::from(weight);
             match part {
                 Some(part) => {
@@ -185,6 +201,20 @@ impl Composite {
     }
 }
 
+/// What a model says, and on which grounds; or why none does.
+fn model(answer: Option<&ModelAnswer>, reasons: &mut Reasons) -> Option<Bps> {
+    match answer? {
+        ModelAnswer::Score(said) => {
+            reasons.note(format_args!("model {}", said.model), &said.rationale);
+            Some(said.score)
+        }
+        ModelAnswer::None { reason } => {
+            reasons.note("no model", reason);
+            None
+        }
+    }
+}
+
 /// What the patterns at the last bar say; `None` where there is none with a direction.
 fn patterns(candles: &[Candle], reasons: &mut Reasons) -> Option<Bps> {
     let mut patterns = CandlePatterns::new();
@@ -201,4 +231,47 @@ fn patterns(candles: &[Candle], reasons: &mut Reasons) -> Option<Bps> {
     }
     reasons.note("patterns found", fmt::from_fn(|f| f.write_str(&found.join(", "))));
     Some(ratio((sum / PATTERNS_FULL).clamp(-1.0, 1.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::golden_tests::Day;
+    use super::super::{Evaluation, Strategy};
+    use super::*;
+    use crate::analysis::ModelScore;
+    use crate::strategy::Reason;
+
+    /// What the composite says with a model of some weight that has answered so, two hours into a day.
+    fn said(model_weight: u32, answer: Option<&ModelAnswer>) -> Vec<Reason> {
+        let day = Day::drawn(1);
+        let strategy = Composite { model_weight, threshold: Bps::ONE, ..Composite::default() };
+        let view = SymbolView { model: answer, news_score: None, ..day.view(&day.bars, day.minute(120)) };
+        match strategy.evaluate(&view) {
+            Evaluation::None(reasons) => reasons,
+            Evaluation::Signal(signal) => panic!("{signal:?}"),
+        }
+    }
+
+    fn value(reasons: &[Reason], measure: &str) -> String {
+        reasons.iter().find(|reason| reason.measure == measure).map(|reason| reason.value.clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_model_counts_with_its_weight_and_nothing_where_it_has_none() {
+        let score = |score| ModelAnswer::Score(ModelScore::new("mine", Bps(score), "a rally", None, Duration::ZERO));
+        let without = said(0, Some(&score(10_000)));
+        assert!(without.iter().all(|reason| !reason.measure.contains("model")), "{without:?}");
+        assert_eq!(value(&without, "score"), value(&said(7, None), "score"));
+
+        let (rise, fall) = (said(7, Some(&score(10_000))), said(7, Some(&score(-10_000))));
+        assert_eq!((value(&rise, "model mine"), value(&rise, "model")), ("a rally".into(), "100%, weight 7".into()));
+        let number = |reasons: &[Reason]| value(reasons, "score").parse::<Bps>().unwrap();
+        assert!(number(&fall) < number(&without) && number(&without) < number(&rise));
+
+        let silent = said(7, Some(&ModelAnswer::none("mine: no answer within 10s")));
+        assert_eq!(value(&silent, "no model"), "mine: no answer within 10s");
+        assert_eq!((value(&silent, "model"), number(&silent)), ("nothing".to_owned(), number(&without)));
+    }
 }

@@ -17,7 +17,7 @@ const GOLDEN: &str = include_str!("golden/signals.txt");
 /// A day of a symbol: what the market showed by its end.
 pub(super) struct Day {
     session: Session,
-    bars: Vec<Bar>,
+    pub(super) bars: Vec<Bar>,
     previous_close: Price,
     relative_volume: Bps,
     news_score: Option<Bps>,
@@ -92,6 +92,7 @@ impl Day {
             daily_atr: Some(Price::from_cents(2_00)),
             relative_volume: Some(self.relative_volume),
             news_score: self.news_score,
+            model: None,
             entries_today: 0,
         }
     }

@@ -63,6 +63,10 @@ pub trait Strategy: Send + Sync {
     fn wants_news(&self) -> bool {
         false
     }
+    /// Whether it looks at what a model says.
+    fn wants_model(&self) -> bool {
+        false
+    }
     /// Proposes to open a position, or does not; what was measured until that was clear is noted, the last of it
     /// decided.
     fn propose(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> Option<Signal>;

@@ -46,6 +46,7 @@ fn view(bars: &[Bar]) -> SymbolView<'_> {
         daily_atr: Some(Price::from_cents(1_00)),
         relative_volume: Some(Bps(15_000)),
         news_score: None,
+        model: None,
         entries_today: 0,
     }
 }

@@ -55,6 +55,10 @@ pub(super) trait Proposer: Send + Sync {
     fn wants_news(&self) -> bool {
         false
     }
+    /// Whether it looks at what a model says.
+    fn wants_model(&self) -> bool {
+        false
+    }
     /// What it looks for; the reasons tell what was measured until the answer was clear.
     fn look(&self, view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError>;
 }
@@ -84,6 +88,10 @@ impl<P: Proposer> Strategy for P {
 
     fn wants_news(&self) -> bool {
         Proposer::wants_news(self)
+    }
+
+    fn wants_model(&self) -> bool {
+        Proposer::wants_model(self)
     }
 
     fn propose(&self, view: &SymbolView<'_>, reasons: &mut Reasons) -> Option<Signal> {

@@ -302,6 +302,7 @@ mod tests {
             daily_atr: None,
             relative_volume: None,
             news_score: None,
+            model: None,
             entries_today,
         }
     }

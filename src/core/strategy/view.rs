@@ -1,3 +1,4 @@
+use crate::analysis::ModelAnswer;
 use crate::calendar::Session;
 use crate::market::{Bar, Quote, Symbol, complete_minutes};
 use crate::money::{Bps, Price};
@@ -26,6 +27,8 @@ pub struct SymbolView<'a> {
     pub relative_volume: Option<Bps>,
     /// What the news since the close before say, -100 % to 100 %; `None` if nothing, or if no strategy asks.
     pub news_score: Option<Bps>,
+    /// What came of asking a model; `None` if no strategy asks.
+    pub model: Option<&'a ModelAnswer>,
     /// How often a position in the symbol was opened this session.
     pub entries_today: u32,
 }

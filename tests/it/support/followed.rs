@@ -41,6 +41,7 @@ impl Followed {
             broker: link.clone(),
             ledger: ledger.clone(),
             feed: Arc::new(ScriptedMarket::default()),
+            models: Arc::default(),
             calendar: Arc::new(Calendar::xnys()),
             clock,
         };

@@ -104,6 +104,7 @@ impl Process {
                 broker: BrokerLink::new(broker, ledger.clone(), clock.clone(), Arc::default()),
                 ledger,
                 feed,
+                models: Arc::default(),
                 calendar: Arc::new(calendar),
                 clock,
             },
