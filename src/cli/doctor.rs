@@ -20,7 +20,8 @@ use crate::adapters::brokers::ibkr::IbkrSettings;
 use crate::adapters::channels::EmailSettings;
 use crate::adapters::clocks::SystemClock;
 use crate::adapters::feeds::files::read_bars;
-use crate::config::{BrokerKind, Configuration, FeedKind};
+use crate::adapters::models::ScorerSettings;
+use crate::config::{BrokerKind, Configuration, FeedKind, ModelSettings};
 use crate::ledger::{Ledger, LedgerError, LedgerLock, OpenOptions};
 use crate::process;
 
@@ -96,6 +97,7 @@ fn examine(configuration: &Configuration, now: Timestamp) -> Vec<Finding> {
     findings.push(clock(configuration, now));
     findings.push(broker(configuration));
     findings.push(feed(configuration));
+    findings.extend(models(&settings.models));
     findings.push(mail_folder(&settings.notifications.folder));
     findings.push(email(&settings.notifications.email));
     findings
@@ -309,6 +311,22 @@ fn feed(configuration: &Configuration) -> Finding {
     }
 }
 
+/// Looks for the programs that models are; nothing is run.
+fn models(settings: &ModelSettings) -> Option<Finding> {
+    let what = "models";
+    let first = settings.chain.first()?;
+    let missing = |own: &ScorerSettings| Some(format!("{}: {}", own.name, own.program().err()?));
+    let wrong: Vec<String> = settings.chain.iter().filter_map(missing).collect();
+    if wrong.is_empty() {
+        let count = counted(settings.chain.len(), "program is", "programs are");
+        return Some(Finding::well(
+            what,
+            format!("{count} there, {} first; `trade models ask SYMBOL` asks", first.name),
+        ));
+    }
+    Some(Finding::wrong(what, wrong.join("\n"), "correct the command in models.chain, or make its file executable"))
+}
+
 fn mail_folder(folder: &Path) -> Finding {
     let there = folder.ancestors().find(|place| place.exists());
     let writable = there
@@ -399,5 +417,15 @@ mod tests {
         let files =
             configuration(&[("DAYBOOK__MARKET__FEED", "files"), ("DAYBOOK__MARKET__FILES__BARS", "[none.csv]")]);
         assert_eq!(feed(&files).health, Health::Wrong);
+    }
+
+    #[test]
+    fn a_model_that_cannot_be_run_is_named() {
+        let asked = |chain: &str| models(&configuration(&[("DAYBOOK__MODELS__CHAIN", chain)]).settings.models);
+        assert_eq!(asked("[]"), None);
+        let well = asked("[{name: mine, command: [sh, score.sh]}]").unwrap();
+        assert_eq!((well.health, well.told.starts_with("1 program is there, mine first")), (Health::Well, true));
+        let wrong = asked("[{name: mine, command: [sh]}, {name: other, command: [/no/such]}]").unwrap();
+        assert_eq!((wrong.health, wrong.told.starts_with("other: /no/such: ")), (Health::Wrong, true));
     }
 }

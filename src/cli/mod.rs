@@ -20,6 +20,7 @@ mod job;
 mod ledger;
 mod look_ahead;
 mod lookup;
+mod models;
 mod notify;
 mod operate;
 mod optimize;
@@ -228,6 +229,9 @@ candlestick patterns; the score is the sum of the factors that are shown.")]
   trade strategies
   DAYBOOK__STRATEGIES__GAP_AND_GO__ENABLED=true trade strategies --json")]
     Strategies(strategies::StrategiesCommand),
+    /// Models of your own: asks them about a symbol, and shows what they are asked
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
     /// Stops new entries; what is open is still watched and closed
     Halt(operate::ReasonArg),
     /// Clears every latch: entries are open again
@@ -330,6 +334,7 @@ impl Trade {
             Command::Drill(command) => command.run(&context),
             Command::Scan(command) => command.run(&context),
             Command::Strategies(command) => command.run(&context),
+            Command::Models(command) => command.run(&context),
             Command::Halt(reason) => reason.halt(&context),
             Command::Resume(reason) => reason.resume(&context),
             Command::Approve(command) => command.approve(&context),

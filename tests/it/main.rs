@@ -22,6 +22,7 @@ mod ibkr;
 mod ibkr_gateway;
 mod job_core;
 mod layers;
+mod models;
 mod optimize;
 mod paper_broker;
 mod paper_exchange;
