@@ -77,7 +77,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::market::Symbol;
 use crate::money::{Money, MoneyError, Price, Quantity};
@@ -140,9 +140,20 @@ impl Exchange {
     /// Forgets the groups in which every order has ended. Their ids stay used: who retires orders has
     /// to refuse them.
     pub fn retire_settled(&mut self) {
-        let open: BTreeSet<OrderNumber> =
-            self.state.orders.iter().filter(|book| !book.order.status.is_terminal()).map(|book| book.group).collect();
-        self.state.orders.retain(|book| open.contains(&book.group));
+        // Few have ended of the many that may rest.
+        let is_over = |book: &&BookOrder| book.order.status.is_terminal();
+        let mut settled: Vec<OrderNumber> = self.state.orders.iter().filter(is_over).map(|book| book.group).collect();
+        settled.sort_unstable();
+        settled.dedup();
+        if settled.is_empty() {
+            return;
+        }
+        for book in self.state.orders.iter().filter(|book| !book.order.status.is_terminal()) {
+            if let Ok(place) = settled.binary_search(&book.group) {
+                settled.remove(place);
+            }
+        }
+        self.state.orders.retain(|book| settled.binary_search(&book.group).is_err());
     }
 
     /// Takes in what the market says.
