@@ -42,7 +42,11 @@ const START: &str = "2026-11-16T10:00";
 /// Orders that rest while others are sent.
 const OPEN: usize = 1_000;
 
-/// Orders that are sent and timed.
+/// Where an order to buy rests and where it fills at once, in dollars: the price is 100.
+const RESTS_AT: u32 = 50;
+const FILLS_AT: u32 = 100;
+
+/// Orders that are sent and timed, each of which fills: those that rest stay as many.
 const SENT: usize = 10_000;
 
 /// Connections that send them.
@@ -192,11 +196,11 @@ impl Exchange {
         self.call(reqwest::Method::POST, "v2/orders", order).await
     }
 
-    /// Sends `count` resting orders on all connections; how long each took, in milliseconds.
-    async fn rest(&self, count: usize) -> anyhow::Result<Vec<f64>> {
+    /// Sends `count` orders to buy on all connections; how long each took, in milliseconds.
+    async fn send(&self, count: usize, limit: u32) -> anyhow::Result<Vec<f64>> {
         let clock = SystemClock::new();
         let order = json!({
-            "symbol": "AAPL", "qty": 1, "side": "buy", "type": "limit", "limit_price": 50, "time_in_force": "gtc",
+            "symbol": "AAPL", "qty": 1, "side": "buy", "type": "limit", "limit_price": limit, "time_in_force": "gtc",
         });
         let one = |_| async {
             let from = clock.monotonic();
@@ -243,10 +247,10 @@ fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
 
 async fn round_trips() -> anyhow::Result<Vec<Figure>> {
     let exchange = Exchange::start().await?;
-    exchange.rest(OPEN).await?;
+    exchange.send(OPEN, RESTS_AT).await?;
     let clock = SystemClock::new();
     let (from, cpu) = (clock.monotonic(), exchange.cpu()?);
-    let times = exchange.rest(SENT).await?;
+    let times = exchange.send(SENT, FILLS_AT).await?;
     let took = clock.monotonic().saturating_sub(from).as_secs_f64();
     let cpu = exchange.cpu()? - cpu;
     Ok(vec![
@@ -273,7 +277,7 @@ async fn round_trips() -> anyhow::Result<Vec<Figure>> {
 
 async fn stream() -> anyhow::Result<Figure> {
     let exchange = Exchange::start().await?;
-    exchange.rest(EVENTS).await?;
+    exchange.send(EVENTS, RESTS_AT).await?;
     let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/stream", exchange.address)).await?;
     for wish in [
         json!({"action": "auth", "key": KEY, "secret": SECRET}),
