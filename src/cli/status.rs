@@ -151,7 +151,7 @@ fn gather(
             market: regime::last(conn)?,
             halts: halt::in_force(conn, as_of)?,
             pauses: pause::in_force(conn, as_of)?,
-            stopped: stopped(conn, &in_force)?,
+            stopped: stopped(conn, &configuration.settings)?,
             day: equity::last(conn)?.map(|point| DayStatus::of(&point, in_force.risk.max_daily_loss)),
             approvals: approval::waiting(conn, as_of)?,
             positions: position::open(conn, &account)?,
@@ -162,8 +162,8 @@ fn gather(
 }
 
 /// The faults of scripts that are still as they were when they failed.
-fn stopped(conn: &crate::ledger::Connection, in_force: &Settings) -> Result<Vec<ScriptFault>, LedgerError> {
-    let scripts = &in_force.strategies.scripts;
+fn stopped(conn: &crate::ledger::Connection, settings: &Settings) -> Result<Vec<ScriptFault>, LedgerError> {
+    let scripts = &settings.strategies.scripts;
     let is_of_now = |fault: &ScriptFault| {
         let script = scripts.get(&fault.strategy).filter(|script| script.enabled);
         script.is_some_and(|script| fault.concerns(&fault.strategy, script))
