@@ -32,6 +32,9 @@ const TELLS_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 /// Where the end of a write is not told, it waits for that, too.
 const SETTLE: Duration = Duration::from_millis(if TELLS_ENDS { 2 } else { 100 });
 
+/// How long a file that is wrong is doubted: the system may not have told yet that somebody writes it.
+const DOUBT: Duration = Duration::from_millis(50);
+
 /// The least time between two readings that changes of files call for.
 const SPACING: Duration = Duration::from_millis(200);
 
@@ -154,27 +157,48 @@ impl Reader {
                 self.look(now);
             }
             if let Some((cause, _)) = self.due.take_if(|(_, at)| *at <= now) {
-                if let Some(reading) = self.read(cause, now)
-                    && !deliver(reading)
-                {
+                let Some(reading) = self.read(cause, now) else { continue };
+                let told = match &reading.read {
+                    Err(_) if cause == Cause::File => received.recv_timeout(DOUBT),
+                    Ok(_) | Err(_) => Err(RecvTimeoutError::Timeout),
+                };
+                let goes_on = match told {
+                    // It was read while somebody wrote it.
+                    Ok(signal) => self.hear(signal, now),
+                    Err(RecvTimeoutError::Timeout) => deliver(reading),
+                    Err(RecvTimeoutError::Disconnected) => false,
+                };
+                if !goes_on {
                     return;
                 }
                 continue;
             }
             let next = self.due.map_or(self.look_at, |(_, at)| at.min(self.look_at));
-            match received.recv_timeout(next.saturating_sub(now)) {
-                Ok(Signal::Changed(path)) => {
-                    self.being_written.remove(&path);
-                    self.read_soon(now);
-                }
-                Ok(Signal::BeingWritten(path)) => {
-                    self.being_written.insert(path, now);
-                }
-                Ok(Signal::Ask) => self.due = Some((Cause::Asked, now)),
-                Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {}
+            let goes_on = match received.recv_timeout(next.saturating_sub(now)) {
+                Ok(signal) => self.hear(signal, now),
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) => false,
+            };
+            if !goes_on {
+                return;
             }
         }
+    }
+
+    /// Takes in what it is told; whether it goes on.
+    fn hear(&mut self, signal: Signal, now: Duration) -> bool {
+        match signal {
+            Signal::Changed(path) => {
+                self.being_written.remove(&path);
+                self.read_soon(now);
+            }
+            Signal::BeingWritten(path) => {
+                self.being_written.insert(path, now);
+            }
+            Signal::Ask => self.due = Some((Cause::Asked, now)),
+            Signal::Stop => return false,
+        }
+        true
     }
 
     fn read_soon(&mut self, now: Duration) {
