@@ -101,7 +101,9 @@ impl Timestamp {
     /// The start of the `step` (from the epoch) that holds this instant.
     #[must_use]
     pub fn floor_to(self, step: Duration) -> Self {
-        let step_ms = i64::try_from(step.as_millis()).unwrap_or(i64::MAX).max(1);
+        // In 64 bits, as long as they do: minutes of many bars are told by this.
+        let step_ms = step.as_secs().saturating_mul(1_000).saturating_add(u64::from(step.subsec_millis()));
+        let step_ms = i64::try_from(step_ms).unwrap_or(i64::MAX).max(1);
         Self(self.0 - self.0.rem_euclid(step_ms))
     }
 }
