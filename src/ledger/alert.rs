@@ -63,7 +63,7 @@ const SQL_RETRY: &str = "
     WHERE delivery_id = ?1 AND state IN ('failed', 'dead')";
 const SQL_CLAIM_NOTES: &str = "
     UPDATE delivery SET state = 'sending', attempts = attempts + 1 WHERE delivery_id IN (
-        SELECT delivery_id FROM delivery JOIN alert USING (alert_id)
+        SELECT delivery_id FROM delivery INDEXED BY delivery_open JOIN alert USING (alert_id)
         WHERE state IN ('pending', 'sending', 'failed') AND state <> 'sending' AND not_before_ms <= ?1 AND channel = ?2
             AND batch IS NULL AND level <> 'critical' AND event <> 'day.ended'
         ORDER BY delivery_id LIMIT ?3)
@@ -516,5 +516,11 @@ mod tests {
         day.ledger.write_blocking(move |tx| mark_dead(tx, id, "gone")).unwrap();
         day.ledger.write_blocking(move |tx| retry(tx, id, Timestamp(30))).unwrap();
         assert_eq!(day.ledger.read(|conn| get(conn, id)).unwrap().batch, None);
+    }
+
+    #[test]
+    fn a_claim_of_a_burst_reads_none_that_were_sent() {
+        let planned = TestLedger::new().plan(SQL_CLAIM_NOTES).join(", ");
+        assert!(planned.contains("SEARCH delivery USING INDEX delivery_open (not_before_ms<?)"), "{planned}");
     }
 }

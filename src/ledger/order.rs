@@ -43,8 +43,9 @@ macro_rules! select_order {
     };
 }
 const SQL_GET: &str = select_order!("WHERE account = ?1 AND broker_order_id = ?2");
+/// By its own index: the account's orders of all years are not looked through each minute.
 const SQL_OPEN: &str = select_order!(
-    "WHERE account = ?1 AND status IN ('accepted', 'held', 'new', 'partially_filled', 'pending_cancel')
+    "INDEXED BY broker_order_open WHERE account = ?1 AND status IN ('accepted', 'held', 'new', 'partially_filled', 'pending_cancel')
      ORDER BY submitted_at_ms, broker_order_id"
 );
 const SQL_SUBMITTED: &str =
@@ -543,5 +544,14 @@ mod tests {
             assert_eq!(day.ledger.read(|conn| get(conn, "paper", &id)).unwrap().order, shown);
         }
         assert_eq!(day.ledger.read(|conn| submitted_between(conn, Timestamp(10), Timestamp(11))).unwrap().len(), 18);
+    }
+
+    #[test]
+    fn a_look_for_open_orders_reads_no_others() {
+        let planned = TestLedger::new().plan(SQL_OPEN).join(", ");
+        assert_eq!(
+            planned,
+            "SEARCH broker_order USING INDEX broker_order_open (account=?), USE TEMP B-TREE FOR ORDER BY"
+        );
     }
 }
