@@ -114,7 +114,8 @@ impl Dispatcher {
                 }
             }
             Action::Close { symbol, client_order_id, quantity } => {
-                self.close(stored, *symbol, client_order_id, *quantity).await
+                // The longest of them: on the heap, the others stay small on the stack.
+                Box::pin(self.close(stored, *symbol, client_order_id, *quantity)).await
             }
         }
     }

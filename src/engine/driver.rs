@@ -249,7 +249,8 @@ impl Driver {
         if now >= self.next_at || self.has_commands()? {
             while let Some(run) = self.look(now).await? {
                 match self.parts.execution {
-                    Execution::InTurn => runner::execute(&self.parts, run).await?,
+                    // On the heap: a run is deep, and a thread that is not the main one has a small stack.
+                    Execution::InTurn => Box::pin(runner::execute(&self.parts, run)).await?,
                     Execution::Concurrent => self.start(run),
                 }
             }

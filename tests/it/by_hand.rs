@@ -55,7 +55,8 @@ impl Desk {
 
     /// Another life of the process, until `wall`.
     async fn until(&self, wall: &str) {
-        self.live(new_york(MONDAY, wall)).await;
+        // A test's thread has a small stack, and several lives follow one another.
+        Box::pin(self.live(new_york(MONDAY, wall))).await;
     }
 
     async fn live(&self, until: Timestamp) {

@@ -32,7 +32,7 @@ impl Driver {
     /// Takes what was read since, and what has waited long enough.
     pub(super) async fn take_configurations(&mut self) -> Result<(), LedgerError> {
         while let Some(reading) = self.next_reading() {
-            self.take(reading).await?;
+            Box::pin(self.take(reading)).await?;
         }
         self.release().await
     }
@@ -80,7 +80,8 @@ impl Driver {
         };
         let session = reload::open_session(&self.parts.sources.calendar, self.parts.sources.clock.wall());
         match self.parts.sources.ledger.read(|conn| reload::due(conn, standing, session))? {
-            Some(admitted) => self.activate(admitted, Refresh::Changed, Cause::File).await,
+            // It happens once in a while: what it holds is no part of every turn.
+            Some(admitted) => Box::pin(self.activate(admitted, Refresh::Changed, Cause::File)).await,
             None => Ok(()),
         }
     }
