@@ -5,10 +5,11 @@
 //! little; lateness comes from the ledger, where every run has its own.
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -36,6 +37,10 @@ const BETWEEN_RELOADS: Duration = Duration::from_millis(250);
 
 /// A job that is due each second and does what every reconcile does.
 const EVERY_SECOND: &str = "kind: reconcile\nschedule: {every: 1s, during: always}\n";
+
+/// A message for each run.
+const EVERY_RUN_IS_TOLD: &str =
+    "notifications: {min_level: info, rules: [{events: [job.started], channels: [webhook], send: true}]}\n";
 
 /// Whether the risk of an account was decided on after the one lease that it was made under.
 const SQL_DECIDED: &str = "
@@ -105,6 +110,7 @@ fn measure() -> anyhow::Result<Vec<Figure>> {
     figures.push(after_a_kill(folder)?);
     figures.push(reload(folder)?);
     figures.extend(lateness(folder, lateness_for)?);
+    figures.extend(lateness_beside_silence(folder, lateness_for)?);
     Ok(figures)
 }
 
@@ -173,28 +179,61 @@ fn idle(folder: &Path) -> anyhow::Result<[Figure; 3]> {
 
 /// How late runs of a job start that is due each second.
 fn lateness(folder: &Path, how_long: Duration) -> anyhow::Result<[Figure; 2]> {
+    let [median, most] = lateness_beside(folder, "late.db", &[], how_long)?;
+    Ok([
+        Figure { what: "lateness of one-second slots, median", promised: 1.0, measured: median, unit: "ms" },
+        Figure { what: "lateness of one-second slots, 99 of 100", promised: 5.0, measured: most, unit: "ms" },
+    ])
+}
+
+/// The same, told to a receiver that takes each message and never answers.
+fn lateness_beside_silence(folder: &Path, how_long: Duration) -> anyhow::Result<[Figure; 2]> {
+    let receiver = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", receiver.local_addr()?);
+    thread::spawn(move || {
+        let mut taken: Vec<TcpStream> = Vec::new();
+        taken.extend(receiver.incoming().flatten());
+    });
+    fs::write(folder.join("silence.yaml"), EVERY_RUN_IS_TOLD)?;
+    let to_receiver = format!("notifications.webhook.url={url}");
+    let told = ["--config", "silence.yaml", "--setting", to_receiver.as_str()];
+    let [median, most] = lateness_beside(folder, "silence.db", &told, how_long)?;
+    let ledger = Connection::open_with_flags(folder.join("silence.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let (waiting, others): (i64, i64) = ledger.query_row(
+        "SELECT count(*) FILTER (WHERE state <> 'sent'), count(*) FILTER (WHERE state = 'sent') FROM delivery
+            WHERE channel = 'webhook'",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    ensure!(waiting > 0 && others == 0, "{waiting} messages wait for the receiver, and {others} were taken");
+    Ok([
+        Figure { what: "the same beside a receiver that hangs, median", promised: 1.0, measured: median, unit: "ms" },
+        Figure { what: "the same beside a receiver that hangs, 99 of 100", promised: 5.0, measured: most, unit: "ms" },
+    ])
+}
+
+/// The median and the value that 99 of 100 are not above, in milliseconds.
+fn lateness_beside(folder: &Path, ledger: &str, arguments: &[&str], how_long: Duration) -> anyhow::Result<[f64; 2]> {
     let jobs = folder.join("jobs");
     fs::create_dir_all(&jobs)?;
     fs::write(jobs.join("every-second.yaml"), EVERY_SECOND)?;
     let mut scheduler = Command::new(SCHEDULER);
-    scheduler.current_dir(folder).args(["--ledger", "late.db"]).env("DAYBOOK__JOBS_DIR", &jobs);
+    scheduler.current_dir(folder).args(["--ledger", ledger]).env("DAYBOOK__JOBS_DIR", &jobs);
+    scheduler.args(arguments);
     let mut scheduler = Scheduler(scheduler.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?);
     sleep(SETTLING + how_long);
     scheduler.stop()?;
     let sql = "SELECT lateness_ms FROM v_run WHERE job = 'every-second' AND state = 'done' AND trigger = 'schedule' ORDER BY 1";
     let answer = Command::new(TRADE)
         .current_dir(folder)
-        .args(["ledger", "query", sql, "--ledger", "late.db", "--format", "csv"])
+        .args(["ledger", "query", sql, "--ledger", ledger, "--format", "csv"])
         .output()?;
     ensure!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
     let answer = String::from_utf8(answer.stdout)?;
     let sorted: Vec<f64> = answer.lines().skip(1).map(str::parse).collect::<Result<_, _>>().context("lateness")?;
     ensure!(sorted.len() as u64 >= how_long.as_secs(), "{} slots in {how_long:?}", sorted.len());
     let quantile = |percent: usize| sorted.get((sorted.len() - 1) * percent / 100).copied().unwrap_or(f64::NAN);
-    Ok([
-        Figure { what: "lateness of one-second slots, median", promised: 1.0, measured: quantile(50), unit: "ms" },
-        Figure { what: "lateness of one-second slots, 99 of 100", promised: 5.0, measured: quantile(99), unit: "ms" },
-    ])
+    Ok([quantile(50), quantile(99)])
 }
 
 /// How long a killed scheduler needs, from its start, until it has decided on the risk of what it holds.
