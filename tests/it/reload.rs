@@ -183,6 +183,7 @@ fn a_limit_below_the_loss_that_was_made_stops_at_once() {
     place.await_rows(&format!("{DECIDED} AND epoch = 2"), 1);
     assert_eq!(place.rows(STOPPED), Vec::<String>::new());
     place.write("24/7", "{max_daily_loss: 1000, max_drawdown: 99%}");
+    // So far from what was paid a price is believed when the next minute's look finds another like it.
     place.await_rows(STOPPED, 1);
     // The change asked for a look of its own, in its own commit; the minute's may have come before it.
     place.await_rows(&format!("{DECIDED} AND epoch = 2 AND trigger = 'manual'"), 1);

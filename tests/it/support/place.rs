@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 /// How long something may take that has to happen: far longer than it does.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// How often the ledger is looked at meanwhile.
 pub const LOOK_EVERY: Duration = Duration::from_millis(5);
