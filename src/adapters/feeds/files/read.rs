@@ -1,21 +1,22 @@
+mod fault;
+
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use csv::ByteRecord;
-use daybook_core::market::{Bar, BarColumns, BarFault, CorporateActions, MINUTE, Symbol, SymbolError};
+use daybook_core::market::{Bar, BarColumns, CorporateActions, MINUTE, Symbol};
 use daybook_core::money::{MoneyError, Quantity};
 use daybook_core::time::Timestamp;
-use parquet::errors::ParquetError;
-use serde::Serialize;
 
-use super::actions::{ActionFault, ActionFile, ActionRows};
+use super::actions::{ActionFile, ActionRows};
 use super::plain::{Fields, Instants, whole};
 use super::{COLUMNS, Series, compressed, lean, parquet_file, store, zip};
+
+pub use fault::{BadRow, ReadError, RowFault, Unordered};
 
 /// How much of a file is looked at at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -47,127 +48,6 @@ pub struct BarFile<S = Series> {
     pub bad_row_count: u64,
     /// The symbols whose rows are not in the order of time; the series are.
     pub unordered: Vec<Unordered>,
-}
-
-/// Rows of a symbol that come after later ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Unordered {
-    /// The symbol.
-    pub symbol: Symbol,
-    /// How many rows are earlier than the row before them.
-    pub rows: u64,
-    /// The line of the first of them.
-    pub first_line: u64,
-}
-
-impl fmt::Display for Unordered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { symbol, rows, first_line } = self;
-        write!(f, "line {first_line}: {symbol}: out of order, the first of {rows}; the bars were sorted")
-    }
-}
-
-/// A row that is no bar.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BadRow {
-    /// Its line in the file, the header being line 1.
-    pub line: u64,
-    /// Whose bar it would be, if that can be read.
-    pub symbol: Option<Symbol>,
-    /// What is wrong with it.
-    pub fault: RowFault,
-}
-
-impl fmt::Display for BadRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, symbol, fault } = self;
-        match symbol {
-            Some(symbol) => write!(f, "line {line}: {symbol}: {fault}"),
-            None => write!(f, "line {line}: {fault}"),
-        }
-    }
-}
-
-/// What is wrong with a row.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum RowFault {
-    /// Another number of fields than the header has.
-    #[error("has {found} fields: expected {expected}")]
-    Fields { found: usize, expected: usize },
-    /// A cell without a value.
-    #[error("{column} is empty: expected a value")]
-    Empty { column: &'static str },
-    /// Bytes that are no text.
-    #[error("{column} is not text in UTF-8")]
-    NotText { column: &'static str },
-    /// No symbol.
-    #[error("{0}")]
-    Symbol(SymbolError),
-    /// No instant.
-    #[error("\"{text}\" is not {expected}")]
-    Instant { text: String, expected: &'static str },
-    /// An instant of another age.
-    #[error("{at} is out of range: expected a year from 1970 to 2100")]
-    OutOfRange { at: Timestamp },
-    /// Within a minute.
-    #[error("{at} is not the start of a minute")]
-    Unaligned { at: Timestamp },
-    /// No number.
-    #[error("{column}: {reason}")]
-    Number { column: &'static str, reason: MoneyError },
-    /// A bar that no trading makes.
-    #[error("{0}")]
-    Bar(BarFault),
-    /// A number that is not whole where one is expected.
-    #[error("{column}: \"{text}\" is no whole number of {expected}")]
-    Whole { column: &'static str, text: String, expected: &'static str },
-    /// A minute that was there before.
-    #[error("{at} is on line {first_line} already")]
-    Duplicate { at: Timestamp, first_line: u64 },
-    /// No corporate action.
-    #[error("{0}")]
-    Action(ActionFault),
-}
-
-/// Why a file could not be read as bars.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It cannot be opened or unpacked.
-    #[error("{} cannot be read", path.display())]
-    Io { path: PathBuf, source: io::Error },
-    /// Its first line is not the header.
-    #[error(
-        "{}:1: the columns are \"{found}\": expected \"{}\", in this order; symbol may be absent, and ts \
-         (seconds, milliseconds or nanoseconds since 1970) may stand in place of ts_utc",
-        path.display(),
-        COLUMNS.join(",")
-    )]
-    Header { path: PathBuf, found: String },
-    /// It is no sound Parquet file, though it begins like one; `column` is where that was seen.
-    #[error(
-        "{} cannot be read as Parquet{}: it is damaged or cut short, expected a whole file",
-        path.display(),
-        column.map_or(String::new(), |column| format!(" in column {column}"))
-    )]
-    Parquet { path: PathBuf, column: Option<&'static str>, source: ParquetError },
-    /// A column of a Parquet file is missing or of another type.
-    #[error("{}: column {column} {found}: expected {expected}", path.display())]
-    Column { path: PathBuf, column: &'static str, found: String, expected: &'static str },
-    /// An archive of something else.
-    #[error(
-        "{} holds {found}: expected LEAN's minute bars of trades, such as 20131007_spy_minute_trade.csv",
-        path.display()
-    )]
-    Lean { path: PathBuf, found: String },
-    /// A folder that is no store of bars.
-    #[error(
-        "{} is a folder without bars: expected files such as AAPL/2026.parquet, as `trade bars import` writes them",
-        path.display()
-    )]
-    NoStore { path: PathBuf },
-    /// It says nowhere whose bars they are.
-    #[error("{} has no column symbol and its name is no symbol: give the symbol, or name it like SPY.csv", path.display())]
-    NoSymbol { path: PathBuf },
 }
 
 /// Reads a file of minute bars: CSV, plain, gzipped or as zstd; Parquet; LEAN's zip archive of a day; or a whole

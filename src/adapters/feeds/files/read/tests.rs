@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::path::PathBuf;
 
 use daybook_core::money::Price;
 use flate2::Compression;
