@@ -103,7 +103,7 @@ impl Exchange {
         if status.is_terminal() {
             return ChangeRefusal::of_cancel(broker_order_id, status);
         }
-        for other in self.numbers(|book| book.group == group && !book.order.status.is_terminal()) {
+        for other in self.numbers_of(group, |book| !book.order.status.is_terminal()) {
             let reason = if other == number { "canceled on request" } else { "canceled with its group" };
             self.end(other, now, OrderStatus::Canceled, reason);
         }

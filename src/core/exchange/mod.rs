@@ -153,7 +153,7 @@ impl Exchange {
                 settled.remove(place);
             }
         }
-        self.state.orders.retain(|book| settled.binary_search(&book.group).is_err());
+        self.state.orders.remove_groups(&settled);
     }
 
     /// Takes in what the market says.
@@ -298,7 +298,7 @@ impl Exchange {
         let (group, whole) = (book.group, book.order.status == OrderStatus::Filled);
         match book.order.role {
             OrderRole::Parent if whole => {
-                for number in self.numbers(|book| book.group == group && book.order.status == OrderStatus::Held) {
+                for number in self.numbers_of(group, |book| book.order.status == OrderStatus::Held) {
                     self.change(number, at, |book| {
                         book.order.status = OrderStatus::New;
                         book.working_since = Some(at);
@@ -307,13 +307,9 @@ impl Exchange {
             }
             OrderRole::Parent => {}
             OrderRole::TakeProfit | OrderRole::StopLoss => {
-                let counterpart = |book: &BookOrder| {
-                    book.group == group
-                        && book.number != filled
-                        && book.is_exit_leg()
-                        && !book.order.status.is_terminal()
-                };
-                for number in self.numbers(counterpart) {
+                let counterpart =
+                    |book: &BookOrder| book.number != filled && book.is_exit_leg() && !book.order.status.is_terminal();
+                for number in self.numbers_of(group, counterpart) {
                     if whole {
                         self.end(number, at, OrderStatus::Canceled, "its counterpart filled");
                     } else {
@@ -329,6 +325,11 @@ impl Exchange {
     /// The orders that satisfy `wanted`, by number.
     fn numbers(&self, wanted: impl Fn(&BookOrder) -> bool) -> Vec<OrderNumber> {
         self.state.orders.iter().filter(|book| wanted(book)).map(|book| book.number).collect()
+    }
+
+    /// The orders of a group that satisfy `wanted`, by number.
+    fn numbers_of(&self, group: OrderNumber, wanted: impl Fn(&BookOrder) -> bool) -> Vec<OrderNumber> {
+        self.state.group(group).filter(|book| wanted(book)).map(|book| book.number).collect()
     }
 
     /// Changes an order and takes note of that.

@@ -110,7 +110,7 @@ impl ExchangeState {
 
     /// The orders of one group, its first order first.
     pub fn group(&self, group: OrderNumber) -> impl Iterator<Item = &BookOrder> {
-        self.orders.starting_at(group).iter().filter(move |book| book.group == group)
+        self.orders.of_group(group)
     }
 
     /// What the entry of a group has filled so far, replaced ones included.
