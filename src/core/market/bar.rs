@@ -53,6 +53,7 @@ impl Bar {
     ///
     /// # Errors
     /// The first fault found.
+    #[inline]
     pub fn check(&self) -> Result<(), BarFault> {
         let Self { open, high, low, close, volume, .. } = *self;
         for (field, price) in [("open", open), ("high", high), ("low", low), ("close", close)] {

@@ -99,6 +99,7 @@ impl Timestamp {
     }
 
     /// The start of the `step` (from the epoch) that holds this instant.
+    #[inline]
     #[must_use]
     pub fn floor_to(self, step: Duration) -> Self {
         // In 64 bits, as long as they do: minutes of many bars are told by this.

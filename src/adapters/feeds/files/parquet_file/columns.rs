@@ -134,14 +134,14 @@ impl Times {
     /// The instants of all rows at hand, up to one that has to be read by itself.
     pub(super) fn plain(&self) -> Vec<Timestamp> {
         let whole_ms = |number: i64, in_ms: i64| (number % in_ms == 0).then_some(Timestamp(number / in_ms));
-        let sound = |at: Option<Timestamp>| at.and_then(|at| check_instant(at).ok());
+        let sound = |at: Option<Timestamp>| at.filter(|at| check_instant(*at).is_ok());
         match self {
             Self::Unit(column, unit) if column.is_full() => {
                 let in_ms = in_ms(*unit);
-                column.values.iter().map_while(|number| sound(whole_ms(*number, in_ms))).collect()
+                leading(&column.values, |number| sound(whole_ms(number, in_ms)))
             }
             Self::Number(column) if column.is_full() => {
-                column.values.iter().map_while(|number| sound(instant_of_whole(*number))).collect()
+                leading(&column.values, |number| sound(instant_of_whole(number)))
             }
             Self::Unit(..) | Self::Number(_) | Self::Text(_) => Vec::new(),
         }
@@ -165,6 +165,13 @@ impl Times {
             Self::Text(texts) => instant_of_text(texts.at(place)?),
         }
     }
+}
+
+/// What the values are, up to the first that is nothing.
+fn leading<V: Copy, T>(values: &[V], of: impl Fn(V) -> Option<T>) -> Vec<T> {
+    let mut leading = Vec::with_capacity(values.len());
+    leading.extend(values.iter().map_while(|value| of(*value)));
+    leading
 }
 
 /// How many of a unit are a millisecond.
@@ -234,12 +241,10 @@ impl<F: Figure> Figures<F> {
     /// numbers, as nearly all are, need not be asked what they are one by one.
     pub(super) fn plain(&self) -> Vec<F> {
         match &self.numbers {
-            Numbers::Double(column) if column.is_full() => {
-                column.values.iter().map_while(|value| F::of_float(*value).ok()).collect()
-            }
+            Numbers::Double(column) if column.is_full() => leading(&column.values, |value| F::of_float(value).ok()),
             Numbers::Long(column, scale) if column.is_full() => {
                 let unit = F::PLACES.checked_sub(*scale).and_then(|more| 10_i64.checked_pow(more));
-                column.values.iter().map_while(|value| value.checked_mul(unit?).map(F::of_units)).collect()
+                leading(&column.values, |value| value.checked_mul(unit?).map(F::of_units))
             }
             Numbers::Double(_)
             | Numbers::Float(_)
