@@ -26,6 +26,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most changes that share one transaction: a thousand take some milliseconds.
 const GROUP_MAX: usize = 1_000;
 
+/// The log is folded into the file once nothing was written for so long: a write that comes then waits for its syncs.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Pages of a log that is folded in even while others write: 64 MB.
+const LOG_PAGES_MAX: i64 = 16_000;
+
 const SCHEMA: &str = "
     CREATE TABLE venue (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -265,6 +271,8 @@ pub(super) fn open(path: &Path) -> Result<(Stored, Writer, JoinHandle<()>), Stor
     let found = check(&conn, path)?;
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(failed("configuring"))?;
     conn.pragma_update(None, "synchronous", "FULL").map_err(failed("configuring"))?;
+    conn.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES_MAX, |_| Ok(()))
+        .map_err(failed("configuring"))?;
     conn.pragma_update(None, "foreign_keys", true).map_err(failed("configuring"))?;
     if !found {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed("making"))?;
@@ -308,7 +316,7 @@ fn check(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
 /// After an error nothing more is written, and every batch is dropped: its requests are answered with 500,
 /// and after a restart the exchange goes on from what it had acknowledged.
 fn write_batches(conn: &mut Connection, receiver: &mpsc::Receiver<Batch>, path: &Path) {
-    while let Ok(first) = receiver.recv() {
+    while let Some(first) = next_batch(conn, receiver) {
         let mut batches = vec![first];
         batches.extend(std::iter::from_fn(|| receiver.try_recv().ok()).take(GROUP_MAX));
         if let Err(error) = write_group(conn, &batches) {
@@ -319,6 +327,21 @@ fn write_batches(conn: &mut Connection, receiver: &mpsc::Receiver<Batch>, path: 
             (batch.then)();
             // Who asked may have hung up.
             let _ = batch.written.send(());
+        }
+    }
+}
+
+/// The next batch. While none comes, the log is folded into the file.
+fn next_batch(conn: &Connection, receiver: &mpsc::Receiver<Batch>) -> Option<Batch> {
+    match receiver.recv_timeout(QUIET) {
+        Ok(batch) => Some(batch),
+        Err(mpsc::RecvTimeoutError::Disconnected) => None,
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            // Where it fails nothing is lost: the log stays, and grows.
+            if let Err(error) = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+                tracing::warn!(%error, "exchange.log_kept");
+            }
+            receiver.recv().ok()
         }
     }
 }
