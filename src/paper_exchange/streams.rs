@@ -13,6 +13,7 @@ use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde_json::Value;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -98,12 +99,16 @@ impl Socket {
     }
 
     /// Puts a message, JSON in a binary frame, behind those that are to be sent; `false` if the client is gone.
-    async fn feed(&mut self, value: &Value) -> bool {
+    async fn feed(&mut self, message: &impl Serialize) -> bool {
         let bytes = match self.form {
-            Form::Json => value.to_string().into_bytes(),
-            Form::MessagePack => msgpack::encode(value),
+            Form::Json => serde_json::to_vec(message),
+            Form::MessagePack => serde_json::to_value(message).map(|value| msgpack::encode(&value)),
         };
-        self.stream.feed(Message::binary(bytes)).await.is_ok()
+        match bytes {
+            Ok(bytes) => self.stream.feed(Message::binary(bytes)).await.is_ok(),
+            // Every message has text as its keys, so this does not happen; a listener that missed one has to connect again.
+            Err(_) => false,
+        }
     }
 
     /// Sends what was put behind; `false` if the client is gone.

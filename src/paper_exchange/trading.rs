@@ -19,6 +19,7 @@ use super::request::{OrderRequest, Query, amendment};
 use super::server::{App, Caller};
 use super::venue::Venue;
 use super::views::Prices;
+use super::wire::OrderDocument;
 use super::{views, wire};
 
 pub(super) fn routes() -> Router<App> {
@@ -39,7 +40,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/v2/positions/{symbol}", routing::get(position).delete(close))
 }
 
-type Answer = Result<Json<Value>, Problem>;
+type Answer<T = Value> = Result<Json<T>, Problem>;
 
 async fn account(State(app): State<App>, caller: Caller) -> Answer {
     let venue = app.venue().await?;
@@ -117,12 +118,12 @@ async fn asset(State(app): State<App>, _: Caller, Path(text): Path<String>) -> A
     Ok(Json(views::asset(symbol)))
 }
 
-async fn orders(State(app): State<App>, caller: Caller, query: Query) -> Answer {
+async fn orders(State(app): State<App>, caller: Caller, query: Query) -> Answer<Vec<OrderDocument>> {
     let venue = app.venue().await?;
-    Ok(Json(venue.desk(caller.account)?.orders(&query)?.into()))
+    venue.desk(caller.account)?.orders(&query).map(Json)
 }
 
-async fn submit(State(app): State<App>, caller: Caller, body: Bytes) -> Answer {
+async fn submit(State(app): State<App>, caller: Caller, body: Bytes) -> Answer<OrderDocument> {
     let request = OrderRequest::read(&json_of(&body)?)?;
     let mut venue = app.venue().await?;
     let submitted = venue.submit(caller.account, &request).await;
@@ -132,12 +133,12 @@ async fn submit(State(app): State<App>, caller: Caller, body: Bytes) -> Answer {
 }
 
 /// The order that came of a call.
-fn answer(venue: &Venue, caller: Caller, number: Result<OrderNumber, Problem>, nested: bool) -> Answer {
+fn answer(venue: &Venue, caller: Caller, number: Result<OrderNumber, Problem>, nested: bool) -> Answer<OrderDocument> {
     let desk = venue.desk(caller.account)?;
     Ok(Json(desk.order(desk.record(number?)?, nested)))
 }
 
-async fn by_client_order_id(State(app): State<App>, caller: Caller, query: Query) -> Answer {
+async fn by_client_order_id(State(app): State<App>, caller: Caller, query: Query) -> Answer<OrderDocument> {
     let venue = app.venue().await?;
     let desk = venue.desk(caller.account)?;
     let id = query.text("client_order_id").and_then(|id| id.parse().ok());
@@ -151,13 +152,13 @@ fn number_of(venue: &Venue, caller: Caller, id: &str) -> Result<OrderNumber, Pro
     number.ok_or_else(|| Problem::not_found(format!("order not found for {id}")))
 }
 
-async fn order(State(app): State<App>, caller: Caller, Path(id): Path<String>, query: Query) -> Answer {
+async fn order(State(app): State<App>, caller: Caller, Path(id): Path<String>, query: Query) -> Answer<OrderDocument> {
     let venue = app.venue().await?;
     let number = number_of(&venue, caller, &id)?;
     answer(&venue, caller, Ok(number), query.flag("nested"))
 }
 
-async fn replace(State(app): State<App>, caller: Caller, Path(id): Path<String>, body: Bytes) -> Answer {
+async fn replace(State(app): State<App>, caller: Caller, Path(id): Path<String>, body: Bytes) -> Answer<OrderDocument> {
     let patch = json_of(&body)?;
     let mut venue = app.venue().await?;
     let number = number_of(&venue, caller, &id)?;
@@ -229,7 +230,12 @@ async fn position(State(app): State<App>, caller: Caller, Path(text): Path<Strin
     venue.desk(caller.account)?.position(symbol, Prices { now, last_close }).map(Json)
 }
 
-async fn close(State(app): State<App>, caller: Caller, Path(text): Path<String>, query: Query) -> Answer {
+async fn close(
+    State(app): State<App>,
+    caller: Caller,
+    Path(text): Path<String>,
+    query: Query,
+) -> Answer<OrderDocument> {
     let symbol = symbol_of(&text)?;
     let mut venue = app.venue().await?;
     let held = venue.desk(caller.account)?.holding(symbol)?.quantity;
@@ -265,7 +271,7 @@ async fn close_all(State(app): State<App>, caller: Caller, query: Query) -> Resu
         let request = closing(symbol, holding.quantity, holding.quantity.abs());
         let submitted = venue.submit(caller.account, &request).await;
         let (status, body) = match answer(&venue, caller, submitted, false) {
-            Ok(Json(order)) => (200, order),
+            Ok(Json(order)) => (200, json!(order)),
             Err(problem) => (problem.status(), problem.into_body()),
         };
         closed.push(json!({ "symbol": symbol.as_str(), "status": status, "body": body }));

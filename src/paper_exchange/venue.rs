@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use chrono::Timelike as _;
 use daybook_core::calendar::{Calendar, MarketPhase};
-use daybook_core::exchange::{Amendment, Exchange, ExchangeState, OrderNumber, Refusal, Timing};
+use daybook_core::exchange::{Amendment, Exchange, ExchangeState, ExecutionNumber, OrderNumber, Refusal, Timing};
 use daybook_core::market::{Quote, Symbol};
 use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::{OrderStatus, OrderTicket};
 use daybook_core::time::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
 use super::FillRules;
@@ -23,7 +23,7 @@ use super::problem::Problem;
 use super::request::{Amount, OrderRequest};
 use super::store::{Note, Record, Row, Stored, Writer};
 use super::views::Configuration;
-use super::wire;
+use super::wire::{self, OrderDocument};
 use crate::ports::FeedError;
 
 /// How much time may go by without a change before it is kept all the same: a simulated clock goes on from there.
@@ -35,8 +35,53 @@ pub(super) const PRICE_MAX: Price = Price(1_000_000 * Price::UNIT);
 /// Something that happened to an account's order, as `trade_updates` tells it.
 #[derive(Debug)]
 pub(super) struct Update {
+    /// The account's place.
     pub account: usize,
-    pub data: Value,
+    /// Its number.
+    number: u32,
+    event: &'static str,
+    at: Timestamp,
+    /// The order as it was then.
+    record: Record,
+    /// What filled, and what was held afterwards.
+    fill: Option<(ExecutionNumber, Price, Quantity, Quantity)>,
+}
+
+/// The same as the stream has it.
+#[derive(Debug, Serialize)]
+pub(super) struct UpdateDocument {
+    event: &'static str,
+    at: Timestamp,
+    timestamp: Timestamp,
+    order: OrderDocument,
+    #[serde(flatten)]
+    fill: Option<FillDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct FillDocument {
+    execution_id: String,
+    price: Price,
+    qty: Quantity,
+    position_qty: Quantity,
+}
+
+impl Update {
+    pub(super) fn document(&self) -> UpdateDocument {
+        let Self { number, event, at, record, fill, .. } = self;
+        UpdateDocument {
+            event,
+            at: *at,
+            timestamp: *at,
+            order: OrderDocument::of(*number, record, None),
+            fill: fill.map(|(execution, price, qty, position_qty)| FillDocument {
+                execution_id: wire::execution_id(*number, execution),
+                price,
+                qty,
+                position_qty,
+            }),
+        }
+    }
 }
 
 /// What a venue is made of, beside its market.
@@ -346,7 +391,14 @@ impl Venue {
         let Some(record) = desk.records.get_mut(&number) else { return Ok(()) };
         record.note.cancel_at = Some(at);
         let (record, account_number) = (record.clone(), desk.number);
-        self.updates.push(Update { account, data: told(PENDING_CANCEL, now, account_number, &record) });
+        self.updates.push(Update {
+            account,
+            number: account_number,
+            event: PENDING_CANCEL,
+            at: now,
+            record: record.clone(),
+            fill: None,
+        });
         self.rows.push(Row::Order { account: account_number, record: Box::new(record) });
         self.late_cancels.push((at, account, number));
         Ok(())
@@ -426,7 +478,7 @@ impl Venue {
             return Ok(());
         }
         let number = desk.number;
-        let told = |event: &str, record: &Record| told(event, at, number, record);
+        let told = |event: &'static str, record: Record| Update { account, number, event, at, record, fill: None };
         let mut ended = Vec::new();
         let mut before: BTreeMap<OrderNumber, Record> = BTreeMap::new();
         for changed in &changes.orders {
@@ -444,7 +496,7 @@ impl Venue {
                         first.book.order.status = OrderStatus::New;
                     }
                     let event = first.book.order.status.as_str();
-                    self.updates.push(Update { account, data: told(event, &first) });
+                    self.updates.push(told(event, first.clone()));
                     desk.ids.insert(record.book.order.client_order_id.clone(), *changed);
                     before.insert(*changed, first);
                 }
@@ -473,14 +525,9 @@ impl Venue {
                 order.status = if whole { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
                 let position = held.entry(fill.symbol).or_default();
                 *position = position.plus(fill.side.signed(fill.quantity))?;
-                let mut data = told(if whole { "fill" } else { "partial_fill" }, record);
-                if let Some(data) = data.as_object_mut() {
-                    data.insert("execution_id".to_owned(), wire::execution_id(number, execution.number).into());
-                    data.insert("price".to_owned(), fill.price.to_string().into());
-                    data.insert("qty".to_owned(), fill.quantity.to_string().into());
-                    data.insert("position_qty".to_owned(), position.to_string().into());
-                }
-                self.updates.push(Update { account, data });
+                let event = if whole { "fill" } else { "partial_fill" };
+                let fill = Some((execution.number, fill.price, fill.quantity, *position));
+                self.updates.push(Update { fill, ..told(event, record.clone()) });
             }
             self.rows.push(Row::Execution { account: number, execution: Box::new(execution.clone()) });
             desk.executions.push(execution);
@@ -497,7 +544,7 @@ impl Venue {
                 | OrderStatus::Filled => false,
             };
             if tells && was != Some(status) {
-                self.updates.push(Update { account, data: told(status.as_str(), &record) });
+                self.updates.push(told(status.as_str(), record.clone()));
             }
             self.rows.push(Row::Order { account: number, record: Box::new(record) });
         }
@@ -513,16 +560,6 @@ impl Venue {
 
 /// The status of an order whose cancel was accepted and has not taken effect.
 pub(super) const PENDING_CANCEL: &str = "pending_cancel";
-
-/// What happened to an order, as `trade_updates` has it.
-fn told(event: &str, at: Timestamp, account: u32, record: &Record) -> Value {
-    json!({
-        "event": event,
-        "at": at.to_string(),
-        "timestamp": at.to_string(),
-        "order": wire::order(account, record, None),
-    })
-}
 
 /// So many events may wait for a listener: some seconds at the fastest rate that is promised.
 const UPDATES_MAX: usize = 65_536;

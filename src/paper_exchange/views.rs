@@ -14,7 +14,7 @@ use super::desk::Desk;
 use super::problem::Problem;
 use super::request::Query;
 use super::store::Record;
-use super::wire;
+use super::wire::{self, OrderDocument};
 
 /// What an account's owner may set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,13 +170,13 @@ impl Desk {
     }
 
     /// An order; the first of a group with its legs, where they are asked for.
-    pub(super) fn order(&self, record: &Record, nested: bool) -> Value {
+    pub(super) fn order(&self, record: &Record, nested: bool) -> OrderDocument {
         let leads = !wire::is_leg(record) && record.note.class != "simple";
         let legs = (nested && leads).then(|| {
             let legs = self.group(record).filter(|leg| wire::is_leg(leg));
-            legs.map(|leg| wire::order(self.number, leg, None)).collect()
+            legs.map(|leg| OrderDocument::of(self.number, leg, None)).collect()
         });
-        wire::order(self.number, record, legs)
+        OrderDocument::of(self.number, record, legs)
     }
 
     /// Every order of the group that an order is of.
@@ -186,7 +186,7 @@ impl Desk {
     }
 
     /// The orders that a query asks for.
-    pub(super) fn orders(&self, query: &Query) -> Result<Vec<Value>, Problem> {
+    pub(super) fn orders(&self, query: &Query) -> Result<Vec<OrderDocument>, Problem> {
         let status = query.text("status").unwrap_or("open");
         if !["open", "closed", "all"].contains(&status) {
             return Err(Problem::invalid(format!("invalid status \"{status}\"")));

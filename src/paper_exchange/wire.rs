@@ -1,11 +1,14 @@
 //! Orders, executions and ids in the API's words. Decimals are strings.
 
+use std::borrow::Cow;
+
 use chrono::SecondsFormat;
 use daybook_core::exchange::{BookOrder, Execution, ExecutionNumber, OrderNumber, Timing};
 use daybook_core::market::Symbol;
-use daybook_core::money::{Bps, Price, Quantity};
-use daybook_core::order::{OrderStatus, OrderType, Side, TimeInForce, Trail};
+use daybook_core::money::{Bps, Money, Price, Quantity};
+use daybook_core::order::{ClientOrderId, OrderStatus, OrderType, Side, TimeInForce, Trail};
 use daybook_core::time::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::store::Record;
@@ -42,13 +45,15 @@ pub(super) fn execution_number(account: u32, id: &str) -> Option<ExecutionNumber
 
 /// An asset's UUID: the symbol's own characters.
 pub(super) fn asset_id(symbol: Symbol) -> String {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let mut hex = String::with_capacity(36);
     for place in 0..16 {
         if matches!(place, 4 | 6 | 8 | 10) {
             hex.push('-');
         }
-        let byte = symbol.as_str().as_bytes().get(place).copied().unwrap_or_default();
-        hex.push_str(&format!("{byte:02x}"));
+        let byte = symbol.as_bytes().get(place).copied().unwrap_or_default();
+        hex.push(DIGITS[usize::from(byte >> 4)]);
+        hex.push(DIGITS[usize::from(byte & 15)]);
     }
     hex
 }
@@ -64,61 +69,101 @@ pub(super) fn symbol_of(text: &str) -> Option<Symbol> {
     std::str::from_utf8(&bytes).ok()?.trim_end_matches('\0').parse().ok()
 }
 
-/// An order, with its legs where they are asked for.
-pub(super) fn order(account: u32, record: &Record, legs: Option<Vec<Value>>) -> Value {
-    let Record { book, note } = record;
-    let order = &book.order;
-    let prices = Prices::of(book);
-    let ended_as = |status: OrderStatus| (order.status == status).then(|| order.updated_at.to_string());
-    let leaving = note.cancel_at.is_some() && !order.status.is_terminal();
-    let intent = note.position_intent.clone().unwrap_or_else(|| {
-        let opens = book.opens;
-        match (order.side, opens) {
+/// An order as the API has it: some thousands a second are written.
+#[derive(Debug, Serialize)]
+pub(super) struct OrderDocument {
+    id: String,
+    client_order_id: ClientOrderId,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    submitted_at: Timestamp,
+    filled_at: Option<Timestamp>,
+    expired_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    canceled_at: Option<Timestamp>,
+    failed_at: Option<Timestamp>,
+    replaced_at: Option<Timestamp>,
+    replaced_by: Option<String>,
+    replaces: Option<String>,
+    asset_id: String,
+    symbol: Symbol,
+    asset_class: &'static str,
+    notional: Option<Money>,
+    qty: Option<Quantity>,
+    filled_qty: Quantity,
+    filled_avg_price: Option<Price>,
+    order_class: String,
+    order_type: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    side: &'static str,
+    position_intent: Cow<'static, str>,
+    time_in_force: &'static str,
+    limit_price: Option<Price>,
+    stop_price: Option<Price>,
+    status: &'static str,
+    extended_hours: bool,
+    legs: Option<Vec<Self>>,
+    trail_percent: Option<String>,
+    trail_price: Option<Price>,
+    hwm: Option<Price>,
+    subtag: Option<String>,
+    source: Option<String>,
+}
+
+impl OrderDocument {
+    /// An order, with its legs where they are asked for.
+    pub(super) fn of(account: u32, record: &Record, legs: Option<Vec<Self>>) -> Self {
+        let Record { book, note } = record;
+        let order = &book.order;
+        let prices = Prices::of(book);
+        let ended_as = |status: OrderStatus| (order.status == status).then_some(order.updated_at);
+        let leaving = note.cancel_at.is_some() && !order.status.is_terminal();
+        let intent = match (order.side, book.opens) {
             (Side::Buy, true) => "buy_to_open",
             (Side::Buy, false) => "buy_to_close",
             (Side::Sell, true) => "sell_to_open",
             (Side::Sell, false) => "sell_to_close",
+        };
+        Self {
+            id: order_id(account, book.number),
+            client_order_id: order.client_order_id.clone(),
+            created_at: order.submitted_at,
+            updated_at: order.updated_at,
+            submitted_at: order.submitted_at,
+            filled_at: ended_as(OrderStatus::Filled),
+            expired_at: ended_as(OrderStatus::Expired),
+            expires_at: None,
+            canceled_at: ended_as(OrderStatus::Canceled),
+            failed_at: ended_as(OrderStatus::Rejected),
+            replaced_at: ended_as(OrderStatus::Replaced),
+            replaced_by: note.replaced_by.map(|number| order_id(account, number)),
+            replaces: note.replaces.map(|number| order_id(account, number)),
+            asset_id: asset_id(order.symbol),
+            symbol: order.symbol,
+            asset_class: "us_equity",
+            notional: note.notional,
+            qty: note.notional.is_none().then_some(order.quantity),
+            filled_qty: order.filled,
+            filled_avg_price: order.average_price,
+            order_class: note.class.clone(),
+            order_type: prices.word,
+            kind: prices.word,
+            side: order.side.as_str(),
+            position_intent: note.position_intent.clone().map_or(Cow::Borrowed(intent), Cow::Owned),
+            time_in_force: time_in_force(book),
+            limit_price: prices.limit,
+            stop_price: prices.stop,
+            status: if leaving { PENDING_CANCEL } else { order.status.as_str() },
+            extended_hours: book.terms.extended_hours,
+            legs,
+            trail_percent: prices.trail_percent.map(|ratio| ratio.to_string().trim_end_matches('%').to_owned()),
+            trail_price: prices.trail_price,
+            hwm: prices.best,
+            subtag: None,
+            source: None,
         }
-        .to_owned()
-    });
-    json!({
-        "id": order_id(account, book.number),
-        "client_order_id": order.client_order_id.as_str(),
-        "created_at": order.submitted_at.to_string(),
-        "updated_at": order.updated_at.to_string(),
-        "submitted_at": order.submitted_at.to_string(),
-        "filled_at": ended_as(OrderStatus::Filled),
-        "expired_at": ended_as(OrderStatus::Expired),
-        "expires_at": null,
-        "canceled_at": ended_as(OrderStatus::Canceled),
-        "failed_at": ended_as(OrderStatus::Rejected),
-        "replaced_at": ended_as(OrderStatus::Replaced),
-        "replaced_by": note.replaced_by.map(|number| order_id(account, number)),
-        "replaces": note.replaces.map(|number| order_id(account, number)),
-        "asset_id": asset_id(order.symbol),
-        "symbol": order.symbol.as_str(),
-        "asset_class": "us_equity",
-        "notional": note.notional.map(|notional| notional.to_string()),
-        "qty": note.notional.is_none().then(|| order.quantity.to_string()),
-        "filled_qty": order.filled.to_string(),
-        "filled_avg_price": order.average_price.map(|price| price.to_string()),
-        "order_class": note.class,
-        "order_type": prices.word,
-        "type": prices.word,
-        "side": order.side.as_str(),
-        "position_intent": intent,
-        "time_in_force": time_in_force(book),
-        "limit_price": prices.limit.map(|price| price.to_string()),
-        "stop_price": prices.stop.map(|price| price.to_string()),
-        "status": if leaving { PENDING_CANCEL } else { order.status.as_str() },
-        "extended_hours": book.terms.extended_hours,
-        "legs": legs,
-        "trail_percent": prices.trail_percent.map(|ratio| ratio.to_string().trim_end_matches('%').to_owned()),
-        "trail_price": prices.trail_price.map(|price| price.to_string()),
-        "hwm": prices.best.map(|price| price.to_string()),
-        "subtag": null,
-        "source": null,
-    })
+    }
 }
 
 const fn time_in_force(book: &BookOrder) -> &'static str {

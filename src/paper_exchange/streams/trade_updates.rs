@@ -2,16 +2,24 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Heard, Socket};
 use crate::paper_exchange::faults::EventFault;
 use crate::paper_exchange::server::App;
-use crate::paper_exchange::venue::Update;
+use crate::paper_exchange::venue::{Update, UpdateDocument};
 
 /// The one stream there is.
 const STREAM: &str = "trade_updates";
+
+/// A message of the stream.
+#[derive(Serialize)]
+struct Told {
+    stream: &'static str,
+    data: UpdateDocument,
+}
 
 /// A listener.
 struct Listener {
@@ -99,7 +107,7 @@ impl Listener {
         let times = if fault == Some(EventFault::Twice) { 2 } else { 1 };
         let late = self.late.take();
         for update in std::iter::repeat_n(&update, times).chain(late.as_ref()) {
-            if !socket.feed(&json!({ "stream": STREAM, "data": update.data })).await {
+            if !socket.feed(&Told { stream: STREAM, data: update.document() }).await {
                 return false;
             }
         }
