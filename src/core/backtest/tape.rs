@@ -180,8 +180,7 @@ impl<'m> Tape<'m> {
         }
         let lows = self.bars.lows().get(bars.clone()).unwrap_or_default();
         let highs = self.bars.highs().get(bars.clone()).unwrap_or_default();
-        let found = lows.iter().zip(highs).position(|(low, high)| reach.feels(*low, *high));
-        found.map(|place| bars.start + place)
+        first_outside(lows, highs, reach).map(|place| bars.start + place)
     }
 
     /// The first of `bars` whose close is felt.
@@ -190,7 +189,7 @@ impl<'m> Tape<'m> {
             return None;
         }
         let closes = self.bars.closes().get(bars.clone()).unwrap_or_default();
-        closes.iter().position(|close| reach.feels(*close, *close)).map(|place| bars.start + place)
+        first_outside(closes, closes, reach).map(|place| bars.start + place)
     }
 
     /// The average true range of the sessions before, once a strategy has looked.
@@ -250,7 +249,20 @@ impl<'m> Tape<'m> {
     }
 }
 
+/// The first place whose range is felt. Nearly none is, so some are asked together, without a branch between them.
+fn first_outside(lows: &[Price], highs: &[Price], reach: Reach) -> Option<usize> {
+    const TOGETHER: usize = 8;
+    let feels = |(low, high): (&Price, &Price)| reach.feels(*low, *high);
+    let quiet = lows.chunks_exact(TOGETHER).zip(highs.chunks_exact(TOGETHER)).take_while(|(lows, highs)| {
+        lows.iter().zip(*highs).fold(false, |felt, (low, high)| felt | feels((low, high))) == false
+    });
+    let from = quiet.count() * TOGETHER;
+    let rest = lows.iter().zip(highs).skip(from).position(feels);
+    rest.map(|place| from + place)
+}
+
 /// What a share is worth at `at`, after this close.
+#[inline]
 pub(super) fn mark_of(close: Price, at: Timestamp, terms: &Terms<'_>) -> Result<Price, MoneyError> {
     if terms.backtest.fills == Fills::NextOpen || terms.half_spread == Bps::ZERO {
         return Ok(close);

@@ -178,7 +178,7 @@ impl Exchange {
     }
 
     pub(super) fn insert(&mut self, book: BookOrder) {
-        self.changes.orders.insert(book.number);
+        self.changes.orders.push(book.number);
         self.state.orders.insert(book);
     }
 

@@ -275,7 +275,7 @@ impl Exchange {
     fn follow(&mut self, number: OrderNumber, price: Price) {
         let moved = self.state.orders.get_mut(number).is_some_and(|book| book.is_working() && book.follow(price));
         if moved {
-            self.changes.orders.insert(number);
+            self.changes.orders.push(number);
         }
     }
 

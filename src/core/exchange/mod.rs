@@ -128,7 +128,12 @@ impl Exchange {
 
     /// What has changed since this was last asked.
     pub fn take_changes(&mut self) -> Changes {
-        std::mem::take(&mut self.changes)
+        let mut changes = std::mem::take(&mut self.changes);
+        changes.orders.sort_unstable();
+        changes.orders.dedup();
+        changes.holdings.sort_unstable();
+        changes.holdings.dedup();
+        changes
     }
 
     /// Says what new positions may cost from now on, in place of this account's own figures: it is one of several
@@ -271,8 +276,8 @@ impl Exchange {
         };
         self.state.executions_issued += 1;
         let execution = ExecutionNumber(self.state.executions_issued);
-        self.changes.orders.insert(number);
-        self.changes.holdings.insert(symbol);
+        self.changes.orders.push(number);
+        self.changes.holdings.push(symbol);
         self.changes.executions.push(Execution {
             number: execution,
             order: number,
@@ -337,7 +342,7 @@ impl Exchange {
         if let Some(book) = self.state.orders.get_mut(number) {
             change(book);
             book.order.updated_at = book.order.updated_at.max(at);
-            self.changes.orders.insert(number);
+            self.changes.orders.push(number);
         }
     }
 

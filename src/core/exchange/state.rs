@@ -18,7 +18,7 @@ pub struct OrderNumber(pub i64);
 
 impl fmt::Display for OrderNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ord-{:06}", self.0)
+        write_numbered(f, "ord-", self.0)
     }
 }
 
@@ -44,8 +44,26 @@ pub struct ExecutionNumber(pub i64);
 
 impl fmt::Display for ExecutionNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "exec-{:06}", self.0)
+        write_numbered(f, "exec-", self.0)
     }
+}
+
+/// Writes a number of at least six digits behind its prefix, in one piece: each order and each execution has one.
+fn write_numbered(f: &mut fmt::Formatter<'_>, prefix: &str, number: i64) -> fmt::Result {
+    const DIGITS_MIN: usize = 6;
+    let Ok(mut left) = u32::try_from(number) else { return write!(f, "{prefix}{number:06}") };
+    // From the last digit to the first; the ten of a u32 and a prefix fit.
+    let mut text = [0_u8; 16];
+    let mut start = text.len();
+    while left > 0 || text.len() - start < DIGITS_MIN {
+        start -= 1;
+        text[start] = b"0123456789"[(left % 10) as usize];
+        left /= 10;
+    }
+    let digits = start;
+    start -= prefix.len();
+    text[start..digits].copy_from_slice(prefix.as_bytes());
+    f.pad(std::str::from_utf8(&text[start..]).map_err(|_| fmt::Error)?)
 }
 
 /// Everything that the exchange knows: what a keeper stores, and goes on from.
@@ -287,10 +305,10 @@ pub struct Execution {
 pub struct Changes {
     /// Executions, in their order.
     pub executions: Vec<Execution>,
-    /// Orders that are new or differ.
-    pub orders: BTreeSet<OrderNumber>,
-    /// Symbols whose position differs.
-    pub holdings: BTreeSet<Symbol>,
+    /// Orders that are new or differ, each once and in order.
+    pub orders: Vec<OrderNumber>,
+    /// Symbols whose position differs, each once and in order.
+    pub holdings: Vec<Symbol>,
     /// Whether a session has opened or closed.
     pub session: bool,
 }

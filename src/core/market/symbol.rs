@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,11 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 const LENGTH_MAX: usize = 15;
 
 /// A traded instrument's name, such as `AAPL` or `BRK.B`: 1 to 15 of `A-Z 0-9 . - /`, copied freely.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Symbol {
-    text: [u8; LENGTH_MAX],
-    length: u8,
-}
+///
+/// Zeros follow the characters, and how many they are stands last: compared as one number, symbols are in the order of
+/// their text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Symbol([u8; LENGTH_MAX + 1]);
 
 /// Text that is no symbol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +27,8 @@ impl Symbol {
     /// The symbol's characters, each of one byte.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.text[..usize::from(self.length)] // no longer than the text
+        let Self([text @ .., length]) = self;
+        &text[..usize::from(*length)] // no longer than the text
     }
 
     /// The symbol's characters.
@@ -44,14 +46,28 @@ impl FromStr for Symbol {
         if input.is_empty() || input.len() > LENGTH_MAX {
             return Err(error());
         }
-        let mut text = [0; LENGTH_MAX];
+        let mut symbol = Self([0; LENGTH_MAX + 1]);
+        let Self([text @ .., length]) = &mut symbol;
         for (slot, byte) in text.iter_mut().zip(input.bytes()) {
             if !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'/')) {
                 return Err(error());
             }
             *slot = byte.to_ascii_uppercase();
         }
-        Ok(Self { text, length: u8::try_from(input.len()).map_err(|_| error())? })
+        *length = u8::try_from(input.len()).map_err(|_| error())?;
+        Ok(symbol)
+    }
+}
+
+impl Ord for Symbol {
+    fn cmp(&self, other: &Self) -> Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl PartialOrd for Symbol {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -45,8 +45,11 @@ impl ClientOrderId {
     #[must_use]
     pub fn derive(ledger_id: &str, job: &str, slot: Timestamp, leg: u32, revision: u32) -> Self {
         let mut id = String::with_capacity(ledger_id.len() + job.len() + DERIVED_NUMBERS);
+        for text in ["dbk-", ledger_id, "-", job, "-"] {
+            id.push_str(text);
+        }
         // Writing to a string does not fail.
-        let _ = write!(id, "dbk-{ledger_id}-{job}-{}-{leg}-{revision}", slot.0);
+        let _ = write!(id, "{}-{leg}-{revision}", slot.0);
         Self(id.into())
     }
 
