@@ -34,9 +34,10 @@ const SQL_DAYS: &str = "
     SELECT session, opening_equity_e8, closing_equity_e8, realised_e8, unrealised_e8, fees_e8 FROM day_report
     WHERE at_ms >= ?1 AND session NOT IN (SELECT session FROM run
         WHERE finished_at_ms IS NULL AND kind = 'daily-summary' AND session IS NOT NULL)";
-/// What moves with every row that [`Traded`] is of: an order, a fill and a position each write an event of their own.
+/// What moves with every row that [`Traded`] is of: an order, a fill and a position each write an event of their own, and
+/// a process that opens a ledger which was restored takes the lease anew.
 const SQL_TRADED_MARK: &str = "
-    SELECT (SELECT max(signal_id) FROM signal), (SELECT max(signal_id) FROM verdict),
+    SELECT (SELECT max(epoch) FROM lease), (SELECT max(signal_id) FROM signal), (SELECT max(signal_id) FROM verdict),
         (SELECT max(broker_order_event_id) FROM broker_order_event), (SELECT max(fill_id) FROM fill),
         (SELECT max(position_event_id) FROM position_event),
         (SELECT group_concat(intent_id || state || attempts) FROM intent WHERE decided_at_ms >= ?1)";
@@ -132,7 +133,7 @@ pub struct RepeatedView {
 }
 
 /// See [`SQL_TRADED_MARK`].
-type TradedMark = ([Option<i64>; 5], Option<String>);
+type TradedMark = ([Option<i64>; 6], Option<String>);
 
 impl RepeatedView {
     /// The rows as they are now.
@@ -142,7 +143,7 @@ impl RepeatedView {
     pub fn look(&mut self, conn: &Connection, account: &str, frame: AuditFrame) -> Result<&LedgerView, LedgerError> {
         let since = Since { run_id: 0, ..frame.since };
         let mark = conn.prepare_cached(SQL_TRADED_MARK)?.query_row([since.at.0], |row| {
-            Ok(([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?], row.get(5)?))
+            Ok(([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?], row.get(6)?))
         })?;
         let mark = Some((since, mark));
         let traded = match self.view.take() {
@@ -154,7 +155,7 @@ impl RepeatedView {
     }
 }
 
-/// The rows of what was decided and traded.
+/// The rows of what was decided and traded, and when a backup was put in their place.
 struct Traded {
     signals: Vec<SignalRow>,
     intents: Vec<IntentRow>,
@@ -162,12 +163,13 @@ struct Traded {
     order_events: Vec<OrderEventRow>,
     fills: Vec<FillRow>,
     positions: Vec<PositionRow>,
+    restores: Vec<Timestamp>,
 }
 
 impl Traded {
     fn of(view: LedgerView) -> Self {
-        let LedgerView { signals, intents, orders, order_events, fills, positions, .. } = view;
-        Self { signals, intents, orders, order_events, fills, positions }
+        let LedgerView { signals, intents, orders, order_events, fills, positions, restores, .. } = view;
+        Self { signals, intents, orders, order_events, fills, positions, restores }
     }
 
     fn read(conn: &Connection, account: &str, since: Since) -> Result<Self, LedgerError> {
@@ -202,13 +204,14 @@ impl Traded {
             positions: positions
                 .map(|stored| PositionRow { position_id: stored.position_id, position: stored.position })
                 .collect(),
+            restores: event::restores(conn, since.at)?,
         })
     }
 }
 
 fn view_with(conn: &Connection, frame: AuditFrame, traded: Traded) -> Result<LedgerView, LedgerError> {
     let AuditFrame { as_of, unprotected_limit, sessions, slots, since } = frame;
-    let Traded { signals, intents, orders, order_events, fills, positions } = traded;
+    let Traded { signals, intents, orders, order_events, fills, positions, restores } = traded;
     let from = [since.at.0];
     Ok(LedgerView {
         as_of,
@@ -237,7 +240,7 @@ fn view_with(conn: &Connection, frame: AuditFrame, traded: Traded) -> Result<Led
                 fees: Money(row.get(5)?),
             })
         })?,
-        restores: event::restores(conn, since.at)?,
+        restores,
         halts: rows(conn, SQL_HALTS, [], |row| {
             Ok(HaltRow {
                 kind: row.get::<_, Word<_>>(0)?.0,
