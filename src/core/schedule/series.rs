@@ -40,6 +40,11 @@ pub fn slots(schedule: &Schedule, calendar: &Calendar, pace: Pace, from: Timesta
 /// The first slot after an instant; `None` where the calendar ends before it.
 #[must_use]
 pub fn next_slot_after(schedule: &Schedule, calendar: &Calendar, pace: Pace, from: Timestamp) -> Option<Slot> {
+    if let [form] = schedule.forms() {
+        // It is asked of every job in every look of the planner, and nearly every schedule has one form.
+        let next = form.series_after(calendar, pace, from).next()?;
+        return Some(Slot { at: next.first, session: next.session });
+    }
     slots_after(schedule, calendar, pace, from).next()
 }
 
