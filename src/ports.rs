@@ -297,3 +297,41 @@ pub trait Channel: Send + Sync {
     /// Delivers one message; the answer is the service's own receipt.
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError>;
 }
+
+/// A question of which little is known, for tests of those who ask and of those who answer.
+#[cfg(test)]
+pub fn question_about(symbol: &str) -> ModelQuestion {
+    use daybook_core::analysis::ModelIndicators;
+    use daybook_core::market::Timeframe;
+
+    ModelQuestion {
+        symbol: symbol.parse().unwrap(),
+        as_of: Timestamp(1_794_843_000_000),
+        session: SessionDate::of(2026, 11, 16).unwrap(),
+        minute: 60,
+        session_minutes: 390,
+        last: Some(221.5),
+        bid: None,
+        ask: None,
+        previous_close: None,
+        open: None,
+        high: None,
+        low: None,
+        gap: None,
+        change: None,
+        change_30m: None,
+        relative_volume: None,
+        volatility: None,
+        daily_atr: None,
+        indicators: ModelIndicators {
+            timeframe: Timeframe::M5,
+            bars: 12,
+            ema_fast: None,
+            ema_slow: None,
+            rsi: None,
+            vwap: None,
+            atr: None,
+        },
+        news: Vec::new(),
+    }
+}

@@ -258,13 +258,12 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     use async_trait::async_trait;
-    use daybook_core::analysis::ModelIndicators;
-    use daybook_core::market::Timeframe;
     use daybook_core::money::Bps;
-    use daybook_core::time::{SessionDate, Timestamp};
+    use daybook_core::time::Timestamp;
 
     use super::*;
     use crate::ledger::testing::{OPEN, TestLedger, session};
+    use crate::ports::question_about;
 
     /// A clock that goes by the seconds that a test says.
     #[derive(Default)]
@@ -341,7 +340,7 @@ mod tests {
         async fn asks(&self, minute: i64, symbols: &[&str]) -> Answered {
             let slot = Timestamp(OPEN.0 + 60_000 * minute);
             let asker = Asker { session: session(), job: "analysis".to_owned(), slot };
-            let questions = symbols.iter().map(|symbol| question(symbol)).collect();
+            let questions = symbols.iter().map(|symbol| question_about(symbol)).collect();
             self.models.answers(&self.day.ledger, &asker, questions, 2).await.unwrap()
         }
 
@@ -352,39 +351,6 @@ mod tests {
         fn calls(&self) -> String {
             let answer = self.day.ledger.query("SELECT coalesce(sum(calls), 0) FROM model_call").unwrap();
             answer.rows[0][0].to_string()
-        }
-    }
-
-    fn question(symbol: &str) -> ModelQuestion {
-        ModelQuestion {
-            symbol: symbol.parse().unwrap(),
-            as_of: OPEN,
-            session: SessionDate::of(2026, 11, 16).unwrap(),
-            minute: 0,
-            session_minutes: 390,
-            last: None,
-            bid: None,
-            ask: None,
-            previous_close: None,
-            open: None,
-            high: None,
-            low: None,
-            gap: None,
-            change: None,
-            change_30m: None,
-            relative_volume: None,
-            volatility: None,
-            daily_atr: None,
-            indicators: ModelIndicators {
-                timeframe: Timeframe::M5,
-                bars: 0,
-                ema_fast: None,
-                ema_slow: None,
-                rsi: None,
-                vwap: None,
-                atr: None,
-            },
-            news: Vec::new(),
         }
     }
 
@@ -465,7 +431,7 @@ mod tests {
         let desk = Desk { day, clock, models, first, second };
         assert_eq!(told(&desk.asks(30, &["A", "B", "C"]).await), ["first", "first", over]);
         assert_eq!((desk.asked(), desk.calls()), ((5, 0), "5".to_owned()));
-        assert!(matches!(desk.models.ask(&question("A")).await, ModelAnswer::Score(_)), "a person has no budget");
+        assert!(matches!(desk.models.ask(&question_about("A")).await, ModelAnswer::Score(_)), "a person has no budget");
         assert_eq!(desk.calls(), "5");
     }
 

@@ -221,44 +221,8 @@ mod tests {
     use std::ffi::CString;
     use std::os::unix::ffi::OsStrExt;
 
-    use daybook_core::analysis::ModelIndicators;
-    use daybook_core::market::Timeframe;
-    use daybook_core::time::{SessionDate, Timestamp};
-
     use super::*;
-
-    fn question() -> ModelQuestion {
-        ModelQuestion {
-            symbol: "AAPL".parse().unwrap(),
-            as_of: Timestamp(1_794_843_000_000),
-            session: SessionDate::of(2026, 11, 16).unwrap(),
-            minute: 60,
-            session_minutes: 390,
-            last: Some(221.5),
-            bid: None,
-            ask: None,
-            previous_close: None,
-            open: None,
-            high: None,
-            low: None,
-            gap: None,
-            change: None,
-            change_30m: None,
-            relative_volume: None,
-            volatility: None,
-            daily_atr: None,
-            indicators: ModelIndicators {
-                timeframe: Timeframe::M5,
-                bars: 12,
-                ema_fast: None,
-                ema_slow: None,
-                rsi: None,
-                vwap: None,
-                atr: None,
-            },
-            news: Vec::new(),
-        }
-    }
+    use crate::ports::question_about;
 
     fn scorer(script: &str) -> CommandScorer {
         let command = ["sh", "-c", script].map(str::to_owned).to_vec();
@@ -266,7 +230,7 @@ mod tests {
     }
 
     async fn told(script: &str) -> String {
-        scorer(script).score(&question()).await.unwrap_err().to_string()
+        scorer(script).score(&question_about("AAPL")).await.unwrap_err().to_string()
     }
 
     #[tokio::test]
@@ -277,7 +241,7 @@ mod tests {
             "cat > {0}; env | cut -d= -f1 | sort >> {0}; echo '{{\"score\": -0.35, \"rationale\": \"weak\", \"model\": \"m 1\"}}'",
             path.display()
         );
-        let said = scorer(&script).score(&question()).await.unwrap();
+        let said = scorer(&script).score(&question_about("AAPL")).await.unwrap();
         let (rationale, version) = ("weak".to_owned(), Some("m 1".to_owned()));
         assert_eq!(said, Score { score: Bps(-3_500), rationale, version });
         let asked = std::fs::read_to_string(path).unwrap();
@@ -287,7 +251,7 @@ mod tests {
         // What a shell sets for itself is not of this process.
         let known = |name: &str| ENVIRONMENT.contains(&name) || ["PWD", "OLDPWD", "SHLVL", "_"].contains(&name);
         assert!(lines.clone().all(known), "{:?}", lines.collect::<Vec<_>>());
-        let unread = scorer("exec <&-; echo '{\"score\": 1}'").score(&question()).await.unwrap();
+        let unread = scorer("exec <&-; echo '{\"score\": 1}'").score(&question_about("AAPL")).await.unwrap();
         assert_eq!(unread.score, Bps::ONE, "it need not read its input");
     }
 
@@ -316,7 +280,7 @@ mod tests {
         let loud = told("head -c 300000 /dev/zero | tr '\\0' x >&2; echo >&2; echo last >&2; exit 1").await;
         assert!(loud.ends_with(": last"), "{loud}");
         let missing = CommandScorer::new(ScorerSettings { command: vec!["/no/such".to_owned()], ..Default::default() });
-        let told_of = missing.score(&question()).await.unwrap_err().to_string();
+        let told_of = missing.score(&question_about("AAPL")).await.unwrap_err().to_string();
         assert!(told_of.contains("/no/such cannot be started: "), "{told_of}");
     }
 
@@ -326,13 +290,13 @@ mod tests {
         let name = "CARGO_MANIFEST_DIR";
         let value = std::env::var(name).unwrap();
         let mut scorer = scorer(&format!("test -n \"${name}\" && echo \"key ${name} refused\" >&2; exit 1"));
-        assert!(scorer.score(&question()).await.unwrap_err().to_string().ends_with("it said nothing"));
+        assert!(scorer.score(&question_about("AAPL")).await.unwrap_err().to_string().ends_with("it said nothing"));
         scorer.settings.environment.push(name.to_owned());
-        let told = scorer.score(&question()).await.unwrap_err().to_string();
+        let told = scorer.score(&question_about("AAPL")).await.unwrap_err().to_string();
         assert!(told.ends_with("key *** refused") && !told.contains(&value), "{told}");
         let answer = r#"printf '{"score": "%s"}' "$NAME""#.replace("NAME", name);
         scorer.settings.command = ["sh", "-c", &answer].map(str::to_owned).to_vec();
-        let told = scorer.score(&question()).await.unwrap_err().to_string();
+        let told = scorer.score(&question_about("AAPL")).await.unwrap_err().to_string();
         assert!(told.contains("\"***\"") && !told.contains(&value), "{told}");
     }
 
@@ -345,7 +309,7 @@ mod tests {
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         // A child of the program's own holds the pipe open for as long as it lives.
         let hanging = scorer(&format!("sleep 600 > {0} & sleep 600", pipe.display()));
-        let asked = question();
+        let asked = question_about("AAPL");
         let opened = tokio::task::spawn_blocking(move || std::fs::File::open(pipe).unwrap());
         let mut held = tokio::select! {
             answer = hanging.score(&asked) => panic!("{answer:?}"),
