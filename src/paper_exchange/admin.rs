@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::routing::post;
 use axum::{Json, Router};
+use chrono::NaiveTime;
 use daybook_core::market::Symbol;
 use daybook_core::money::{Price, Quantity};
 use daybook_core::time::Timestamp;
@@ -78,16 +79,25 @@ async fn clock(State(app): State<App>, Extension(peer): Extension<Peer>, body: B
     let body = json_of(&body)?;
     let now = match (word(&body, "now"), body.get("advance_s").map(Value::as_u64)) {
         (Some(text), None) => text.parse::<Timestamp>().map_err(|error| Problem::invalid(error.to_string()))?,
-        (None, Some(Some(seconds))) => app.clock.now().after(std::time::Duration::from_secs(seconds)),
+        (None, Some(Some(seconds))) => {
+            let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+            Timestamp(app.clock.now().0.saturating_add(seconds.saturating_mul(1_000)))
+        }
         _ => {
             return Err(Problem::invalid(
                 "give now, an instant such as 2026-11-16T14:30:00Z, or advance_s, in whole seconds",
             ));
         }
     };
+    let venue = app.venue().await?;
+    let last = venue.calendar.last_date();
+    if now >= Timestamp::from_wall(last.0.and_time(NaiveTime::MIN), venue.calendar.zone()) {
+        return Err(Problem::invalid(format!("{now} is beyond the calendar, which ends on {last}")));
+    }
     if !app.clock.set(now) {
         return Err(Problem::invalid(format!("the clock stands at {} and goes forward only", app.clock.now())));
     }
+    drop(venue);
     let mut venue = app.venue().await?;
     venue.keep_time();
     app.commit(venue).await?;
@@ -99,6 +109,11 @@ async fn fault(State(app): State<App>, Extension(peer): Extension<Peer>, body: B
     check_local(peer)?;
     let fault: Fault = serde_json::from_value(json_of(&body)?)
         .map_err(|error| Problem::invalid(format!("no such fault: {error}; docs/paper-exchange.md lists them")))?;
+    if let Fault::ServerError { status, .. } = fault
+        && !(500..600).contains(&status)
+    {
+        return Err(Problem::invalid(format!("status {status} is no error of a server: expected 500 to 599")));
+    }
     if fault == Fault::Disconnect {
         app.cut.send_modify(|count| *count += 1);
     }

@@ -491,6 +491,7 @@ impl Venue {
                     let mut first = record.clone();
                     first.book.order.filled = Quantity::ZERO;
                     first.book.order.average_price = None;
+                    first.book.filled_value = Money::ZERO;
                     let parked = matches!(book.order.status, OrderStatus::Accepted | OrderStatus::Held);
                     if !parked {
                         first.book.order.status = OrderStatus::New;

@@ -376,6 +376,30 @@ async fn orders_are_told_as_they_change_and_faults_disturb_that() {
 }
 
 #[tokio::test]
+async fn an_order_that_fills_as_it_comes_is_told_at_its_price() {
+    let desk = Desk::new().await;
+    let mut socket = listener(&desk).await;
+    desk.price("AAPL", "200").await;
+    let order = desk.buys("10").await;
+    assert_eq!(hear(&mut socket).await["data"]["order"]["filled_avg_price"], Value::Null);
+    let told = &hear(&mut socket).await["data"];
+    assert_eq!((&told["event"], &told["price"]), (&json!("fill"), &json!("200.00")));
+    for field in ["filled_avg_price", "filled_qty", "status", "type", "qty", "position_intent", "filled_at"] {
+        assert_eq!(told["order"][field], order[field], "{field}");
+    }
+}
+
+#[tokio::test]
+async fn the_clock_stays_within_the_calendar() {
+    let desk = Desk::new().await;
+    for far in [json!({ "advance_s": 1_000_000_000_000_000_000_u64 }), json!({ "now": "2135-11-17T14:31:30Z" })] {
+        let (status, answer) = desk.call("", Method::POST, "/admin/clock", Some(far)).await;
+        assert_eq!(status, 422, "{answer}");
+    }
+    assert!(desk.get("/v2/clock").await["next_open"].is_string());
+}
+
+#[tokio::test]
 async fn requests_meet_the_faults_that_were_asked_for() {
     let desk = Desk::new().await;
     desk.admin("fault", json!({ "kind": "rate_limit", "count": 1, "reset_s": 7 })).await;
