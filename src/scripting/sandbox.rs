@@ -325,6 +325,26 @@ fn param(value: &Value) -> Option<Param> {
 
 /// An error as a person reads it: `my.lua:12: what went wrong`.
 fn told(name: &str, error: &mlua::Error) -> String {
+    without_addresses(&words_of(name, error))
+}
+
+/// The same text without the addresses that a table or a function which is raised is told by: another process has others,
+/// and what a script said is decided again.
+fn without_addresses(text: &str) -> String {
+    const ADDRESS: &str = ": 0x";
+    let mut parts = text.split(ADDRESS);
+    let mut told = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        if rest.len() == part.len() {
+            told.push_str(ADDRESS);
+        }
+        told.push_str(rest);
+    }
+    told
+}
+
+fn words_of(name: &str, error: &mlua::Error) -> String {
     match error {
         mlua::Error::SyntaxError { message, .. } => message.clone(),
         mlua::Error::CallbackError { traceback, cause } => placed(name, &innermost(cause), traceback),

@@ -278,6 +278,10 @@ fn the_same_view_has_the_same_answer_in_every_state_of_lua() {
     }
     assert_eq!(noted("note('x', tostring({}) .. tostring(note) .. tostring(1.5))"), "tablefunction1.5");
     assert_eq!(noted("note('x', {})"), "table");
+    for raised in ["error({})", "assert(false, {})"] {
+        assert_eq!(fault(raised), "my.lua:2: table", "{raised}");
+    }
+    assert_eq!(fault("error('at 0x1f: 0xyz')"), "my.lua:2: at 0x1f: 0xyz");
     assert_eq!(noted("note('x', string.format('%5.2f %d%% %s', 1.005, 3, 'a'))"), " 1.00 3% a");
     for (body, expected) in [
         ("string.format('%p', 'x')", "string.format has no %p here"),
