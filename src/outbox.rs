@@ -19,7 +19,7 @@ use std::time::Duration;
 use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
 use daybook_core::report::{DAY_ENDED, WEEK_ENDED};
 use daybook_core::time::Timestamp;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -103,6 +103,8 @@ struct Shared {
     setup: RwLock<Arc<Setup>>,
     busy: StdMutex<BTreeSet<String>>,
     wake: Notify,
+    /// Held while something is taken from the ledger.
+    taking: Mutex<()>,
 }
 
 /// Who is told, and how.
@@ -137,7 +139,16 @@ impl Outbox {
     #[must_use]
     pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, channels: Vec<Arc<dyn Channel>>, policy: Policy) -> Self {
         let setup = RwLock::new(Setup::new(channels, policy));
-        Self { shared: Arc::new(Shared { ledger, clock, setup, busy: StdMutex::default(), wake: Notify::new() }) }
+        Self {
+            shared: Arc::new(Shared {
+                ledger,
+                clock,
+                setup,
+                busy: StdMutex::default(),
+                wake: Notify::new(),
+                taking: Mutex::default(),
+            }),
+        }
     }
 
     /// Puts other channels in the place of those there are. What is being delivered goes its way; what waits goes the
@@ -146,13 +157,19 @@ impl Outbox {
         *self.shared.setup.write().unwrap_or_else(PoisonError::into_inner) = Setup::new(channels, policy);
     }
 
+    /// Keeps what waits from being taken, as long as the guard lives: what is written meanwhile may be for channels that
+    /// come into force with it.
+    pub async fn hold(&self) -> MutexGuard<'_, ()> {
+        self.shared.taking.lock().await
+    }
+
     /// The names of the channels: those for which a delivery is committed with each alert.
     #[must_use]
     pub fn channel_names(&self) -> Vec<String> {
         self.shared.setup().channels.keys().cloned().collect()
     }
 
-    /// Has [`run`](Self::run) look at once: something was committed.
+    /// Has [`run`](Self::run) look at once, as it does after each commit: its channels are others.
     pub fn nudge(&self) {
         self.shared.wake.notify_one();
     }
@@ -203,6 +220,8 @@ impl Outbox {
                 () = stop.cancelled() => break,
                 Some(ended) = tasks.join_next(), if !tasks.is_empty() => drop(settled(ended)?),
                 () = self.shared.wake.notified() => {}
+                // Whoever has raised an alert, in whatever transaction.
+                () = self.shared.ledger.committed() => {}
                 () = self.shared.clock.sleep_until(next_at.map_or(look_by, |due| due.min(look_by))) => {}
             }
         }
@@ -219,6 +238,7 @@ impl Outbox {
     /// Claims a batch of what is due, and starts a task for each of its channels. One that is still busy is left alone:
     /// it may hang as long as it likes, and keeps nothing from the others.
     async fn start_due(&self, tasks: &mut Tasks, now: Timestamp) -> Result<(), LedgerError> {
+        let _taking = self.shared.taking.lock().await;
         let busy = self.shared.busy();
         if self.shared.ledger.read(|conn| alert::next_due_at(conn, &busy))?.is_none_or(|due| due > now) {
             return Ok(()); // a look costs no write

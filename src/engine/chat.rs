@@ -120,9 +120,7 @@ async fn tell_deaf(parts: &Parts, channel: &str, error: &ChannelError) -> Result
     let subject = format!("what people write to {channel} cannot be read");
     let told = Alert::new(AlertEvent::ChatDeaf, subject).with_body(error.to_string());
     let (routes, now) = (parts.routes.clone(), parts.sources.clock.wall());
-    parts.sources.ledger.write(move |tx| alert::raise(tx, None, &told, &routes, now).map(drop)).await?;
-    parts.outbox.nudge();
-    Ok(())
+    parts.sources.ledger.write(move |tx| alert::raise(tx, None, &told, &routes, now).map(drop)).await
 }
 
 /// Four digits by chance: a yes is to what was read, and not to what was meant to be asked.

@@ -358,7 +358,6 @@ impl Driver {
             if let Err(error) = outcome {
                 failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
-            parts.outbox.nudge();
             ended.notify_one();
         };
         match apart {

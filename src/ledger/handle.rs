@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::file::{identity, resolved};
 use super::open::{open_checked, open_reader};
@@ -42,6 +42,8 @@ struct Shared {
     /// Room in the writer's queue for asynchronous callers, who must not block their thread on it.
     room: Semaphore,
     readers: Mutex<Vec<Connection>>,
+    /// Told after each write that was committed.
+    committed: Notify,
     writer: Writer,
 }
 
@@ -78,6 +80,7 @@ impl Ledger {
             meta,
             room: Semaphore::new(QUEUE_MAX),
             readers: Mutex::new(Vec::new()),
+            committed: Notify::new(),
             writer: if options.in_turn { Writer::in_turn(conn) } else { Writer::start(conn, path)? },
         };
         Ok(Self { shared: Arc::new(shared), gate: None, epoch: None })
@@ -142,10 +145,18 @@ impl Ledger {
         // Who has stopped waiting needs no answer.
         self.shared.writer.submit(self.epoch, work, move |answer| drop(sender.send(answer)))?;
         let done = receiver.await.map_err(|_| LedgerError::Closed)?;
+        if done.is_ok() {
+            self.shared.committed.notify_one();
+        }
         if let Some(gate) = &self.gate {
             gate.leave().await;
         }
         done
+    }
+
+    /// Waits until this process has committed something since the last wait: for one task at a time.
+    pub async fn committed(&self) {
+        self.shared.committed.notified().await;
     }
 
     /// Runs `work` with the writing connection, outside of any transaction.
@@ -170,7 +181,11 @@ impl Ledger {
     {
         let (sender, receiver) = sync_channel(1);
         self.shared.writer.submit(self.epoch, work, move |answer| drop(sender.send(answer)))?;
-        receiver.recv().map_err(|_| LedgerError::Closed)?
+        let done = receiver.recv().map_err(|_| LedgerError::Closed)?;
+        if done.is_ok() {
+            self.shared.committed.notify_one();
+        }
+        done
     }
 
     /// Runs `work` on one snapshot of the ledger, on the caller's thread; nothing that it writes stays. It

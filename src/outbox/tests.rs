@@ -391,7 +391,6 @@ async fn the_worker_delivers_when_it_is_nudged_and_ends_when_it_is_told_to() {
     });
     tokio::task::yield_now().await;
     day.raise(note("AAPL closed"));
-    day.outbox.nudge();
     while day.delivery(1).state != DeliveryState::Sent {
         tokio::task::yield_now().await;
     }
@@ -444,7 +443,6 @@ async fn a_channel_that_hangs_delays_no_other_and_loses_nothing() {
         let routes = Routes::from([alert::Route::every("webhook"), alert::Route::every("file")]);
         let told = note(&format!("note {number}"));
         books.ledger.write(move |tx| alert::raise(tx, None, &told, &routes, NOON)).await.unwrap();
-        outbox.nudge();
         while sent("file") < number {
             tokio::task::yield_now().await;
         }

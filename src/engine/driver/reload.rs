@@ -132,6 +132,8 @@ impl Driver {
             in_force: admitted.now.clone(),
             waits: admitted.waits.as_ref().map(|waits| waits.whole.clone()),
         };
+        let outbox = self.parts.outbox.clone();
+        let held = outbox.hold().await;
         crash_point!("configuration.before");
         let still_at_work = self
             .parts
@@ -178,6 +180,7 @@ impl Driver {
             reload.standing = standing;
         }
         self.swap(prepared, &still_at_work);
+        drop(held);
         self.next_at = self.next_at.min(now);
         self.parts.outbox.nudge();
         Ok(())
@@ -214,9 +217,7 @@ impl Driver {
         tracing::error!(error = reason, "configuration.refused");
         self.refused = Some(reason.to_owned());
         let (now, routes, reason) = (self.parts.sources.clock.wall(), self.parts.routes.clone(), reason.to_owned());
-        self.parts.sources.ledger.write(move |tx| reload::record_refusal(tx, &reason, &routes, now)).await?;
-        self.parts.outbox.nudge();
-        Ok(())
+        self.parts.sources.ledger.write(move |tx| reload::record_refusal(tx, &reason, &routes, now)).await
     }
 }
 
