@@ -33,7 +33,7 @@ use crate::adapters::brokers::alpaca::{AlpacaBroker, SteppedBroker};
 use crate::adapters::brokers::ibkr::IbkrBroker;
 use crate::adapters::clocks::{SimulatedClock, SystemClock};
 use crate::adapters::feeds::alpaca::AlpacaFeed;
-use crate::adapters::feeds::files::{BadRow, BarsFeed, History, merge, read_bars};
+use crate::adapters::feeds::files::{BadRow, BarsFeed, ColumnSeries, Conflict, History, read_columns};
 use crate::adapters::feeds::simulated::SimulatedMarket;
 use crate::config::{BrokerKind, Configuration, FeedKind, Settings, changes};
 use crate::engine::broker_link::BrokerLink;
@@ -276,6 +276,9 @@ pub enum WiringError {
     /// Rows of a file of bars make no sense.
     #[error("{} has {bad} bad rows of {rows}: mend them, or leave them out with --skip-bad\n{first}", path.display())]
     BadRows { path: PathBuf, bad: u64, rows: u64, first: String },
+    /// Files of bars contradict one another.
+    #[error("{} {conflict}", path.display())]
+    Conflict { path: PathBuf, conflict: Conflict },
     /// The ledger knows of orders, and the paper account that took them is gone.
     #[error(
         "the paper account {} is not there, and the ledger {} has traded on it: put the file back beside the ledger, or name \
@@ -438,9 +441,9 @@ const BAD_ROWS_TOLD: usize = 20;
 /// # Errors
 /// If a file cannot be read, or holds bad rows that are not to be skipped: all of them are named.
 pub fn read_history(files: &[PathBuf], skip_bad: bool) -> anyhow::Result<History> {
-    let mut history = History::default();
+    let mut history = History::<ColumnSeries>::default();
     for path in files {
-        let file = read_bars(path, None)?;
+        let file = read_columns(path, None)?;
         if file.bad_row_count > 0 {
             let named = |row: &BadRow| format!("{}:{}: {}", path.display(), row.line, row.fault);
             let told: Vec<String> = file.bad_rows.iter().take(BAD_ROWS_TOLD).map(named).collect();
@@ -453,10 +456,11 @@ pub fn read_history(files: &[PathBuf], skip_bad: bool) -> anyhow::Result<History
                 tracing::warn!(%row, "row.skipped");
             }
         }
-        merge(&mut history.series, file.series);
-        history.actions.merge(file.actions);
+        history
+            .add(file.series, file.actions)
+            .map_err(|conflict| WiringError::Conflict { path: path.clone(), conflict })?;
     }
-    Ok(history)
+    Ok(history.into_bars())
 }
 
 /// What a simulation cannot go on with where it changes: its market, its sessions, its account.

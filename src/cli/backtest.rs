@@ -36,7 +36,7 @@ const TRADE_COLUMNS: [&str; 8] =
 pub struct BacktestCommand {
     #[command(flatten)]
     subject: Subject,
-    /// A new file for the trades (CSV): the instants are the starts of the bars in which they filled
+    /// A file for the trades (CSV), made anew: the instants are the starts of the bars in which they filled
     #[arg(long, value_name = "FILE")]
     trades: Option<PathBuf>,
     /// Decides everything again with the future cut off, at so many instants; ends with 1 if a decision is another one
@@ -206,11 +206,12 @@ fn read(files: &[PathBuf]) -> Result<History<ColumnSeries>, CommandError> {
             let (path, count) = (path.display(), read.bad_row_count);
             return Err(CommandError::Usage(format!("{path} has {count} bad rows, the first on {row}")));
         }
-        for (symbol, bars) in read.series {
-            let known = market.series.entry(symbol).or_default();
-            known.merge(bars);
-        }
-        market.actions.merge(read.actions);
+        let added = market.add(read.series, read.actions);
+        added.map_err(|conflict| CommandError::Usage(format!("{} {conflict}", path.display())))?;
+    }
+    if market.series.is_empty() {
+        let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+        return Err(CommandError::Usage(format!("there is no bar in {}", names.join(", "))));
     }
     Ok(market)
 }

@@ -106,7 +106,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
             | WiringError::OthersPaperAccount { .. }
             | WiringError::UnknownDate { .. }
             | WiringError::NoSession { .. }
-            | WiringError::BadRows { .. } => Exit::Usage,
+            | WiringError::BadRows { .. }
+            | WiringError::Conflict { .. } => Exit::Usage,
         });
     }
     if cause.is::<ConfigError>() || cause.is::<ReadError>() || cause.is::<FileError>() || cause.is::<ShareError>() {

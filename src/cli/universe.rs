@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::Context;
 use super::exit::CommandError;
 use super::output::{Cell, Column, FormatArg, Table};
-use crate::adapters::feeds::files::{History, Series, merge, read_bars};
+use crate::adapters::feeds::files::{ColumnSeries, History, Series, read_columns};
 use crate::process;
 
 /// What a scan of files found.
@@ -75,17 +75,17 @@ fn seconds(from_ms: u64, until_ms: u64) -> f64 {
 
 /// Reads every file; a bad row is an error, for a bar that is missing is missed in every figure after it.
 fn read(files: &[PathBuf]) -> Result<History, CommandError> {
-    let mut history = History::default();
+    let mut history = History::<ColumnSeries>::default();
     for path in files {
-        let read = read_bars(path, None).map_err(|error| CommandError::Usage(error.to_string()))?;
+        let read = read_columns(path, None).map_err(|error| CommandError::Usage(error.to_string()))?;
         if let Some(row) = read.bad_rows.first() {
             let (path, count) = (path.display(), read.bad_row_count);
             return Err(CommandError::Usage(format!("{path} has {count} bad rows, the first on {row}")));
         }
-        merge(&mut history.series, read.series);
-        history.actions.merge(read.actions);
+        let added = history.add(read.series, read.actions);
+        added.map_err(|conflict| CommandError::Usage(format!("{} {conflict}", path.display())))?;
     }
-    Ok(history)
+    Ok(history.into_bars())
 }
 
 /// Each symbol's bars in the shares of its last one: the figures run through all sessions.

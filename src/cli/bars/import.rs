@@ -116,10 +116,8 @@ fn read_all(
             bad_rows: read.bad_rows.iter().map(ImportedBadRow::from).collect(),
             unordered: read.unordered,
         });
-        for (symbol, bars) in read.series {
-            history.series.entry(symbol).or_default().merge(bars);
-        }
-        history.actions.merge(read.actions);
+        let added = history.add(read.series, read.actions);
+        added.map_err(|conflict| CommandError::Usage(format!("{} {conflict}", path.display())))?;
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -21,6 +21,7 @@ mod zip;
 use std::collections::BTreeMap;
 
 use daybook_core::market::{Bar, CorporateActions, Symbol};
+use daybook_core::time::Timestamp;
 
 pub use actions::{ACTION_COLUMNS, ActionFault, write_actions};
 pub use feed::{BarsFeed, BarsFeedSettings};
@@ -40,20 +41,41 @@ pub struct History<S = Series> {
     pub actions: CorporateActions,
 }
 
+impl History<ColumnSeries> {
+    /// Adds what another file holds. A minute that both have alike is there once.
+    ///
+    /// # Errors
+    /// [`Conflict`] if they do not have it alike; what was there stays.
+    pub fn add(&mut self, series: ColumnSeries, actions: CorporateActions) -> Result<(), Conflict> {
+        for (symbol, bars) in series {
+            let known = self.series.entry(symbol).or_default();
+            if let Some(at) = known.first_conflict(&bars) {
+                return Err(Conflict { symbol, at });
+            }
+            known.merge(bars);
+        }
+        self.actions.merge(actions);
+        Ok(())
+    }
+
+    /// The same, bar by bar.
+    #[must_use]
+    pub fn into_bars(self) -> History {
+        let Self { series, actions } = self;
+        let series = series.into_iter().map(|(symbol, bars)| (symbol, bars.bars(0..bars.len()).collect())).collect();
+        History { series, actions }
+    }
+}
+
+/// A minute that two files do not have alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("has another bar of {symbol} at {at} than a file before it: leave one of the files out")]
+pub struct Conflict {
+    /// Whose bar.
+    pub symbol: Symbol,
+    /// Its start.
+    pub at: Timestamp,
+}
+
 /// The columns of a bar file, in order. `symbol` may be absent, and `ts` may stand in place of `ts_utc`.
 pub const COLUMNS: [&str; 7] = ["symbol", "ts_utc", "open", "high", "low", "close", "volume"];
-
-/// Adds bars to others. Where both have a minute, the one that was there stays; the answer counts those.
-pub fn merge(into: &mut Series, more: Series) -> usize {
-    let mut known = 0;
-    for (symbol, bars) in more {
-        let series = into.entry(symbol).or_default();
-        let before = series.len() + bars.len();
-        series.extend(bars);
-        // Stable: of two bars of one minute the earlier stays first.
-        series.sort_by_key(|bar| bar.start);
-        series.dedup_by_key(|bar| bar.start);
-        known += before - series.len();
-    }
-    known
-}

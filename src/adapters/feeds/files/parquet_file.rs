@@ -131,7 +131,14 @@ impl<'g> Group<'g> {
         if descriptor.max_rep_level() > 0 {
             return Err(other("is a list".to_owned(), expected));
         }
-        let compression = self.group.metadata().column(place).compression();
+        let chunk = self.group.metadata().column(place);
+        // The reader of the crate panics on them.
+        let starts_at = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+        if starts_at.is_negative() || chunk.compressed_size().is_negative() {
+            let source = ParquetError::General("its place in the file is below zero".to_owned());
+            return Err(Fault::Damaged { column: Some(name), source });
+        }
+        let compression = chunk.compression();
         if !matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_)) {
             let text = compression.to_string();
             let codec = text.split_once('(').map_or(text.as_str(), |(codec, _level)| codec);

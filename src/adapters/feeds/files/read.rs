@@ -83,6 +83,9 @@ pub fn read_columns(path: &Path, symbol: Option<Symbol>) -> Result<BarFile<Colum
     let mut lines = Lines::new(compressed::unpacked(file).map_err(failed)?);
     let mut record = ByteRecord::new();
     if let Some((_, line)) = lines.next().map_err(failed)? {
+        if line.contains(&b'\r') {
+            return Err(ReadError::LineEnds { path: path.to_owned() });
+        }
         take_apart(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line), &mut record).map_err(failed)?;
     }
     if let Some(format) = ActionFile::of(&record) {
@@ -103,8 +106,10 @@ pub fn read_columns(path: &Path, symbol: Option<Symbol>) -> Result<BarFile<Colum
     let mut rows = Rows::default();
     while let Some((number, line)) = lines.next().map_err(failed)? {
         if rows.take_plain(line, &columns, given, number).is_none() {
+            let is_one = !line.contains(&b'\r');
             take_apart(line, &mut record).map_err(failed)?;
-            if let Err(fault) = rows.take(&record, &columns, given, number) {
+            let taken = if is_one { rows.take(&record, &columns, given, number) } else { Err(RowFault::LineEnd) };
+            if let Err(fault) = taken {
                 rows.reject(number, fault);
             }
         }

@@ -57,6 +57,9 @@ pub enum RowFault {
     /// Another number of fields than the header has.
     #[error("has {found} fields: expected {expected}")]
     Fields { found: usize, expected: usize },
+    /// A line end of another age within it.
+    #[error("ends with a carriage return alone: expected a line feed at the end of each line")]
+    LineEnd,
     /// A cell without a value.
     #[error("{column} is empty: expected a value")]
     Empty { column: &'static str },
@@ -106,6 +109,13 @@ pub enum ReadError {
         COLUMNS.join(",")
     )]
     Header { path: PathBuf, found: String },
+    /// Its lines end with a carriage return alone.
+    #[error(
+        "{}:1: its lines end with a carriage return alone: expected a line feed at the end of each, as \
+         `tr '\\r' '\\n'` makes it",
+        path.display()
+    )]
+    LineEnds { path: PathBuf },
     /// It is no sound Parquet file, though it begins like one; `column` is where that was seen.
     #[error(
         "{} cannot be read as Parquet{}: it is damaged or cut short, expected a whole file",

@@ -8,7 +8,7 @@ use proptest::prelude::{Just, any};
 use proptest::{prop_assert_eq, prop_oneof, proptest};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
-use super::super::{write_bars, write_header};
+use super::super::{History, write_bars, write_header};
 use super::*;
 
 const HEADER: &str = "symbol,ts_utc,open,high,low,close,volume\n";
@@ -273,4 +273,31 @@ fn lines_are_counted_across_buffers_and_marks_of_their_order_are_passed_over() {
         .collect();
     let file = read("a.csv", format!("\u{feff}{HEADER}{rows}nonsense").as_bytes()).unwrap();
     assert_eq!((file.rows, file.bad_row_count, file.bad_rows[0].line), (12_000, 1, 12_002));
+}
+
+#[test]
+fn lines_that_end_with_a_carriage_return_alone_are_told_and_not_lost() {
+    let old = two_minutes().replace('\n', "\r");
+    assert!(matches!(read("bars.csv", old.as_bytes()).unwrap_err(), ReadError::LineEnds { .. }));
+    let torn = two_minutes().replacen(",300\n", ",300\r", 1);
+    let file = read("bars.csv", torn.as_bytes()).unwrap();
+    assert_eq!((file.rows, file.bad_rows[0].line, &file.bad_rows[0].fault), (0, 2, &RowFault::LineEnd));
+    assert_eq!(read("bars.csv", two_minutes().replace('\n', "\r\n").as_bytes()).unwrap().rows, 2);
+}
+
+#[test]
+fn files_that_contradict_one_another_are_told() {
+    let columns = |text: &str| {
+        let (_dir, path) = write("bars.csv", text.as_bytes());
+        read_columns(&path, None).unwrap().series
+    };
+    let ours = two_minutes();
+    let later = ours.lines().nth(2).unwrap();
+    let (alike, other) = (format!("{HEADER}{later}\n"), format!("{HEADER}{}\n", later.replace(",100", ",101")));
+    let mut history = History::default();
+    history.add(columns(&ours), CorporateActions::default()).unwrap();
+    history.add(columns(&alike), CorporateActions::default()).unwrap();
+    assert_eq!(history.series[&symbol("AIG")].len(), 2);
+    let conflict = history.add(columns(&other), CorporateActions::default()).unwrap_err();
+    assert_eq!((conflict.symbol, conflict.at.to_string()), (symbol("AIG"), "2013-10-04T13:31:00Z".to_owned()));
 }
