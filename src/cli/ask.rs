@@ -77,6 +77,14 @@ pub fn ask(context: &Context, configuration: &Configuration, asked: &Command) ->
     print(context, &done)
 }
 
+/// Has the scheduler that holds the ledger carry a command out, and prints what came of it.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_scheduler(context: &Context, path: &Path, asked: &Command, holder: String) -> anyhow::Result<()> {
+    print(context, &done_by_scheduler(context, path, asked, &requested_by(), holder)?)
+}
+
 /// Runs what is due of a job and not done, as one line of a crontab does.
 ///
 /// # Errors

@@ -46,6 +46,7 @@ fn shown(view: View) -> &'static [(&'static str, &'static str, Show)] {
             ("symbol", "SYMBOL", Show::Plain),
             ("direction", "SIDE", Show::Plain),
             ("state", "STATE", Show::Plain),
+            ("quantity", "HELD", Show::Number),
             ("quantity_max", "QTY", Show::Number),
             ("opened_at_ny", "OPENED", Show::Plain),
             ("entry_price", "ENTRY", Show::Price),
@@ -117,7 +118,7 @@ impl Lookup {
     /// If there is no such session, or the ledger cannot be read.
     pub fn run(&self, view: View, context: &Context) -> anyhow::Result<()> {
         let rows = match self.session {
-            Some(date) => Rows::Of(session_of(&context.configuration()?.settings.calendar(), date)?.date),
+            Some(date) => Rows::Of(session_of(&context.usable_configuration()?.settings.calendar(), date)?.date),
             None if self.all => Rows::All,
             None => Rows::OfLastSession,
         };

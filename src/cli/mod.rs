@@ -401,6 +401,16 @@ impl Context {
         settings::load(&self.sources())
     }
 
+    /// The configuration, or what of it can be used here, and then the person is told: a typing error, or a secret that
+    /// only the service has, keeps nobody from looking.
+    fn usable_configuration(&self) -> Result<Configuration, ConfigError> {
+        let (configuration, unusable) = settings::load_usable(&self.sources())?;
+        if let Some(error) = unusable {
+            say(&unusable_here(&error));
+        }
+        Ok(configuration)
+    }
+
     /// Begins to log to standard error, for a command that runs the engine: warnings, unless the settings
     /// say otherwise. What a person wants to know is printed anyway.
     fn begin_logging(&self, configuration: &Configuration) -> anyhow::Result<()> {
@@ -424,7 +434,7 @@ impl Context {
     /// The ledger that is meant, which must be there. Where none is named and the configured one was never
     /// made, it is that of the last simulation, and the person is told.
     fn ledger(&self) -> anyhow::Result<Ledger> {
-        let settings = self.configuration()?.settings;
+        let settings = self.usable_configuration()?.settings;
         let opened = Ledger::open(&settings.ledger.path, &OpenOptions::existing());
         if let Err(LedgerError::NotFound { .. } | LedgerError::MissingFolder { .. }) = opened
             && self.ledger.is_none()
@@ -445,6 +455,13 @@ impl Context {
     }
 }
 
+/// That a configuration cannot be used here, and the first reason.
+fn unusable_here(error: &ConfigError) -> String {
+    let told = error.to_string();
+    let reason = told.lines().next().unwrap_or_default().to_owned();
+    format!("(the configuration cannot be used here, `trade config validate` says why: {reason})")
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -454,5 +471,16 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
         Trade::command().debug_assert();
+    }
+
+    #[test]
+    fn an_answer_is_to_one_entry_or_to_all_with_or_without_a_reason() {
+        let is_taken = |line: &str| Trade::try_parse_from(line.split(' ')).is_ok();
+        for line in ["trade reject AAPL --reason late", "trade approve --all --reason seen", "trade reject AAPL"] {
+            assert!(is_taken(line), "{line}");
+        }
+        for line in ["trade reject", "trade reject --reason late", "trade approve AAPL --all"] {
+            assert!(!is_taken(line), "{line}");
+        }
     }
 }

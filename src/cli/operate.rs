@@ -8,12 +8,14 @@ use daybook_core::money::{Money, Price, Quantity};
 use daybook_core::order::Side;
 use daybook_core::risk::{HandOrder, HandSize};
 
-use super::Context;
-use super::ask::ask;
+use super::ask::{ask, ask_scheduler};
 use super::exit::CommandError;
+use super::output::say;
+use super::{Context, unusable_here};
+use crate::config::load_usable;
 use crate::engine::commands::{Command, Trade};
-use crate::ledger::LedgerError;
 use crate::ledger::approval::Answer;
+use crate::ledger::{LedgerError, LedgerLock};
 
 /// What a person types to confirm the emergency stop.
 const CONFIRMATION: &str = "stop";
@@ -38,9 +40,9 @@ pub struct StopCommand {
 
 /// `trade approve` and `trade reject`.
 #[derive(Debug, Args)]
-#[group(id = "entries", required = true, multiple = false, args = ["entry", "all"])]
 pub struct AnswerCommand {
     /// The entry: its symbol, the name of its order, or its number, as `trade status` shows them
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
     entry: Option<String>,
     /// Every entry that waits
     #[arg(long)]
@@ -200,9 +202,16 @@ impl CancelCommand {
 }
 
 /// Asks for something in a ledger that is there: a slip in its name must not make a new one.
+///
+/// A scheduler has the settings that it needs: with a configuration that cannot be used here it is asked all the same.
 fn operate(context: &Context, command: &Command) -> anyhow::Result<()> {
-    let configuration = context.configuration()?;
+    let (configuration, unusable) = load_usable(&context.sources())?;
     let path = &configuration.settings.ledger.path;
+    if let Some(error) = unusable {
+        let Some(holder) = LedgerLock::holder(path)? else { return Err(error.into()) };
+        say(&format!("{}\nasking {holder}, which holds {}", unusable_here(&error), path.display()));
+        return ask_scheduler(context, path, command, holder);
+    }
     if !path.exists() {
         return Err(LedgerError::NotFound { path: path.clone() }.into());
     }

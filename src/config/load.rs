@@ -73,6 +73,12 @@ impl Sources {
         self
     }
 
+    /// The environment and the command line alone.
+    fn without_files(&self) -> Self {
+        let file = self.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        Self { profile: None, ..self.clone() }.with_content(file, *b"{}")
+    }
+
     /// The same sources and a profile over the file: `profiles/NAME.yaml` beside it. `None` leaves the one that the
     /// environment names.
     #[must_use]
@@ -210,6 +216,30 @@ pub fn load(sources: &Sources) -> Result<Configuration, ConfigError> {
         invalid(Problem { origin: Origin::Default, key: String::new(), message: format!("cannot be kept: {error}") })
     })?;
     Ok(Configuration { settings, jobs, file, profile, version, origins: origins(&mut root) })
+}
+
+/// As [`load`], or what of the configuration can be used, and why not all of it can: for who has to look or to intervene
+/// now. What is wrong has its default, what is in no file that can be read likewise, and there are no jobs.
+///
+/// # Errors
+/// If a file was named that is not there, or nothing can be made of the settings.
+pub fn load_usable(sources: &Sources) -> Result<(Configuration, Option<ConfigError>), ConfigError> {
+    let error = match load(sources) {
+        Ok(configuration) => return Ok((configuration, None)),
+        Err(error @ (ConfigError::Invalid { .. } | ConfigError::Unreadable { .. })) => error,
+        Err(error) => return Err(error),
+    };
+    let Ok(Layered { file, profile, root, .. }) = layers(sources).or_else(|_| layers(&sources.without_files())) else {
+        return Err(error);
+    };
+    let Read { settings, mut root, .. } = decode(root, Vec::new(), &sources.environment);
+    match settings.version() {
+        Ok(version) => {
+            let origins = origins(&mut root);
+            Ok((Configuration { settings, jobs: Vec::new(), file, profile, version, origins }, Some(error)))
+        }
+        Err(_) => Err(error),
+    }
 }
 
 /// All layers as one tree.

@@ -42,7 +42,7 @@ mod yaml;
 pub use change::{Change, changes, job_changes};
 pub use edit::edited;
 pub use init::{DOCUMENTED, Written, init};
-pub use load::{Configuration, DEFAULT_FILE, PROFILE_VARIABLE, Setting, Sources, load};
+pub use load::{Configuration, DEFAULT_FILE, PROFILE_VARIABLE, Setting, Sources, load, load_usable};
 pub use models::{ModelBudgetSettings, ModelSettings};
 pub use notifications::{EscalationSettings, NotificationSettings, PaceSettings, QuietHoursSettings};
 pub use parameters::{AnalysisParameters, HousekeepingParameters, ScanParameters};

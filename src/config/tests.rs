@@ -50,6 +50,28 @@ fn without_a_file_the_defaults_stand() {
 }
 
 #[test]
+fn what_can_be_used_of_a_configuration_is_there_for_who_has_to_look_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("daybook.yaml");
+    let of = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let (configuration, unusable) = load_usable(&Sources::new(Some(file.clone()), Environment::default())).unwrap();
+        let settings = configuration.settings;
+        (settings.ledger.path, settings.risk.max_daily_loss, unusable.map(|error| error.to_string()))
+    };
+    let sound = "ledger: {path: mine.db}\nrisk: {max_daily_loss: 1500}\n";
+    assert_eq!(of(sound), ("mine.db".into(), Money::whole(1_500), None));
+    let (path, loss, unusable) = of(&format!("{sound}alpaca: {{secret_key: {{credential: alpaca}}}}\n"));
+    assert_eq!((path, loss), ("mine.db".into(), Money::whole(1_500)));
+    assert!(unusable.is_some_and(|error| error.contains("alpaca.secret_key")));
+    let (path, loss, unusable) = of(&format!("{sound}risk: {{max_positions: 3\n"));
+    assert_eq!((path, loss), ("data/ledger.db".into(), Money::whole(2_000)));
+    assert!(unusable.is_some_and(|error| error.contains("not YAML")));
+    let nowhere = Sources::new(Some("no/such/file.yaml".into()), Environment::default());
+    assert!(matches!(load_usable(&nowhere), Err(ConfigError::Missing { .. })));
+}
+
+#[test]
 fn a_file_that_was_named_must_be_there() {
     let named = Sources::new(Some("no/such/file.yaml".into()), Environment::default());
     assert_eq!(
