@@ -18,7 +18,7 @@ use crate::ledger::intent::{self, StoredIntent};
 use crate::ledger::run::RunState;
 use crate::ledger::run_facts::{self, RunOutcome};
 use crate::ledger::why::{self as considered, ConsideredSignal};
-use crate::ledger::{Connection, Ledger, LedgerError, OpenOptions, order, record};
+use crate::ledger::{Connection, Ledger, LedgerError, OpenOptions, order, record, settings as versions};
 use crate::ports::Clock;
 use crate::wiring::{self, Errand};
 
@@ -190,6 +190,15 @@ fn done_by_scheduler(
         CommandState::Refused => return Err(CommandError::Refused(format!("refused: {result}")).into()),
         CommandState::Failed => return Err(CommandError::Failed(result).into()),
         CommandState::Done | CommandState::Pending | CommandState::Taken => {}
+    }
+    if let Command::ApplyConfig { hash, .. } = asked {
+        // What is confirmed comes into force with the scheduler's next look.
+        let in_force =
+            |conn: &Connection| Ok(versions::latest(conn)?.filter(|version| version.hash == *hash).map(drop));
+        if wait(context, TAKEN_WITHIN, || ledger.read(in_force))?.is_none() {
+            let told = "it did not come into force: `trade config history` shows what is and what waits".to_owned();
+            return Err(CommandError::Failed(told).into());
+        }
     }
     let asked = Asked { scheduler: Some(holder), message: done_words(asked), runs: Vec::new() };
     let Some(run_id) = run_of(&result) else { return Ok(asked) };

@@ -83,7 +83,11 @@ impl BarColumns {
     /// The first minute that both have and not alike; both are in order.
     #[must_use]
     pub fn first_conflict(&self, other: &Self) -> Option<Timestamp> {
-        let place = self.place_of(*other.starts.first()?, 0);
+        let (last, first) = (*self.starts.last()?, *other.starts.first()?);
+        if last < first {
+            return None;
+        }
+        let place = self.place_of(first, 0);
         let mut ours = self.bars(place..self.len()).peekable();
         other.bars(0..other.len()).find_map(|theirs| {
             while ours.next_if(|bar| bar.start < theirs.start).is_some() {}
