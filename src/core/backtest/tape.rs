@@ -253,9 +253,10 @@ impl<'m> Tape<'m> {
 fn first_outside(lows: &[Price], highs: &[Price], reach: Reach) -> Option<usize> {
     const TOGETHER: usize = 8;
     let feels = |(low, high): (&Price, &Price)| reach.feels(*low, *high);
-    let quiet = lows.chunks_exact(TOGETHER).zip(highs.chunks_exact(TOGETHER)).take_while(|(lows, highs)| {
-        lows.iter().zip(*highs).fold(false, |felt, (low, high)| felt | feels((low, high))) == false
-    });
+    let quiet = lows
+        .chunks_exact(TOGETHER)
+        .zip(highs.chunks_exact(TOGETHER))
+        .take_while(|(lows, highs)| !lows.iter().zip(*highs).fold(false, |felt, bar| felt | feels(bar)));
     let from = quiet.count() * TOGETHER;
     let rest = lows.iter().zip(highs).skip(from).position(feels);
     rest.map(|place| from + place)
