@@ -42,6 +42,7 @@ mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -306,6 +307,7 @@ impl Trade {
             ledger: self.global.ledger,
             output: Output::of_process(self.global.json),
             clock: SystemClock::new(),
+            has_told: AtomicBool::new(false),
         };
         match self.command {
             Command::Init(command) => command.run(&context),
@@ -360,6 +362,8 @@ struct Context {
     ledger: Option<PathBuf>,
     output: Output,
     clock: SystemClock,
+    /// Whether the person knows that the configuration cannot be used.
+    has_told: AtomicBool,
 }
 
 impl Context {
@@ -405,7 +409,9 @@ impl Context {
     /// only the service has, keeps nobody from looking.
     fn usable_configuration(&self) -> Result<Configuration, ConfigError> {
         let (configuration, unusable) = settings::load_usable(&self.sources())?;
-        if let Some(error) = unusable {
+        if let Some(error) = unusable
+            && !self.has_told.swap(true, Ordering::Relaxed)
+        {
             say(&unusable_here(&error));
         }
         Ok(configuration)

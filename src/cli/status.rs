@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::Context;
 use super::output::{Cell, Column, Paint, Table, pairs};
 use super::plan::Planned;
-use crate::config::{Configuration, Settings, load_usable};
+use crate::config::{Configuration, Settings};
 use crate::ledger::approval::{self, Waiting};
 use crate::ledger::intent::StoredIntent;
 use crate::ledger::phase::PhaseChange;
@@ -113,8 +113,7 @@ struct FaultLine {
 /// # Errors
 /// If the configuration or the ledger is unusable.
 pub fn run(context: &Context) -> anyhow::Result<()> {
-    let ledger = context.ledger()?; // it tells if the configuration cannot be used
-    let (configuration, _) = load_usable(&context.sources())?;
+    let (configuration, ledger) = (context.usable_configuration()?, context.ledger()?);
     let planned = Planned::of(context, &configuration)?;
     let status = gather(&ledger, &configuration, &planned, context.now())?;
     context.output.document(&status, Status::text)

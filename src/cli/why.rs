@@ -68,7 +68,7 @@ impl WhyCommand {
     /// # Errors
     /// If there is no such session, or the ledger is unusable.
     pub fn run(&self, context: &Context) -> anyhow::Result<()> {
-        let calendar = context.configuration()?.settings.calendar();
+        let calendar = context.usable_configuration()?.settings.calendar();
         let ledger = context.ledger()?;
         let at = self.at.map(Moment::echoed);
         let day = match (self.session, at) {
