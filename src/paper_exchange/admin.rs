@@ -98,6 +98,7 @@ async fn clock(State(app): State<App>, Extension(peer): Extension<Peer>, body: B
         return Err(Problem::invalid(format!("the clock stands at {} and goes forward only", app.clock.now())));
     }
     drop(venue);
+    // Taken anew, it lives up to the clock as it stands now.
     let mut venue = app.venue().await?;
     venue.keep_time();
     app.commit(venue).await?;
