@@ -4,7 +4,7 @@
 usage: check_talib.py FILE.csv [--symbol SYMBOL] [--trade PATH]     (needs numpy and TA-Lib 0.8)
 
 Prints one line a column: how many values, and how far the farthest is off relative to TA-Lib's. Ends with 1 if one is
-off by more than 1e-7 of its value (or 1e-10 of the price), or if a pattern differs anywhere.
+off by more than 1e-7 of its value (or 1e-10 of the price; of the volume for ADOSC), or if a pattern differs anywhere.
 """
 import argparse
 import csv
@@ -45,8 +45,9 @@ def main():
         mine = np.array([float(row[name]) if row[name] else np.nan for row in ours])
         undefined = np.count_nonzero(np.isnan(mine) != np.isnan(theirs))
         off = np.abs(mine - theirs)
-        far = off > 1e-7 * np.abs(theirs) + 1e-10 * c
-        relative = np.nanmax(off / np.maximum(np.abs(theirs), 1e-10 * c), initial=0.0)
+        size = np.maximum(c, v) if name.startswith("ADOSC") else c
+        far = off > 1e-7 * np.abs(theirs) + 1e-10 * size
+        relative = np.nanmax(off / np.maximum(np.abs(theirs), 1e-10 * size), initial=0.0)
         wrong += undefined + np.count_nonzero(far)
         print(f"{name:22} {np.count_nonzero(~np.isnan(theirs)):8} values, off by at most {relative:.1e}"
               + (f", {undefined} defined differently" if undefined else "") + (" WRONG" if far.any() else ""))

@@ -28,8 +28,26 @@ def bars_of(name, opens, closes, wick, volume, rng):
     return name, o / 100, h / 100, l / 100, c / 100, volume.astype(float)
 
 
+def still_bars(name, price, tick, seed):
+    """Bars in whole ticks that move, stand still until nothing of the movement is left but its rounding, and move again."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    moves = rng.integers(-4, 5, 180)
+    c = np.maximum(np.round(price / tick) + np.cumsum(moves), 1)
+    o = np.roll(c, 1)
+    o[0] = c[0]
+    h = np.maximum(o, c) + rng.integers(0, 4, 180)
+    l = np.maximum(np.minimum(o, c) - rng.integers(0, 4, 180), 1)
+    v = rng.integers(0, 50, 180) * 100.0
+    flat = np.full(480, c[119]), np.full(480, 100.0)
+    bars = [np.concatenate([x[:120], flat[0], x[120:]]) for x in (o, h, l, c)]
+    return (name, *(np.round(x * tick, 8) for x in bars), np.concatenate([v[:120], flat[1], v[120:]]))
+
+
 def indicator_series():
-    """An ordinary walk; a wild one; one that stands still for long; one of gaps and minutes without volume."""
+    """An ordinary walk; a wild one; one that stands still for long; one of gaps and minutes without volume.
+
+    Then three that stand still for longer: at a usual price, at one of ten-thousandths, and at half a million.
+    """
     rng = np.random.Generator(np.random.PCG64(5))
     step = np.cumsum(rng.normal(0, 0.004, BARS))
     close = 80 * np.exp(step)
@@ -49,6 +67,10 @@ def indicator_series():
     close = 12 * np.exp(np.cumsum(rng.normal(0, 0.002, BARS) + gap))
     opened = np.roll(close, 1) * np.exp(gap)
     yield bars_of("gaps", opened, close, 0.02, rng.integers(0, 5000, BARS) * (rng.random(BARS) < 0.7), rng)
+
+    yield still_bars("still", 100.0, 0.01, 7)
+    yield still_bars("penny", 0.0050, 0.0001, 8)
+    yield still_bars("dear", 500_000.0, 0.01, 9)
 
 
 def columns(o, h, l, c, v):
@@ -87,6 +109,11 @@ def cell(value):
     return "" if np.isnan(value) else f"{value:.11g}"
 
 
+def price(value):
+    """Cents, or ten-thousandths where there are any."""
+    return f"{value:.4f}" if round(value * 1e4) % 100 else f"{value:.2f}"
+
+
 def write_indicators():
     with open(os.path.join(HERE, "talib_indicators.csv"), "w") as out:
         names = None
@@ -95,8 +122,8 @@ def write_indicators():
             if names is None:
                 names = list(table)
                 out.write(",".join(["series", "open", "high", "low", "close", "volume"] + names) + "\n")
-            for i in range(BARS):
-                row = [name] + [f"{x:.2f}" for x in (o[i], h[i], l[i], c[i])] + [f"{v[i]:.0f}"]
+            for i in range(len(c)):
+                row = [name] + [price(x) for x in (o[i], h[i], l[i], c[i])] + [f"{v[i]:.0f}"]
                 if i < 100 or i % 9 == 0:       # every warm-up, then a sample
                     row += [cell(table[k][i]) for k in names]
                 out.write(",".join(row) + "\n")

@@ -46,9 +46,12 @@ impl Movement {
     }
 
     /// A movement in percent of the range; `None` where that is zero.
+    ///
+    /// Zero itself, as in TA-Lib 0.8: in a long flat stretch movements and range fade alike, and what one is of the
+    /// other stays as it was.
     #[inline]
     fn percent(&self, movement: f64) -> Option<f64> {
-        (!is_zero(self.range)).then(|| 100.0 * (movement / self.range))
+        (self.range != 0.0).then(|| 100.0 * (movement / self.range))
     }
 
     /// The directional index; `None` where nothing moved.
@@ -62,7 +65,7 @@ impl Movement {
 
 /// A directional indicator, +DI or -DI: the share of the range that went that way, 0 to 100.
 ///
-/// Source: Wilder, *New Concepts in Technical Trading Systems* (1978); TA-Lib's `PLUS_DI` and `MINUS_DI`.
+/// Over one bar nothing is smoothed, and TA-Lib gives the share itself, 0 to 1: so do we. Source: Wilder, *New Concepts in Technical Trading Systems* (1978); TA-Lib's `PLUS_DI` and `MINUS_DI`.
 #[derive(Debug, Clone)]
 pub struct Di {
     movement: Movement,
@@ -90,7 +93,8 @@ impl Indicator for Di {
     fn update(&mut self, candle: Candle) -> Option<f64> {
         let smoothed = self.movement.update(candle);
         let movement = if self.up { self.movement.plus } else { self.movement.minus };
-        smoothed.then(|| self.movement.percent(movement).unwrap_or(0.0))
+        let share = self.movement.percent(movement).unwrap_or(0.0);
+        smoothed.then_some(if self.movement.period == Period::of::<1>() { share / 100.0 } else { share })
     }
 }
 
@@ -237,5 +241,41 @@ impl Indicator for Aroon {
         let (highest, lowest) = (self.highest.update(candle.high), self.lowest.update(candle.low));
         let score = |age: u64| 100.0 / self.period * (self.period - age as f64);
         highest.zip(lowest).map(|((_, up), (_, down))| AroonValue { down: score(down), up: score(up) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candle(high: f64, low: f64) -> Candle {
+        Candle { open: low, high, low, close: low, volume: 0.0 }
+    }
+
+    #[test]
+    fn a_flat_stretch_keeps_the_indicators_as_they_were() {
+        for price in [0.0001, 100.0, 500_000.0] {
+            let step = price / 100.0;
+            let (mut plus, mut minus) = (Di::plus(Period::of::<14>()), Di::minus(Period::of::<14>()));
+            let moves = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0, 5.0, 3.0, 5.0, 8.0, 9.0, 7.0, 9.0, 3.0];
+            let bars = moves.map(|by| candle(price + by * step, price + by * step - step));
+            let last = bars[bars.len() - 1];
+            let before = bars.map(|bar| (plus.update(bar), minus.update(bar)))[bars.len() - 1];
+            let flat = Candle { close: last.close, high: last.close, low: last.close, ..last };
+            let _ = (plus.update(flat), minus.update(flat));
+            let settled = (plus.update(flat).unwrap(), minus.update(flat).unwrap());
+            assert!(before.0.unwrap() > 0.0 && settled.0 > 0.0 && settled.1 > 0.0, "{before:?} {settled:?}");
+            for _ in 0..1000 {
+                let now = (plus.update(flat).unwrap(), minus.update(flat).unwrap());
+                assert!((now.0 - settled.0).abs() < 1e-9 && (now.1 - settled.1).abs() < 1e-9, "{now:?} {settled:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn over_one_bar_it_is_the_share_itself() {
+        let shares = Di::plus(Period::of::<1>()).batch(&[candle(11.0, 10.0), candle(12.0, 10.0), candle(12.0, 10.0)]);
+        assert_eq!(shares, [None, Some(0.5), Some(0.0)]);
+        assert_eq!(Di::plus(Period::of::<14>()).last(&[candle(1.0, 1.0); 40]), Some(0.0), "nothing has ever moved");
     }
 }

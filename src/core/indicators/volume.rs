@@ -96,19 +96,21 @@ impl Indicator for ChaikinOscillator {
 
 /// The money flow index: the share of the dollars that traded at rising typical prices, 0 to 100.
 ///
-/// 0 where less than a dollar flowed. Source: Quong and Soudack (1989); TA-Lib's `MFI`.
+/// 0 where none flowed in the whole period. Source: Quong and Soudack (1989); TA-Lib's `MFI`.
 #[derive(Debug, Clone)]
 pub struct Mfi {
     typical_before: Option<f64>,
     rising: RollingSum,
     falling: RollingSum,
+    /// How many bars in a row nothing has flowed, at most the period.
+    still: u16,
 }
 
 impl Mfi {
     /// Over `period` changes.
     #[must_use]
     pub fn new(period: Period) -> Self {
-        Self { typical_before: None, rising: RollingSum::new(period), falling: RollingSum::new(period) }
+        Self { typical_before: None, rising: RollingSum::new(period), falling: RollingSum::new(period), still: 0 }
     }
 }
 
@@ -119,13 +121,21 @@ impl Indicator for Mfi {
     fn update(&mut self, candle: Candle) -> Option<f64> {
         let typical = candle.typical();
         let before = self.typical_before.replace(typical)?;
-        let change = if are_one(typical, before) { 0.0 } else { typical - before };
-        let flow = typical * candle.volume;
-        let rising = self.rising.update(if change > 0.0 { flow } else { 0.0 });
-        let falling = self.falling.update(if change < 0.0 { flow } else { 0.0 });
+        let flow = if are_one(typical, before) { 0.0 } else { typical * candle.volume };
+        let falls = typical < before;
+        let rising = self.rising.update(if falls { 0.0 } else { flow });
+        let falling = self.falling.update(if falls { flow } else { 0.0 });
+        let period = self.rising.period().0.get();
+        self.still = if flow == 0.0 { self.still.saturating_add(1).min(period) } else { 0 };
         let (rising, falling) = (rising?, falling?);
+        if self.still == period {
+            // What is left in the sums is rounding: it is nobody's flow, and would be in every sum after it.
+            self.rising.clear_rounding();
+            self.falling.clear_rounding();
+            return Some(0.0);
+        }
         let both = rising + falling;
-        Some(if both < 1.0 { 0.0 } else { 100.0 * (rising / both) })
+        Some(if both > 0.0 { 100.0 * (rising.clamp(0.0, both) / both) } else { 0.0 })
     }
 }
 
@@ -232,6 +242,19 @@ mod tests {
         session.update(candle(10.0, 100.0));
         session.restart();
         assert_eq!(session.update(candle(30.0, 1.0)), Some(30.0));
+    }
+
+    #[test]
+    fn the_money_flow_index_does_not_depend_on_the_size_of_the_flow() {
+        let prices = [10.0, 11.0, 12.0, 11.0, 12.0, 12.0, 12.0, 12.0, 13.0];
+        let index = |volume: f64| Mfi::new(Period::of::<3>()).batch(&prices.map(|price| candle(price, volume)));
+        let (usual, least) = (index(1000.0), index(1e-9));
+        assert!((usual[3].unwrap() - 100.0 * 23.0 / 34.0).abs() < 1e-9, "{usual:?}");
+        assert_eq!(usual[7..], [Some(0.0), Some(100.0)], "nothing flows, and what is left of sums is no flow");
+        for (usual, least) in usual.iter().zip(&least) {
+            let both = usual.zip(*least);
+            assert!(both.map_or(usual == least, |(usual, least)| (usual - least).abs() < 1e-9), "{usual:?} {least:?}");
+        }
     }
 
     #[test]

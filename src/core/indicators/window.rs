@@ -77,6 +77,11 @@ impl RollingSum {
     pub(super) fn period(&self) -> Period {
         self.window.period
     }
+
+    /// Makes the sum zero: for a window that holds nothing else.
+    pub(super) fn clear_rounding(&mut self) {
+        self.sum = 0.0;
+    }
 }
 
 /// Which end of the values an [`Extreme`] keeps.
