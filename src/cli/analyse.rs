@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use daybook_core::calendar::Calendar;
-use daybook_core::indicators::{Candle, Column as Indicator, Indicator as _};
+use daybook_core::indicators::{Candle, Column as Indicator, Hours, Indicator as _, SessionPlace};
 use daybook_core::market::{Bar, Symbol, adjust};
 use daybook_core::patterns::{CandlePatterns, Pattern};
 
@@ -18,6 +18,31 @@ const DEFAULT_COLUMNS: [&str; 6] = ["SMA_20", "EMA_12", "RSI_14", "ATR_14", "MAC
 
 /// Bad rows that an error names.
 const BAD_ROWS_NAMED: usize = 3;
+
+/// Columns of text in a terminal that the names of all indicators are broken at.
+const HELP_WIDTH: usize = 100;
+
+/// What stands below the help: the name of every indicator, for there is no other way to guess them.
+pub fn columns_help() -> String {
+    let mut text = String::from(
+        "Examples:
+  trade indicators SPY.csv
+  trade indicators bars.csv --symbol AAPL --columns SMA_20,BB_UPPER_20_2,ADX_14 --format csv
+
+Columns, with their usual parameters (docs/indicators.md has formulas, warm-up and sources):",
+    );
+    let mut width = HELP_WIDTH;
+    for name in Indicator::FORMS {
+        if width + name.len() >= HELP_WIDTH {
+            text.push_str("\n ");
+            width = 1;
+        }
+        text.push(' ');
+        text.push_str(name);
+        width += name.len() + 1;
+    }
+    text
+}
 
 /// A series in a file.
 #[derive(Debug, Args)]
@@ -36,7 +61,7 @@ struct SeriesArg {
 pub struct IndicatorsCommand {
     #[command(flatten)]
     series: SeriesArg,
-    /// The indicators, such as SMA_20,MACD_12_26_9 [default: a selection]
+    /// The indicators, such as SMA_20,MACD_12_26_9: all names are below [default: a selection]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     columns: Vec<String>,
 }
@@ -64,9 +89,9 @@ impl IndicatorsCommand {
         let bars = self.series.read(&calendar)?;
         let columns = indicators.iter().map(|indicator| indicator.name().to_owned()).collect();
         let rows = bars.iter().enumerate().map(|(number, bar)| {
-            let begins = begins_session(&calendar, number.checked_sub(1).and_then(|at| bars.get(at)), bar);
+            let place = place(&calendar, number.checked_sub(1).and_then(|at| bars.get(at)), bar);
             let candle = Candle::from(bar);
-            let values = indicators.iter_mut().map(|indicator| Cell::real_if(indicator.update(&candle, begins)));
+            let values = indicators.iter_mut().map(|indicator| Cell::real_if(indicator.update(&candle, place)));
             row(number, bar, values.collect())
         });
         context.output.rows(heading(columns), rows, self.series.format)
@@ -102,12 +127,16 @@ fn row(number: usize, bar: &Bar, values: Vec<Cell>) -> Vec<Cell> {
     cells
 }
 
-/// Whether a bar is the first of its date, or of that date's regular hours.
-fn begins_session(calendar: &Calendar, before: Option<&Bar>, bar: &Bar) -> bool {
-    let Some(before) = before else { return true };
+/// Where a bar stands after the one before it. A session begins with its date, and again with its regular hours.
+fn place(calendar: &Calendar, before: Option<&Bar>, bar: &Bar) -> SessionPlace {
     let date = bar.start.date_in(calendar.zone());
-    let opens_between = calendar.session(date).is_some_and(|day| before.start < day.open && day.open <= bar.start);
-    opens_between || before.start.date_in(calendar.zone()) != date
+    let day = calendar.session(date);
+    let within = day.is_some_and(|day| day.open <= bar.start && bar.start < day.close);
+    let begins = before.is_none_or(|before| {
+        let opens_between = day.is_some_and(|day| before.start < day.open && day.open <= bar.start);
+        opens_between || before.start.date_in(calendar.zone()) != date
+    });
+    SessionPlace { begins, hours: if within { Hours::Regular } else { Hours::Extended } }
 }
 
 impl SeriesArg {
@@ -154,6 +183,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_help_names_every_indicator_in_lines_that_fit() {
+        let help = columns_help();
+        let words: Vec<&str> = help.split_whitespace().collect();
+        assert!(Indicator::FORMS.iter().all(|form| words.contains(form)), "{help}");
+        assert!(help.lines().all(|line| line.len() <= HELP_WIDTH), "{help}");
+    }
+
+    #[test]
     fn a_session_begins_with_its_date_and_with_its_open() {
         let calendar = Calendar::xnys();
         let bar = |at: &str| {
@@ -161,16 +198,18 @@ mod tests {
             Bar { start, open: price, high: price, low: price, close: price, volume: Quantity::ZERO }
         };
         let bars = [
-            ("2026-11-16T13:00:00Z", true),
-            ("2026-11-16T14:29:00Z", false),
-            ("2026-11-16T14:31:00Z", true),
-            ("2026-11-16T20:59:00Z", false),
-            ("2026-11-17T14:30:00Z", true),
+            ("2026-11-16T13:00:00Z", true, Hours::Extended),
+            ("2026-11-16T14:29:00Z", false, Hours::Extended),
+            ("2026-11-16T14:31:00Z", true, Hours::Regular),
+            ("2026-11-16T20:59:00Z", false, Hours::Regular),
+            ("2026-11-16T21:00:00Z", false, Hours::Extended),
+            ("2026-11-17T14:30:00Z", true, Hours::Regular),
+            ("2026-11-21T15:00:00Z", true, Hours::Extended),
         ];
         let mut before = None;
-        for (at, expected) in bars {
+        for (at, begins, hours) in bars {
             let bar = bar(at);
-            assert_eq!(begins_session(&calendar, before.as_ref(), &bar), expected, "{at}");
+            assert_eq!(place(&calendar, before.as_ref(), &bar), SessionPlace { begins, hours }, "{at}");
             before = Some(bar);
         }
     }

@@ -162,9 +162,7 @@ enum Command {
     #[command(subcommand)]
     Bars(bars::BarsCommand),
     /// Indicators of a file's bars, one row a bar; an empty cell is undefined
-    #[command(after_help = "Examples:
-  trade indicators SPY.csv
-  trade indicators bars.csv --symbol AAPL --columns SMA_20,BB_UPPER_20_2,ADX_14 --format csv")]
+    #[command(after_help = analyse::columns_help())]
     Indicators(analyse::IndicatorsCommand),
     /// Candlestick patterns of a file's bars, one row a bar: TA-Lib's names and values
     #[command(after_help = "Examples:

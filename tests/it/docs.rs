@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use daybook::config::{self, Environment, Sources};
 use daybook::ledger::{Ledger, LedgerKind, NewLedger, OpenOptions};
+use daybook_core::indicators::Column;
+use daybook_core::patterns::Pattern;
 use daybook_core::strategy::StrategySettings;
 use daybook_core::time::Timestamp;
 
@@ -113,6 +115,17 @@ fn every_parameter_of_every_strategy_is_documented_with_its_default() {
     let mut there = BTreeSet::new();
     collect_keys("strategies", &serde_json::to_value(StrategySettings::default()).unwrap(), &mut there);
     assert_eq!(documented, there);
+}
+
+#[test]
+fn every_column_and_pattern_is_documented_and_there() {
+    let page = repository::read("docs/indicators.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let documented: Vec<&str> = rows.collect();
+    let there: BTreeSet<&str> =
+        Column::FORMS.iter().copied().chain(Pattern::ALL.iter().map(|pattern| pattern.name())).collect();
+    assert_eq!(documented.iter().copied().collect::<BTreeSet<_>>(), there);
+    assert_eq!(documented.len(), there.len(), "none stands there twice");
 }
 
 /// The keys of settings, by their paths. A distance (`{atr: 2}`) is one value.

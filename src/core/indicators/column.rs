@@ -3,10 +3,12 @@ use std::str::FromStr;
 use super::{
     AccumulationDistribution, Adx, Adxr, Aroon, Atr, Band, Bollinger, Candle, Cci, ChaikinOscillator, CloseToClose,
     Dema, Di, Donchian, Dx, Ema, FastStochastic, GarmanKlass, Indicator, Kama, Keltner, LinearRegressionSlope, Macd,
-    MacdPeriods, MacdValue, Mfi, Momentum, Natr, Obv, ParabolicSar, Parkinson, Period, RelativeVolume, RollingVwap,
-    Rsi, Sma, StdDev, StochRsi, Stochastic, StochasticPeriods, StochasticValue, Supertrend, Tema, Trix, TrueRange,
-    Ultosc, Vwap, WilliamsR, Wma,
+    MacdPeriods, MacdValue, Mfi, Momentum, Natr, Obv, OpeningBars, ParabolicSar, Parkinson, Period, Pivots,
+    PlacedCandle, RelativeVolume, RollingVwap, Rsi, SessionGap, SessionPivots, SessionPlace, SessionProfile,
+    SessionVwap, Sma, StdDev, StochRsi, Stochastic, StochasticPeriods, StochasticValue, Supertrend, Tema, Trix,
+    TrueRange, Ultosc, ValueArea, Vwap, WilliamsR, Wma,
 };
+use crate::money::Price;
 
 /// An indicator under its name, `SMA_20` or `MACD_12_26_9`, fed bar by bar.
 ///
@@ -23,8 +25,8 @@ pub struct Column {
     machine: Machine,
 }
 
-/// Takes a bar, and whether it is its session's first.
-type Machine = Box<dyn FnMut(&Candle, bool) -> Option<f64> + Send>;
+/// Takes a bar, and where it stands in its session.
+type Machine = Box<dyn FnMut(&Candle, SessionPlace) -> Option<f64> + Send>;
 
 /// A name that is no column's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +42,9 @@ pub enum ColumnError {
 impl Column {
     /// One name of each indicator, with its usual parameters.
     ///
-    /// Distances in `SAR` are decimals without their point: `002` is 0.02.
+    /// Distances in `SAR` are decimals without their point: `002` is 0.02. The number of a volume profile is the
+    /// height of its levels in cents; all others count bars, or deviations and ranges. `docs/indicators.md` has each
+    /// with its formula.
     pub const FORMS: &[&str] = &[
         "SMA_20",
         "EMA_12",
@@ -98,6 +102,19 @@ impl Column {
         "VOL_CLOSE_20",
         "VOL_PARKINSON_20",
         "VOL_GARMAN_KLASS_20",
+        "GAP",
+        "OR_HIGH_15",
+        "OR_LOW_15",
+        "PIVOT",
+        "PIVOT_R1",
+        "PIVOT_R2",
+        "PIVOT_R3",
+        "PIVOT_S1",
+        "PIVOT_S2",
+        "PIVOT_S3",
+        "POC_10",
+        "VAH_10",
+        "VAL_10",
     ];
 
     /// Its name.
@@ -106,9 +123,10 @@ impl Column {
         &self.name
     }
 
-    /// Takes a bar, and whether it is its session's first; `None` while the indicator is undefined.
-    pub fn update(&mut self, candle: &Candle, begins_session: bool) -> Option<f64> {
-        (self.machine)(candle, begins_session)
+    /// Takes a bar and its place in the session (`true` is the first of regular hours, `false` another one);
+    /// `None` while the indicator is undefined.
+    pub fn update(&mut self, candle: &Candle, place: impl Into<SessionPlace>) -> Option<f64> {
+        (self.machine)(candle, place.into())
     }
 }
 
@@ -185,7 +203,7 @@ fn machine(head: &str, parameters: &[&str]) -> Option<Machine> {
         ("ULTOSC", [a, b, c]) => of_candle(Ultosc::new([period(a)?, period(b)?, period(c)?])),
         ("LINEARREG_SLOPE", [n]) => of_close(LinearRegressionSlope::new(period(n)?)),
         ("VWAP_CUM", []) => of_candle(Vwap::default()),
-        ("VWAP_SESSION", []) => session_vwap(),
+        ("VWAP_SESSION", []) => of_placed(SessionVwap::default(), |value| value),
         ("VWAP_ROLL", [n]) => of_candle(RollingVwap::new(period(n)?)),
         ("RVOL", [n]) => {
             let mut ratio = RelativeVolume::new(period(n)?);
@@ -197,9 +215,22 @@ fn machine(head: &str, parameters: &[&str]) -> Option<Machine> {
         ("KELTNER_MIDDLE", [n, f]) => part_of_candle(Keltner::new(period(n)?, factor(f)?), |band| band.middle),
         ("KELTNER_LOWER", [n, f]) => part_of_candle(Keltner::new(period(n)?, factor(f)?), |band| band.lower),
         ("SUPERTREND", [n, f]) => part_of_candle(Supertrend::new(period(n)?, factor(f)?), |value| value.line),
-        ("VOL_CLOSE", [n]) => of_close(CloseToClose::new(period(n)?)),
+        ("VOL_CLOSE", [n]) => of_close(CloseToClose::new(period(n)?)?),
         ("VOL_PARKINSON", [n]) => of_candle(Parkinson::new(period(n)?)),
         ("VOL_GARMAN_KLASS", [n]) => of_candle(GarmanKlass::new(period(n)?)),
+        ("GAP", []) => of_placed(SessionGap::default(), |value| value),
+        ("OR_HIGH", [n]) => of_placed(OpeningBars::new(period(n)?), |band: Band| band.upper),
+        ("OR_LOW", [n]) => of_placed(OpeningBars::new(period(n)?), |band: Band| band.lower),
+        ("PIVOT", []) => pivots(|levels| levels.pivot),
+        ("PIVOT_R1", []) => pivots(|levels| levels.resistance[0]),
+        ("PIVOT_R2", []) => pivots(|levels| levels.resistance[1]),
+        ("PIVOT_R3", []) => pivots(|levels| levels.resistance[2]),
+        ("PIVOT_S1", []) => pivots(|levels| levels.support[0]),
+        ("PIVOT_S2", []) => pivots(|levels| levels.support[1]),
+        ("PIVOT_S3", []) => pivots(|levels| levels.support[2]),
+        ("POC", [cents]) => of_placed(profile(cents)?, |area: ValueArea| area.point_of_control.to_f64()),
+        ("VAH", [cents]) => of_placed(profile(cents)?, |area: ValueArea| area.high.to_f64()),
+        ("VAL", [cents]) => of_placed(profile(cents)?, |area: ValueArea| area.low.to_f64()),
         _ => return None,
     })
 }
@@ -223,14 +254,20 @@ where
     Box::new(move |candle, _| indicator.update(*candle).map(part))
 }
 
-fn session_vwap() -> Machine {
-    let mut vwap = Vwap::default();
-    Box::new(move |candle, begins_session| {
-        if begins_session {
-            vwap.restart();
-        }
-        vwap.update(*candle)
-    })
+fn of_placed<I>(mut indicator: I, part: fn(I::Output) -> f64) -> Machine
+where
+    I: Indicator<Input = PlacedCandle> + Send + 'static,
+{
+    Box::new(move |candle, place| indicator.update(PlacedCandle { candle: *candle, place }).map(part))
+}
+
+fn pivots(part: fn(Pivots) -> f64) -> Machine {
+    of_placed(SessionPivots::default(), part)
+}
+
+/// Levels of so many cents.
+fn profile(cents: &str) -> Option<SessionProfile> {
+    SessionProfile::new(Price::from_f64(factor(cents)? / 100.0).ok()?)
 }
 
 fn macd(fast: &str, slow: &str, signal: &str) -> Option<Macd> {
@@ -277,7 +314,16 @@ mod tests {
     #[test]
     fn a_wrong_name_says_what_would_be_right() {
         let error = |name: &str| name.parse::<Column>().err().unwrap();
-        for (name, form) in [("SMA", "SMA_20"), ("SMA_0", "SMA_20"), ("MACD_12_26", "MACD_12_26_9"), ("OBV_5", "OBV")] {
+        for (name, form) in [
+            ("SMA", "SMA_20"),
+            ("SMA_0", "SMA_20"),
+            ("MACD_12_26", "MACD_12_26_9"),
+            ("OBV_5", "OBV"),
+            ("VOL_CLOSE_1", "VOL_CLOSE_20"),
+            ("OR_HIGH_0", "OR_HIGH_15"),
+            ("POC_0", "POC_10"),
+            ("POC_0.0000001", "POC_10"),
+        ] {
             assert_eq!(error(name), ColumnError::Parameters { name: name.to_owned(), form });
         }
         assert!(error("FOO_3").to_string().starts_with("no indicator is called FOO_3: expected one such as SMA_20, "));

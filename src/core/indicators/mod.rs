@@ -10,7 +10,8 @@
 //! `tests/oracles/talib_golden.py` writes what TA-Lib itself says, and a test holds us to it.
 //!
 //! An update costs the same however long the series is. Windows of extremes and standard deviations are amortised;
-//! [`Cci`] alone looks at its whole window, for a mean deviation has no shorter way.
+//! [`Cci`] looks at its whole window, for a mean deviation has no shorter way, and [`SessionProfile`] at its session's
+//! levels.
 //!
 //! Values are `f64`, here and in statistics only. What leads to an order leaves through the one checked
 //! conversion, [`Price::from_f64`](crate::money::Price::from_f64).
@@ -22,6 +23,7 @@ mod direction;
 mod momentum;
 mod oscillator;
 mod profile;
+mod session;
 mod trend;
 mod volatility;
 mod volume;
@@ -44,6 +46,9 @@ pub use oscillator::{
     Cci, FastStochastic, StochRsi, Stochastic, StochasticPeriods, StochasticValue, Ultosc, WilliamsR,
 };
 pub use profile::{ValueArea, VolumeProfile};
+pub use session::{
+    Hours, OpeningBars, PlacedCandle, SessionGap, SessionPivots, SessionPlace, SessionProfile, SessionVwap,
+};
 pub use trend::{LinearRegressionSlope, ParabolicSar, Supertrend, SupertrendValue};
 pub use volatility::{Atr, CloseToClose, GarmanKlass, Natr, Parkinson, StdDev, TrueRange};
 pub use volume::{AccumulationDistribution, ChaikinOscillator, Mfi, Obv, RelativeVolume, RollingVwap, Vwap};

@@ -189,11 +189,11 @@ pub struct CloseToClose {
 }
 
 impl CloseToClose {
-    /// Of the last `period` returns, which are at least two.
+    /// Of the last `period` returns; `None` for one, which has no sample deviation.
     #[must_use]
-    pub fn new(period: Period) -> Self {
-        let period = period.max(Period::of::<2>());
-        Self { close_before: None, sum: RollingSum::new(period), squares: RollingSum::new(period) }
+    pub fn new(period: Period) -> Option<Self> {
+        let sums = || RollingSum::new(period);
+        (period > Period::of::<1>()).then(|| Self { close_before: None, sum: sums(), squares: sums() })
     }
 }
 
@@ -296,9 +296,10 @@ mod tests {
         let returns: Vec<f64> = closes.windows(2).map(|pair| f64::ln(pair[1] / pair[0])).collect();
         let mean = returns.iter().sum::<f64>() / 3.0;
         let expected = (returns.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
-        let volatility = CloseToClose::new(Period::of::<3>()).batch(&closes);
+        let volatility = CloseToClose::new(Period::of::<3>()).unwrap().batch(&closes);
         assert_eq!(volatility[..3], [None, None, None]);
         assert!((volatility[3].unwrap() - expected).abs() < 1e-12);
-        assert_eq!(CloseToClose::new(Period::of::<1>()).last(&[5.0; 4]), Some(0.0));
+        assert_eq!(CloseToClose::new(Period::of::<2>()).unwrap().last(&[5.0; 4]), Some(0.0));
+        assert!(CloseToClose::new(Period::of::<1>()).is_none());
     }
 }
