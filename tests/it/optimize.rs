@@ -107,7 +107,10 @@ fn what_cannot_be_searched_is_told_before_the_first_trial() {
         (["--shard", "one"], "expected i/n with i from 1 to n, such as 1/8"),
         (["--walk-forward", "60"], "expected sessions to choose on and sessions to hold on, such as 60/20"),
         (["--grid", "range_minutes=5"], "range_minutes is searched twice"),
-        (["--grid", "risk.max_positions=3,many"], "many"),
+        (["--grid", "risk.max_positions=3,many"], "--grid risk.max_positions=many: "),
+        (["--grid", "earliest_entry=15m,3m"], "--grid earliest_entry=3m: "),
+        (["--random", "0"], "invalid value '0' for '--random <N>'"),
+        (["--top", "0"], "invalid value '0' for '--top <N>'"),
         (["--grid", "no_such_key=1"], "no_such_key"),
     ] {
         let refused = desk.trade(&search("out.csv", &more));

@@ -34,7 +34,7 @@ pub struct Search {
     grid: Vec<Axis>,
     /// Tries so many combinations, drawn at random, instead of all
     #[arg(long, value_name = "N")]
-    random: Option<usize>,
+    random: Option<NonZeroUsize>,
     /// What the draw follows from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -61,8 +61,8 @@ pub struct Judgement {
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     draws: u32,
     /// Trials that are shown
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    top: usize,
+    #[arg(long, value_name = "N", default_value = "20")]
+    top: NonZeroUsize,
     /// A file for all trials: CSV, or Parquet if it is named so (trials.parquet); one of that name is replaced
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -114,7 +114,7 @@ impl Judgement {
             sessions: results.sessions.len(),
             by: self.by.as_str(),
             walk_forward: self.walk_forward.map(|windows| results.walk(windows, self.by)),
-            best: verdicts.into_iter().take(self.top).collect(),
+            best: verdicts.into_iter().take(self.top.get()).collect(),
         };
         context.output.document(&report, |report, paint| report.text(&results.keys, paint))
     }
@@ -160,7 +160,7 @@ impl Search {
         for number in space.each_value_once() {
             self.settings(context, &space, number)?;
         }
-        let drawn = space.drawn(self.random.unwrap_or(usize::MAX), self.seed);
+        let drawn = space.drawn(self.random.map_or(usize::MAX, NonZeroUsize::get), self.seed);
         let market = self.subject.market(&self.subject.settings(context, &[])?.calendar())?;
         let whole = Whole { id: self.id(context, &drawn, &market)?, trials: drawn.len() };
         let share = drawn.into_iter().enumerate().filter(|(place, _)| self.shard.has(*place));
@@ -235,11 +235,16 @@ impl Search {
         Ok(done)
     }
 
-    /// The configuration of a trial.
+    /// The configuration of a trial. One that is refused is told with the values that make it what it is.
     fn settings(&self, context: &Context, space: &Space, number: usize) -> anyhow::Result<Settings> {
-        let keys = space.axes().iter().map(Axis::key);
-        let set = keys.zip(space.combination(number)).map(|(key, value)| format!("{key}={value}"));
-        self.subject.settings(context, &set.collect::<Vec<_>>())
+        let settings = self.subject.settings(context, &space.settings(number));
+        settings.map_err(|error| {
+            let values = space.settings_of_its_own(number).join(" ");
+            match self.subject.settings(context, &[]) {
+                Ok(_) => CommandError::Usage(format!("--grid {values}: {error:#}")).into(),
+                Err(without) => without,
+            }
+        })
     }
 
     fn trial(

@@ -329,6 +329,32 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_numbers_in_parquet_and_come_back_as_they_were_given() {
+        use parquet::basic::Type;
+        use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+        let folder = tempfile::tempdir().unwrap();
+        for (values, kind) in [
+            (["5", "10", "-3"], Type::INT64),
+            (["0.5", "1", "-0.25"], Type::DOUBLE),
+            (["05", "10", "15"], Type::BYTE_ARRAY),
+            (["0.50", "1", "2"], Type::BYTE_ARRAY),
+            (["5m", "10m", "15m"], Type::BYTE_ARRAY),
+            (["NaN", "inf", "1"], Type::BYTE_ARRAY),
+        ] {
+            let mut searched = results(0..3, 3);
+            for (trial, value) in searched.trials.iter_mut().zip(values) {
+                trial.values[0] = value.to_owned();
+            }
+            let path = written(folder.path(), "trials.parquet", &searched);
+            let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+            let schema = reader.metadata().file_metadata().schema_descr();
+            assert_eq!(schema.column(FIRST.len()).physical_type(), kind, "{values:?}");
+            assert_eq!(Results::read(&[path]).unwrap(), searched, "{values:?}");
+        }
+    }
+
+    #[test]
     fn shares_of_different_searches_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let first = written(folder.path(), "first", &results(0..2, 3));

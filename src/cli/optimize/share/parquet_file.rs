@@ -36,19 +36,64 @@ pub(super) fn write(results: &Results, rows: &[(&Verdict, &Trial)], path: &Path)
 }
 
 fn write_groups(results: &Results, rows: &[(&Verdict, &Trial)], file: File) -> Result<File, ParquetError> {
-    let schema = Arc::new(parse_message_type(&schema(&results.keys))?);
+    let kinds: Vec<Kind> = (0..results.keys.len()).map(|key| Kind::of(rows, key)).collect();
+    let schema = Arc::new(parse_message_type(&schema(&results.keys, &kinds))?);
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
     let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties))?;
     for rows in rows.chunks(GROUP_TRIALS) {
         let mut group = writer.next_row_group()?;
-        write_group(results, rows, &mut Columns(&mut group))?;
+        write_group(results, rows, &kinds, &mut Columns(&mut group))?;
         group.close()?;
     }
     writer.into_inner()
 }
 
-fn schema(keys: &[String]) -> String {
-    let keys: String = keys.iter().map(|key| format!("required binary {key} (STRING);\n")).collect();
+/// What all values of a key are. A share is read back as the text that was given, so only a number that is written as it
+/// would be told is one: `5` and `0.25`, but not `05` and `1e3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Whole,
+    Real,
+    Text,
+}
+
+impl Kind {
+    fn of(rows: &[(&Verdict, &Trial)], key: usize) -> Self {
+        let all = |is: fn(&str) -> bool| rows.iter().all(|(_, trial)| is(value(trial, key)));
+        match () {
+            () if all(|text| whole(text).is_some_and(|number| number.to_string() == text)) => Self::Whole,
+            () if all(|text| real(text).is_some_and(|number| number.to_string() == text)) => Self::Real,
+            () => Self::Text,
+        }
+    }
+
+    const fn column(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Whole => ("int64", ""),
+            Self::Real => ("double", ""),
+            Self::Text => ("binary", " (STRING)"),
+        }
+    }
+}
+
+fn value(trial: &Trial, key: usize) -> &str {
+    trial.values.get(key).map_or("", String::as_str)
+}
+
+fn whole(text: &str) -> Option<i64> {
+    text.parse().ok()
+}
+
+fn real(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn schema(keys: &[String], kinds: &[Kind]) -> String {
+    let column = |(key, kind): (&String, &Kind)| {
+        let (physical, logical) = kind.column();
+        format!("required {physical} {key}{logical};\n")
+    };
+    let keys: String = keys.iter().zip(kinds).map(column).collect();
     let figures: String = AFTER.iter().skip(4).map(|figure| format!("optional double {figure};\n")).collect();
     format!(
         "message trials {{
@@ -70,6 +115,7 @@ fn schema(keys: &[String]) -> String {
 fn write_group(
     results: &Results,
     rows: &[(&Verdict, &Trial)],
+    kinds: &[Kind],
     columns: &mut Columns<'_, '_>,
 ) -> Result<(), ParquetError> {
     let Whole { id, trials } = &results.whole;
@@ -79,9 +125,13 @@ fn write_group(
     columns.all::<Int64Type>(&numbers(|trial| trial.number))?;
     columns.all::<ByteArrayType>(&vec![ByteArray::from(id.as_str()); rows.len()])?;
     columns.all::<Int64Type>(&vec![count(*trials); rows.len()])?;
-    for key in 0..results.keys.len() {
-        let value = |trial: &Trial| ByteArray::from(trial.values.get(key).map_or("", String::as_str));
-        columns.all::<ByteArrayType>(&rows.iter().map(|(_, trial)| value(trial)).collect::<Vec<_>>())?;
+    for (key, kind) in kinds.iter().enumerate() {
+        let values = rows.iter().map(|(_, trial)| value(trial, key));
+        match kind {
+            Kind::Whole => columns.all::<Int64Type>(&values.filter_map(whole).collect::<Vec<_>>())?,
+            Kind::Real => columns.all::<DoubleType>(&values.filter_map(real).collect::<Vec<_>>())?,
+            Kind::Text => columns.all::<ByteArrayType>(&values.map(ByteArray::from).collect::<Vec<_>>())?,
+        }
     }
     columns.all::<Int64Type>(&numbers(|trial| trial.trades))?;
     columns.all::<Int64Type>(&numbers(|trial| trial.won))?;
@@ -213,6 +263,15 @@ impl Cells<'_> {
         }
     }
 
+    /// The value of a key, as it was given.
+    fn value(&self, place: usize) -> Result<String, usize> {
+        match self.field(place)? {
+            Field::Long(number) => Ok(number.to_string()),
+            Field::Double(number) => Ok(number.to_string()),
+            _ => self.text(place),
+        }
+    }
+
     fn amount(&self, place: usize) -> Result<Money, usize> {
         match self.field(place)? {
             Field::Decimal(amount) if amount.scale() == 8 => {
@@ -252,7 +311,7 @@ impl Cells<'_> {
         }
         Ok(Trial {
             number: self.count(0)?,
-            values: (FIRST.len()..after).map(|place| self.text(place)).collect::<Result<_, _>>()?,
+            values: (FIRST.len()..after).map(|place| self.value(place)).collect::<Result<_, _>>()?,
             trades: self.count(after)?,
             won: self.count(after + 1)?,
             pnl: self.amount(after + 2)?,
