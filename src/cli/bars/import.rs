@@ -241,8 +241,9 @@ impl SymbolGaps {
             .map(|first| format!("{} without a bar, the first on {first}", counted(*sessions, "session", "sessions")));
         let minutes = longest_from.map(|from| {
             format!(
-                "{} without a bar in other sessions, at most {longest_minutes} in a row, from {} on",
+                "{} without a bar{}, at most {longest_minutes} in a row, from {} on",
                 counted(*minutes, "minute", "minutes"),
+                if first_session.is_some() { " in other sessions" } else { "" },
                 instant(from)
             )
         });
@@ -258,6 +259,7 @@ mod tests {
     use daybook_core::time::SessionDate;
 
     use super::*;
+    use crate::adapters::feeds::files::Counted;
 
     fn symbol() -> Symbol {
         "AIG".parse().unwrap()
@@ -276,8 +278,16 @@ mod tests {
             rows: 390,
             bad_row_count,
             bad_rows: (2..bad_row_count + 2).map(bad_row).collect(),
-            unordered: vec![Unordered { symbol: symbol(), rows: 3, first_line: 7 }],
+            unordered: vec![Unordered { symbol: symbol(), rows: 3, first_line: 7, counted: Counted::Lines }],
         }
+    }
+
+    #[test]
+    fn minutes_are_of_other_sessions_only_where_sessions_are_missing() {
+        let longest_from = Some("2013-10-04T14:00:00Z".parse().unwrap());
+        let gaps = Gaps { minutes: 2, longest_minutes: 1, longest_from, ..Gaps::default() };
+        let told = SymbolGaps { symbol: symbol(), gaps }.text();
+        assert_eq!(told, "AIG: 2 minutes without a bar, at most 1 in a row, from 2013-10-04 10:00:00 EDT on");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use daybook_core::market::{
 use daybook_core::money::{MoneyError, Price};
 use daybook_core::time::SessionDate;
 
+use super::read::{CELL_BYTES_MAX, beginning_of};
+
 /// The columns of a file of corporate actions, in order.
 pub const ACTION_COLUMNS: [&str; 4] = ["symbol", "ex_date", "action", "value"];
 
@@ -29,6 +31,9 @@ pub enum ActionFault {
     /// Another number of fields than a row has.
     #[error("has {found} fields: expected {expected}")]
     Fields { found: usize, expected: &'static str },
+    /// More than anything that a row can say.
+    #[error("a field is \"{start}\" and so on, {length} bytes: expected at most {CELL_BYTES_MAX}")]
+    Long { start: String, length: usize },
     /// No symbol.
     #[error("{0}")]
     Symbol(SymbolError),
@@ -107,6 +112,9 @@ impl ActionRows {
     pub(super) fn take(&mut self, record: &ByteRecord) -> Result<(), (Option<Symbol>, ActionFault)> {
         let fields: Vec<String> =
             record.iter().map(|field| String::from_utf8_lossy(field.trim_ascii()).into()).collect();
+        if let Some(long) = fields.iter().find(|field| field.len() > CELL_BYTES_MAX) {
+            return Err((None, ActionFault::Long { start: beginning_of(long), length: long.len() }));
+        }
         match self.format {
             ActionFile::Listed => self.listed(&fields),
             ActionFile::Factors => self.factors(&fields).map_err(|fault| (self.given, fault)),

@@ -11,7 +11,7 @@ use daybook_core::market::{Bar, Symbol};
 use daybook_core::money::{Price, Quantity};
 use daybook_core::time::Timestamp;
 
-use super::read::{BarFile, ColumnSeries, ReadError, RowFault, Rows, check_instant};
+use super::read::{BarFile, ColumnSeries, ReadError, RowFault, Rows, check_instant, check_length};
 use super::zip;
 
 /// How the name of a file of minute bars ends; before it stand the date and the symbol.
@@ -66,6 +66,9 @@ fn bar(line: &[u8], midnight: Timestamp) -> Result<Bar, RowFault> {
     let [time, open, high, low, close, volume] = fields[..] else {
         return Err(RowFault::Fields { found: fields.len(), expected: FIELDS });
     };
+    for field in &fields {
+        check_length("a field", field)?;
+    }
     let whole = |column: &'static str, text: &str, expected: &'static str| {
         let whole = || RowFault::Whole { column, text: text.to_owned(), expected };
         text.trim().parse::<i64>().map_err(|_| whole())

@@ -25,7 +25,7 @@ use daybook_core::time::Timestamp;
 
 pub use actions::{ACTION_COLUMNS, ActionFault, write_actions};
 pub use feed::{BarsFeed, BarsFeedSettings};
-pub use read::{BadRow, BarFile, ColumnSeries, ReadError, RowFault, Unordered, read_bars, read_columns};
+pub use read::{BadRow, BarFile, ColumnSeries, Counted, ReadError, RowFault, Unordered, read_bars, read_columns};
 pub use store::{ActionsAdded, Added, BarStore, BarStoreError, Different, DifferentAction, StoredSeries};
 pub use write::{write_bars, write_header};
 

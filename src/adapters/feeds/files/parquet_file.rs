@@ -26,7 +26,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
-use super::read::{BarFile, ColumnSeries, ReadError, RowFault, Rows, check_instant, symbol_of};
+use super::read::{BarFile, ColumnSeries, Counted, ReadError, RowFault, Rows, check_instant, symbol_of};
 use columns::{Figures, Texts, Times};
 
 /// How a Parquet file begins.
@@ -51,13 +51,13 @@ impl Fault {
     }
 }
 
-/// Reads a file of minute bars. Rows count as lines, from 1.
+/// Reads a file of minute bars.
 pub(super) fn read(path: &Path, file: File, symbol: Option<Symbol>) -> Result<BarFile<ColumnSeries>, ReadError> {
     let reader = reader_of(path, file)?;
-    let given = match (find(schema_of(&reader), "symbol"), symbol.or_else(|| symbol_of(path))) {
-        (Some(_), _) => None,
-        (None, Some(symbol)) => Some(symbol),
-        (None, None) => return Err(ReadError::NoSymbol { path: path.to_owned() }),
+    let given = match (names(schema_of(&reader), "symbol"), symbol.or_else(|| symbol_of(path))) {
+        (true, _) => None,
+        (false, Some(symbol)) => Some(symbol),
+        (false, None) => return Err(ReadError::NoSymbol { path: path.to_owned() }),
     };
     read_groups(path, &reader, given)
 }
@@ -80,7 +80,7 @@ fn read_groups(
     reader: &SerializedFileReader<File>,
     given: Option<Symbol>,
 ) -> Result<BarFile<ColumnSeries>, ReadError> {
-    let mut rows = Rows::default();
+    let mut rows = Rows::counted_in(Counted::Rows);
     let mut row = 0;
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(|source| Fault::Damaged { column: None, source }.at(path))?;
@@ -94,6 +94,11 @@ fn read_groups(
 fn find<'s>(schema: &'s SchemaDescriptor, name: &str) -> Option<(usize, &'s ColumnDescriptor)> {
     let mut columns = schema.columns().iter().map(|column| &**column).enumerate();
     columns.find(|(_, column)| column.name().eq_ignore_ascii_case(name))
+}
+
+/// Whether a field of the table is called so, though it may be a group or a list of other fields.
+fn names(schema: &SchemaDescriptor, name: &str) -> bool {
+    schema.root_schema().get_fields().iter().any(|field| field.name().eq_ignore_ascii_case(name))
 }
 
 /// A row group, while its columns are opened.
@@ -127,7 +132,10 @@ impl<'g> Group<'g> {
     /// A column that can be read, and what the schema says of it.
     fn column(self, name: &'static str, expected: &'static str) -> Result<(ColumnReader, &'g ColumnDescriptor), Fault> {
         let other = |found: String, expected| Fault::Column { column: name, found, expected };
-        let (place, descriptor) = find(self.schema, name).ok_or_else(|| other("is missing".to_owned(), expected))?;
+        let (place, descriptor) = find(self.schema, name).ok_or_else(|| {
+            let found = if names(self.schema, name) { "is nested, with columns within it" } else { "is missing" };
+            other(found.to_owned(), expected)
+        })?;
         if descriptor.max_rep_level() > 0 {
             return Err(other("is a list".to_owned(), expected));
         }

@@ -2,12 +2,13 @@ mod fault;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
 use csv::ByteRecord;
+use daybook_core::analysis::brief;
 use daybook_core::market::{Bar, BarColumns, CorporateActions, MINUTE, Symbol};
 use daybook_core::money::{MoneyError, Quantity};
 use daybook_core::time::Timestamp;
@@ -16,10 +17,16 @@ use super::actions::{ActionFile, ActionRows};
 use super::plain::{Fields, Instants, whole};
 use super::{COLUMNS, Series, compressed, lean, parquet_file, store, zip};
 
-pub use fault::{BadRow, ReadError, RowFault, Unordered};
+pub use fault::{BadRow, Counted, ReadError, RowFault, Unordered};
 
 /// How much of a file is looked at at once.
 const BUFFER_BYTES: usize = 256 * 1024;
+
+/// The longest line of text: a row of bars has a hundred bytes. A file without line ends is not read into memory.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest cell that can be anything; of a longer one the beginning is told, as of a header.
+pub(super) const CELL_BYTES_MAX: usize = 100;
 
 /// Bad rows kept for the report; the rest are counted. A file of another kind is all bad rows.
 const BAD_ROWS_KEPT: usize = 1_000;
@@ -82,7 +89,13 @@ pub fn read_columns(path: &Path, symbol: Option<Symbol>) -> Result<BarFile<Colum
     }
     let mut lines = Lines::new(compressed::unpacked(file).map_err(failed)?);
     let mut record = ByteRecord::new();
+    if lines.is_utf_16().map_err(failed)? {
+        return Err(ReadError::Encoding { path: path.to_owned() });
+    }
     if let Some((_, line)) = lines.next().map_err(failed)? {
+        if line.contains(&0) {
+            return Err(ReadError::Encoding { path: path.to_owned() });
+        }
         if line.contains(&b'\r') {
             return Err(ReadError::LineEnds { path: path.to_owned() });
         }
@@ -134,7 +147,8 @@ fn read_actions<R: io::Read>(
                 Err((symbol, fault)) => {
                     file.bad_row_count += 1;
                     if file.bad_rows.len() < BAD_ROWS_KEPT {
-                        file.bad_rows.push(BadRow { line: number, symbol, fault: RowFault::Action(fault) });
+                        let (counted, fault) = (Counted::Lines, RowFault::Action(fault));
+                        file.bad_rows.push(BadRow { line: number, counted, symbol, fault });
                     }
                 }
             }
@@ -162,7 +176,16 @@ impl<R: io::Read> Lines<R> {
         Self { source: BufReader::with_capacity(BUFFER_BYTES, source), torn: Vec::new(), number: 0, taken: 0 }
     }
 
+    /// Whether it begins as text in UTF-16 does.
+    fn is_utf_16(&mut self) -> io::Result<bool> {
+        let start = self.source.fill_buf()?;
+        Ok(start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]))
+    }
+
     /// The next line without its end.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or the line is longer than any row.
     fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
         loop {
             self.source.consume(std::mem::take(&mut self.taken));
@@ -179,10 +202,15 @@ impl<R: io::Read> Lines<R> {
                 }
                 None => {
                     self.torn.clear();
-                    self.source.read_until(b'\n', &mut self.torn)?;
+                    let most = LINE_BYTES_MAX as u64 + 1;
+                    self.source.by_ref().take(most).read_until(b'\n', &mut self.torn)?;
                     self.torn.trim_ascii_end().is_empty()
                 }
             };
+            if found.unwrap_or(self.torn.len()) > LINE_BYTES_MAX {
+                let told = format!("line {} is longer than {LINE_BYTES_MAX} bytes: expected rows of bars", self.number);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, told));
+            }
             if !is_empty {
                 let line = match found {
                     Some(length) => self.source.buffer().get(..length).unwrap_or_default(),
@@ -292,9 +320,15 @@ pub(super) struct Rows {
     instants: Instants,
     bad: Vec<BadRow>,
     bad_count: u64,
+    counted: Counted,
 }
 
 impl Rows {
+    /// None so far, of a file whose places are counted so.
+    pub(super) fn counted_in(counted: Counted) -> Self {
+        Self { counted, ..Self::default() }
+    }
+
     /// Keeps the bar of a row that is written as nearly all are; `None` for any other, and for one that is no bar.
     fn take_plain(&mut self, line: &[u8], columns: &Columns, given: Option<Symbol>, number: u64) -> Option<()> {
         let mut fields = Fields::new(line);
@@ -333,7 +367,8 @@ impl Rows {
         let mut fields = record.iter().zip(columns.names());
         let mut next = || {
             let (bytes, column) = fields.next().ok_or_else(wrong_length)?;
-            trimmed(bytes).map(|text| (text, column)).ok_or(RowFault::NotText { column })
+            let text = trimmed(bytes).ok_or(RowFault::NotText { column })?;
+            check_length(column, text).map(|text| (text, column))
         };
         let place = match given {
             Some(symbol) => self.place_of(symbol),
@@ -416,7 +451,7 @@ impl Rows {
 
     /// Leaves the row that is read now out.
     pub(super) fn reject(&mut self, line: u64, fault: RowFault) {
-        self.keep_bad(BadRow { line, symbol: self.symbol, fault });
+        self.keep_bad(BadRow { line, counted: self.counted, symbol: self.symbol, fault });
     }
 
     fn keep_bad(&mut self, row: BadRow) {
@@ -431,7 +466,8 @@ impl Rows {
         for gathered in std::mem::take(&mut self.gathered) {
             let symbol = gathered.symbol;
             if gathered.late > 0 {
-                file.unordered.push(Unordered { symbol, rows: gathered.late, first_line: gathered.first_late });
+                let (rows, first_line, counted) = (gathered.late, gathered.first_late, self.counted);
+                file.unordered.push(Unordered { symbol, rows, first_line, counted });
             }
             let bars = if gathered.in_order { gathered.bars } else { self.ordered(&gathered) };
             file.rows += bars.len() as u64;
@@ -455,8 +491,9 @@ impl Rows {
         let mut first_line = 0;
         for (bar, line) in rows {
             if ordered.starts().last() == Some(&bar.start) {
-                let fault = RowFault::Duplicate { at: bar.start, first_line };
-                self.keep_bad(BadRow { line, symbol: Some(*symbol), fault });
+                let counted = self.counted;
+                let fault = RowFault::Duplicate { at: bar.start, counted, first_line };
+                self.keep_bad(BadRow { line, counted, symbol: Some(*symbol), fault });
             } else {
                 first_line = line;
                 ordered.push(&bar);
@@ -475,6 +512,19 @@ pub(super) fn check_instant(at: Timestamp) -> Result<Timestamp, RowFault> {
         return Err(RowFault::Unaligned { at });
     }
     Ok(at)
+}
+
+/// The text of a cell, if it can be one.
+pub(super) fn check_length<'t>(column: &'static str, text: &'t str) -> Result<&'t str, RowFault> {
+    match text.len() {
+        0..=CELL_BYTES_MAX => Ok(text),
+        length => Err(RowFault::Long { column, start: beginning_of(text), length }),
+    }
+}
+
+/// As much of a text as is told, without what a terminal may take for a command.
+pub(super) fn beginning_of(text: &str) -> String {
+    brief(text, CELL_BYTES_MAX)
 }
 
 fn number<T: FromStr<Err = MoneyError>>((text, column): (&str, &'static str)) -> Result<T, RowFault> {
@@ -509,7 +559,7 @@ fn trimmed(bytes: &[u8]) -> Option<&str> {
 
 fn text_of(record: &ByteRecord) -> String {
     let fields: Vec<_> = record.iter().map(String::from_utf8_lossy).collect();
-    fields.join(",")
+    beginning_of(&fields.join(","))
 }
 
 /// The symbol that a file is named after: `SPY.csv.gz` is SPY's.

@@ -10,8 +10,8 @@ use parquet::data_type::{
 };
 use parquet::schema::types::ColumnDescriptor;
 
-use super::super::read::{RowFault, check_instant, instant_of_number, instant_of_text, instant_of_whole};
-use super::{Fault, Group, find};
+use super::super::read::{RowFault, check_instant, check_length, instant_of_number, instant_of_text, instant_of_whole};
+use super::{Fault, Group, names};
 
 /// A column of one physical type, some rows at a time.
 pub(super) struct Column<T: DataType> {
@@ -87,7 +87,8 @@ impl Texts {
 
     pub(super) fn at(&self, place: usize) -> Result<&str, RowFault> {
         let bytes = self.0.at(place).map(ByteArray::data)?;
-        std::str::from_utf8(bytes).map_err(|_| RowFault::NotText { column: self.0.name })
+        let text = std::str::from_utf8(bytes).map_err(|_| RowFault::NotText { column: self.0.name })?;
+        check_length(self.0.name, text)
     }
 }
 
@@ -108,7 +109,7 @@ impl Times {
     pub(super) fn open(group: Group<'_>) -> Result<Self, Fault> {
         const EXPECTED: &str = "the start of the bar as a timestamp, as text such as 2026-11-16T14:30:00Z, or as a \
                                 whole number since 1970";
-        let name = if find(group.schema, "ts_utc").is_some() { "ts_utc" } else { "ts" };
+        let name = if names(group.schema, "ts_utc") { "ts_utc" } else { "ts" };
         match group.column(name, EXPECTED)? {
             (ColumnReader::Int64ColumnReader(reader), descriptor) => {
                 let column = Column::new(name, reader, descriptor);

@@ -177,7 +177,7 @@ fn a_bad_cell_is_a_bad_row_and_the_others_are_kept() {
         ),
         (("required int64 volume (DECIMAL(9,3))", longs(&[-1, 0])), "volume is -0.001: expected zero or more"),
         (("required int64 ts", longs(&[1_380_893_401, 1_380_893_460])), "2013-10-04T13:30:01Z is not the start"),
-        (("required int64 ts", longs(&[1_380_893_460, 1_380_893_460])), "2013-10-04T13:31:00Z is on line 1"),
+        (("required int64 ts", longs(&[1_380_893_460, 1_380_893_460])), "2013-10-04T13:31:00Z is on row 1"),
         (
             ("required int64 ts (TIMESTAMP(MICROS,true))", longs(&[1_380_893_400_000_001, 1_380_893_460_000_000])),
             "\"1380893400000001\" is not an instant in whole milliseconds",
@@ -192,7 +192,28 @@ fn a_bad_cell_is_a_bad_row_and_the_others_are_kept() {
         assert_eq!((file.rows, file.bad_row_count), (1, 1), "{fault}");
         let told = file.bad_rows.first().map(|row| row.fault.to_string()).unwrap();
         assert!(told.starts_with(fault), "{told}: expected {fault}");
+        assert!(file.bad_rows.first().is_some_and(|row| row.to_string().starts_with("row ")), "{fault}");
     }
+}
+
+#[test]
+fn a_column_with_columns_within_it_is_told_as_nested() {
+    let schema = "message bars { required group symbol { required binary name (STRING); } \
+                  required group open (LIST) { repeated group list { required double element; } } }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&[ByteArray::from("SPY")], None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<DoubleType>().write_batch(&[1.0], Some(&[1]), Some(&[0])).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    let bytes = writer.into_inner().unwrap();
+    let error = read_bytes(&bytes).unwrap_err();
+    let expected = "a.parquet: column symbol is nested, with columns within it: expected text, such as AAPL";
+    assert_eq!(told(&error), expected);
 }
 
 #[test]

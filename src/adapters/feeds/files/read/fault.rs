@@ -9,8 +9,28 @@ use daybook_core::time::Timestamp;
 use parquet::errors::ParquetError;
 use serde::Serialize;
 
+use super::CELL_BYTES_MAX;
 use crate::adapters::feeds::files::COLUMNS;
 use crate::adapters::feeds::files::actions::ActionFault;
+
+/// What the places in a file are counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Counted {
+    /// Lines of text, the header being line 1.
+    #[default]
+    Lines,
+    /// Rows of a table, from 1.
+    Rows,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lines => "line",
+            Self::Rows => "row",
+        })
+    }
+}
 
 /// Rows of a symbol that come after later ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,20 +41,25 @@ pub struct Unordered {
     pub rows: u64,
     /// The line of the first of them.
     pub first_line: u64,
+    /// What lines are in this file.
+    #[serde(skip)]
+    pub counted: Counted,
 }
 
 impl fmt::Display for Unordered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { symbol, rows, first_line } = self;
-        write!(f, "line {first_line}: {symbol}: out of order, the first of {rows}; the bars were sorted")
+        let Self { symbol, rows, first_line, counted } = self;
+        write!(f, "{counted} {first_line}: {symbol}: out of order, the first of {rows}; the bars were sorted")
     }
 }
 
 /// A row that is no bar.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BadRow {
-    /// Its line in the file, the header being line 1.
+    /// Its line in the file.
     pub line: u64,
+    /// What lines are in this file.
+    pub counted: Counted,
     /// Whose bar it would be, if that can be read.
     pub symbol: Option<Symbol>,
     /// What is wrong with it.
@@ -43,10 +68,10 @@ pub struct BadRow {
 
 impl fmt::Display for BadRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, symbol, fault } = self;
+        let Self { line, counted, symbol, fault } = self;
         match symbol {
-            Some(symbol) => write!(f, "line {line}: {symbol}: {fault}"),
-            None => write!(f, "line {line}: {fault}"),
+            Some(symbol) => write!(f, "{counted} {line}: {symbol}: {fault}"),
+            None => write!(f, "{counted} {line}: {fault}"),
         }
     }
 }
@@ -66,6 +91,9 @@ pub enum RowFault {
     /// Bytes that are no text.
     #[error("{column} is not text in UTF-8")]
     NotText { column: &'static str },
+    /// More than anything that a row can say.
+    #[error("{column} is \"{start}\" and so on, {length} bytes: expected at most {}", CELL_BYTES_MAX)]
+    Long { column: &'static str, start: String, length: usize },
     /// No symbol.
     #[error("{0}")]
     Symbol(SymbolError),
@@ -88,8 +116,8 @@ pub enum RowFault {
     #[error("{column}: \"{text}\" is no whole number of {expected}")]
     Whole { column: &'static str, text: String, expected: &'static str },
     /// A minute that was there before.
-    #[error("{at} is on line {first_line} already")]
-    Duplicate { at: Timestamp, first_line: u64 },
+    #[error("{at} is on {counted} {first_line} already")]
+    Duplicate { at: Timestamp, counted: Counted, first_line: u64 },
     /// No corporate action.
     #[error("{0}")]
     Action(ActionFault),
@@ -109,6 +137,9 @@ pub enum ReadError {
         COLUMNS.join(",")
     )]
     Header { path: PathBuf, found: String },
+    /// Its text is in another encoding.
+    #[error("{}:1: is UTF-16, or no text at all; save the file as UTF-8", path.display())]
+    Encoding { path: PathBuf },
     /// Its lines end with a carriage return alone.
     #[error(
         "{}:1: its lines end with a carriage return alone: expected a line feed at the end of each, as \

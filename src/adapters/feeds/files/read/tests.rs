@@ -301,3 +301,52 @@ fn files_that_contradict_one_another_are_told() {
     let conflict = history.add(columns(&other), CorporateActions::default()).unwrap_err();
     assert_eq!((conflict.symbol, conflict.at.to_string()), (symbol("AIG"), "2013-10-04T13:31:00Z".to_owned()));
 }
+
+#[test]
+fn a_line_without_an_end_is_not_read_into_memory() {
+    let row = "A,2013-10-04T13:30:00Z,10,11,9,10.5,100\n";
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(format!("{HEADER}{row}").as_bytes()).unwrap();
+    encoder.write_all(&vec![b'0'; 8_000_000]).unwrap();
+    // Longer than what is looked at at once, shorter than that, and as long as is just read.
+    for bytes in [encoder.finish().unwrap(), format!("{HEADER}{row}{}\n{row}", "0".repeat(70_000)).into_bytes()] {
+        let error = read("a.csv.gz", &bytes).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "line 3 is longer than 65536 bytes: expected rows of bars");
+    }
+    let long = format!("{HEADER}{}\n{row}", "0".repeat(65_536));
+    let file = read("a.csv", long.as_bytes()).unwrap();
+    assert_eq!((file.rows, file.bad_row_count), (1, 1));
+}
+
+#[test]
+fn what_is_echoed_is_cut() {
+    let long = "X".repeat(5_000);
+    let text =
+        format!("{HEADER}{long},2013-10-04T13:30:00Z,10,11,9,10.5,100\nA,2013-10-04T13:30:00Z,{long},11,9,10.5,100\n");
+    let file = read("a.csv", text.as_bytes()).unwrap();
+    let told: Vec<String> = file.bad_rows.iter().map(ToString::to_string).collect();
+    let beginning = "X".repeat(90);
+    for (told, head) in told.iter().zip(["line 2: symbol is", "line 3: A: open is"]) {
+        assert!(told.starts_with(&format!("{head} \"{beginning}")), "{told}");
+        assert!(told.ends_with("and so on, 5000 bytes: expected at most 100") && told.len() < 250, "{told}");
+    }
+    let header = read("a.csv", format!("{long},{long}\n").as_bytes()).unwrap_err().to_string();
+    assert!(header.contains(&beginning) && header.len() < 500, "{header}");
+    let actions = format!("symbol,ex_date,action,value\nA,{long},split,7:1\n");
+    let told = read("a.csv", actions.as_bytes()).unwrap().bad_rows[0].to_string();
+    assert!(told.starts_with("line 2: a field is \"X") && told.len() < 250, "{told}");
+}
+
+#[test]
+fn text_in_utf_16_is_named_and_not_printed() {
+    let units = |order: fn(u16) -> [u8; 2]| two_minutes().encode_utf16().flat_map(order).collect::<Vec<u8>>();
+    let marked = |mark: [u8; 2], order| [mark.to_vec(), units(order)].concat();
+    for bytes in
+        [marked([0xff, 0xfe], u16::to_le_bytes), marked([0xfe, 0xff], u16::to_be_bytes), units(u16::to_le_bytes)]
+    {
+        let error = read("a.csv", &bytes).unwrap_err();
+        assert!(matches!(error, ReadError::Encoding { .. }), "{error}");
+        assert!(error.to_string().ends_with(":1: is UTF-16, or no text at all; save the file as UTF-8"), "{error}");
+    }
+}
