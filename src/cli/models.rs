@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use daybook_core::analysis::{ModelAnswer, ModelQuestion, ModelScore};
+use daybook_core::analysis::{ModelAnswer, ModelFault, ModelQuestion, ModelScore};
 use daybook_core::calendar::{Calendar, Session};
 use daybook_core::market::Symbol;
 use daybook_core::report::words;
@@ -51,6 +51,8 @@ struct Asked {
     symbol: Symbol,
     as_of: Timestamp,
     answer: ModelAnswer,
+    /// The models of the chain that gave no score before this answer, and why.
+    failed: Vec<ModelFault>,
 }
 
 impl ModelsCommand {
@@ -75,8 +77,8 @@ impl ModelsCommand {
                 let question = about.question(context, &settings)?;
                 let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
                 let models = wiring::models(&settings.models, &clock);
-                let answer = context.block_on(models.ask(&question))?;
-                let asked = Asked { symbol: question.symbol, as_of: question.as_of, answer };
+                let (answer, failed) = context.block_on(models.ask(&question))?;
+                let asked = Asked { symbol: question.symbol, as_of: question.as_of, answer, failed };
                 context.output.document(&asked, Asked::text)?;
                 match asked.answer {
                     ModelAnswer::Score(_) => Ok(()),
@@ -112,14 +114,19 @@ fn look_at(calendar: &Calendar, at: Timestamp) -> Option<(Session, Timestamp)> {
 
 impl Asked {
     fn text(&self, paint: Paint) -> String {
-        let Self { symbol, as_of, answer } = self;
+        let Self { symbol, as_of, answer, failed } = self;
         let head = format!("{symbol} at {}: ", words::instant(*as_of));
         match answer {
             ModelAnswer::None { reason } => format!("{head}{}\n{reason}\n", paint.red("no score")),
             ModelAnswer::Score(ModelScore { model, version, score, rationale, took }) => {
                 let version = version.as_ref().map_or_else(String::new, |version| format!(" ({version})"));
                 let rationale = if rationale.is_empty() { String::new() } else { format!("{rationale}\n") };
-                format!("{head}{} by {model}{version} in {took}\n{rationale}", paint.bold(&score.to_string()))
+                let failed: String = failed
+                    .iter()
+                    .map(|fault| format!("{} {}\n", paint.yellow("failed before:"), fault.reason))
+                    .collect();
+                let score = paint.bold(&score.to_string());
+                format!("{head}{score} by {model}{version} in {took}\n{rationale}{failed}")
             }
         }
     }
@@ -150,16 +157,18 @@ mod tests {
 
     #[test]
     fn an_answer_is_told_with_who_gave_it() {
-        let asked = |answer| {
+        let asked = |answer, failed| {
             let as_of = "2026-11-16T15:30:00Z".parse().unwrap();
-            Asked { symbol: "AAPL".parse().unwrap(), as_of, answer }.text(Paint::PLAIN)
+            Asked { symbol: "AAPL".parse().unwrap(), as_of, answer, failed }.text(Paint::PLAIN)
         };
         let score =
             ModelScore::new("mine", Bps(3_500), "volume and news agree", Some("m 1"), Duration::from_millis(120));
         let head = format!("AAPL at {}: ", words::instant("2026-11-16T15:30:00Z".parse().unwrap()));
-        let told = asked(ModelAnswer::Score(score));
-        assert_eq!(told, format!("{head}35% by mine (m 1) in 120ms\nvolume and news agree\n"));
-        let none = asked(ModelAnswer::none("mine: no answer within 10s"));
+        let answered = format!("{head}35% by mine (m 1) in 120ms\nvolume and news agree\n");
+        assert_eq!(asked(ModelAnswer::Score(score.clone()), Vec::new()), answered);
+        let failed = vec![ModelFault::new("llm", "llm: ended with 1")];
+        assert_eq!(asked(ModelAnswer::Score(score), failed), format!("{answered}failed before: llm: ended with 1\n"));
+        let none = asked(ModelAnswer::none("mine: no answer within 10s"), Vec::new());
         assert_eq!(none, format!("{head}no score\nmine: no answer within 10s\n"));
     }
 }

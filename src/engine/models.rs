@@ -95,12 +95,16 @@ impl Models {
         Ok(Answered { faults, ..answered })
     }
 
-    /// Asks about one symbol for a person: outside of the budget.
-    pub async fn ask(&self, question: &ModelQuestion) -> ModelAnswer {
-        match &self.chain {
-            Some(chain) => chain.ask(question, &Calls::new(u32::MAX)).await,
-            None => ModelAnswer::none("no model is configured"),
-        }
+    /// Asks about one symbol for a person: outside of the budget. Beside the answer are the models that failed before it,
+    /// in the order in which they were asked.
+    pub async fn ask(&self, question: &ModelQuestion) -> (ModelAnswer, Vec<ModelFault>) {
+        let Some(chain) = &self.chain else {
+            return (ModelAnswer::none("no model is configured"), Vec::new());
+        };
+        let calls = Calls::new(u32::MAX);
+        let answer = chain.ask(question, &calls).await;
+        let mut faults = std::mem::take(&mut *calls.faults());
+        (answer, chain.links.iter().filter_map(|link| faults.remove(link.scorer.name())).collect())
     }
 }
 
@@ -431,7 +435,8 @@ mod tests {
         let desk = Desk { day, clock, models, first, second };
         assert_eq!(told(&desk.asks(30, &["A", "B", "C"]).await), ["first", "first", over]);
         assert_eq!((desk.asked(), desk.calls()), ((5, 0), "5".to_owned()));
-        assert!(matches!(desk.models.ask(&question_about("A")).await, ModelAnswer::Score(_)), "a person has no budget");
+        let (answer, failed) = desk.models.ask(&question_about("A")).await;
+        assert!(matches!(answer, ModelAnswer::Score(_)) && failed.is_empty(), "a person has no budget");
         assert_eq!(desk.calls(), "5");
     }
 
