@@ -1,19 +1,24 @@
 #!/usr/bin/env python3
 """Compares `trade report stats` on a file with quantstats and empyrical, figure by figure.
 
-usage: check_stats.py FILE.csv [--trade PATH]     (date,return or date,equity; needs quantstats and empyrical-reloaded)
+usage: check_stats.py FILE.csv [--trade PATH]     (date,return or date,equity; needs pandas, and quantstats or empyrical-reloaded)
 
-Prints one line a figure, and ends with 1 if one is off by more than 1e-9 of its value.
+Prints one line a figure, and ends with 1 if one is off by more than 1e-9 of its value. Of the two libraries one that is
+not installed is passed over, and said so; with neither it ends with 2.
 """
 import argparse
 import json
 import subprocess
 import sys
 
-import numpy as np
-import pandas as pd
+try:
+    import numpy as np
+    import pandas as pd
+except ImportError as missing:
+    print(f"{missing.name} is not installed: pip install pandas quantstats empyrical-reloaded", file=sys.stderr)
+    sys.exit(2)
 
-from stats_golden import SOURCES
+from stats_golden import MISSING, SOURCES
 
 TOLERANCE = 1e-9
 
@@ -23,6 +28,11 @@ def main():
     parser.add_argument("file")
     parser.add_argument("--trade", default="trade")
     options = parser.parse_args()
+    for source, package in MISSING.items():
+        print(f"{source} is not installed, its figures are not compared: pip install {package}")
+    if not SOURCES.keys() - MISSING:
+        print("there is nothing to compare with", file=sys.stderr)
+        sys.exit(2)
 
     table = pd.read_csv(options.file, index_col="date", parse_dates=True)
     returns = table["return"] if "return" in table else table["equity"].pct_change()
@@ -32,6 +42,8 @@ def main():
 
     wrong = 0
     for source, ask in SOURCES.items():
+        if source in MISSING:
+            continue
         for figure, theirs in ask(returns):
             mine = ours[figure]
             if not np.isfinite(theirs):

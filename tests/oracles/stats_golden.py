@@ -10,14 +10,22 @@ Needs quantstats (0.0.86) and empyrical-reloaded (0.7), which are tools of the t
 Deterministic: run again, it writes the same files.
 """
 import os
+import sys
 import warnings
 
 import numpy as np
 import pandas as pd
 
 warnings.filterwarnings("ignore")
-import empyrical  # noqa: E402
-import quantstats.stats as qs  # noqa: E402
+MISSING = {}                         # what is not installed: by its name the package that has it
+try:
+    import empyrical
+except ImportError:
+    MISSING["empyrical"] = "empyrical-reloaded"
+try:
+    import quantstats.stats as qs
+except ImportError:
+    MISSING["quantstats"] = "quantstats"
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROLLING = 20
@@ -80,6 +88,8 @@ def write(name, header, rows):
 
 
 def main():
+    if MISSING:
+        sys.exit("not installed: pip install " + " ".join(MISSING.values()))
     returns, figures = [], []
     for name, values in series():
         r = pd.Series(values, index=pd.bdate_range("2020-01-02", periods=len(values)))
