@@ -42,6 +42,12 @@ execution:
     participation: 20%
 ";
 
+/// What the jobs of a replay have to be for it to look where a back-test looks: their texts, and what stands in their place.
+const JOBS: [(&str, &[(&str, &str)]); 2] = [
+    ("breakout-watch", &[("delay: 5s", "delay: 0s"), ("strategies: [opening_range_breakout]", "strategies: []")]),
+    ("analysis", &[("enabled: true", "enabled: false")]),
+];
+
 /// Minute bars of every symbol: a walk in cents, the same each time.
 pub fn bars() -> String {
     let mut text = "symbol,ts_utc,open,high,low,close,volume\n".to_owned();
@@ -120,16 +126,14 @@ pub fn traded_by_both(desk: &Desk, configuration: &str) -> Vec<Trade> {
     desk.write("daybook.yaml", configuration);
     // A back-test looks the instant that a bar ends, and only there.
     std::fs::create_dir(desk.path().join("jobs")).unwrap();
-    let job = |name: &str, changes: &[(&str, &str)]| {
+    for (name, changes) in JOBS {
         let mut text = repository::read(&format!("jobs/{name}.yaml"));
         for (from, to) in changes {
             assert!(text.contains(from), "{name}");
             text = text.replace(from, to);
         }
         desk.write(&format!("jobs/{name}.yaml"), &text);
-    };
-    job("breakout-watch", &[("delay: 5s", "delay: 0s"), ("strategies: [opening_range_breakout]", "strategies: []")]);
-    job("analysis", &[("enabled: true", "enabled: false")]);
+    }
 
     let with = ["--config", "daybook.yaml", "--bars", "bars.csv"];
     let backtest = desk.trade(&[&["backtest", "--trades", "trades.csv"], &with[..]].concat());
@@ -145,6 +149,29 @@ pub fn traded_by_both(desk: &Desk, configuration: &str) -> Vec<Trade> {
     let theirs = trades(&replayed, |at, _| at.floor_to(daybook_core::market::MINUTE));
     assert_eq!(ours, theirs);
     ours
+}
+
+#[test]
+fn the_page_has_the_recipe_that_is_tested() {
+    let page = repository::read("docs/backtest.md");
+    let (_, recipe) = page.split_once("## The same trades in a replay").unwrap();
+    let block = |kind: &str| recipe.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap();
+    // Each key of the block is in the tested configuration, with its value, in one line or in a section of several.
+    for line in block("yaml").lines() {
+        let (section, rest) = line.split_once(": {").unwrap();
+        for setting in rest.split('}').next().unwrap().split(", ") {
+            let tested = CONFIGURATION.split(&format!("\n{section}:")).nth(1).unwrap();
+            let end = tested.find("\n\n").unwrap_or(tested.len());
+            assert!(tested[..end].contains(setting), "{section}: {setting}");
+        }
+    }
+    for (job, changes) in JOBS {
+        let line = block("sh").lines().find(|line| line.ends_with(&format!("jobs/{job}.yaml"))).unwrap();
+        for (from, to) in changes {
+            let escaped = from.replace('[', "\\[").replace(']', "\\]");
+            assert!(line.contains(&format!("s/{escaped}/{to}/")), "{line}: {from}");
+        }
+    }
 }
 
 #[test]
