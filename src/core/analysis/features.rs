@@ -145,6 +145,7 @@ impl ScanFeatures {
     pub(super) fn candidate(&self, rank: u32, score: i64) -> Candidate {
         let known = |ratio: Option<Bps>| ratio.map_or_else(|| "unknown".to_owned(), |ratio| ratio.to_string());
         let factors = vec![
+            Reason::new("price", self.last),
             Reason::new("gap", self.gap),
             Reason::new("gap in ATR", self.gap_in_atr()),
             Reason::new("relative volume", known(self.relative_volume)),

@@ -411,7 +411,8 @@ mod tests {
         }
         let factors = measured.candidate(1, 0).factors;
         let names: Vec<&str> = factors.iter().map(|factor| factor.measure.as_str()).collect();
-        assert_eq!(names[6..], ["spread", "trend in ATR", "patterns"]);
+        assert_eq!(names[7..], ["spread", "trend in ATR", "patterns"]);
+        assert_eq!(factors[0], Reason::new("price", "44.00"), "the price by which it has passed can be seen");
     }
 
     #[test]
