@@ -269,8 +269,10 @@ pub struct ChatMessage {
     pub is_private: bool,
     /// Who.
     pub sender: String,
-    /// What.
+    /// What: a word and what belongs to it.
     pub text: String,
+    /// What a person writes there before a word: `/`, or `/daybook ` where one command takes them all.
+    pub prefix: String,
 }
 
 /// A chat in which people ask the program for something.

@@ -25,7 +25,7 @@ use super::Parts;
 use crate::ledger::{LedgerError, alert, chat as requests};
 use crate::ports::{ChannelError, ControlChat};
 
-pub use desk::{Desk, Guard};
+pub use desk::{Desk, Guard, Heard};
 
 /// The pause after a look that has found nothing: a service that answers at once is not asked without end.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -143,11 +143,11 @@ pub fn advance(tx: &Transaction<'_>, channel: &str, number: i64, now: Timestamp)
     Ok(true)
 }
 
-/// Records a request.
+/// Records a request, and names its row.
 ///
 /// # Errors
 /// If the ledger cannot be written, or says that what it confirms was confirmed before.
-pub fn record(tx: &Transaction<'_>, request: &NewRequest<'_>, now: Timestamp) -> Result<(), LedgerError> {
+pub fn record(tx: &Transaction<'_>, request: &NewRequest<'_>, now: Timestamp) -> Result<i64, LedgerError> {
     let NewRequest { channel, number, written_at, chat, sender, text, outcome } = request;
     let (word, asked, passed_on, answer) = match outcome {
         Outcome::Stranger => ("stranger", None, None, None),
@@ -176,7 +176,7 @@ pub fn record(tx: &Transaction<'_>, request: &NewRequest<'_>, now: Timestamp) ->
         command_id,
         answer
     ])?;
-    Ok(())
+    Ok(tx.last_insert_rowid())
 }
 
 /// How many requests of a sender were taken since an instant, strangers' none.
@@ -259,7 +259,7 @@ mod tests {
         NewRequest { channel: "telegram", number, written_at: NOW, chat, sender, text: "/close all", outcome }
     }
 
-    fn record_it(day: &TestLedger, request: NewRequest<'static>) -> Result<(), LedgerError> {
+    fn record_it(day: &TestLedger, request: NewRequest<'static>) -> Result<i64, LedgerError> {
         day.ledger.write_blocking(move |tx| record(tx, &request, NOW))
     }
 

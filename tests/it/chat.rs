@@ -309,6 +309,7 @@ async fn a_deaf_bot_is_told_of_once_and_an_answer_that_is_not_taken_is_given_aga
             is_private: true,
             sender: "42".to_owned(),
             text: text.to_owned(),
+            prefix: "/".to_owned(),
         }),
     };
     let script = [

@@ -102,6 +102,7 @@ fn written(sent: Sent) -> Option<ChatMessage> {
         is_private: chat.kind == "private",
         sender: from?.id.to_string(),
         text: text?,
+        prefix: "/".to_owned(),
     })
 }
 
@@ -187,6 +188,7 @@ mod tests {
             is_private: false,
             sender: "42".to_owned(),
             text: "/status".to_owned(),
+            prefix: "/".to_owned(),
         };
         assert_eq!(got[0], ChatUpdate { number: 870_001, message: Some(asked) });
         let numbers = got[1..].iter().map(|update| (update.number, update.message.is_some()));

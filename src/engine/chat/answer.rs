@@ -16,14 +16,18 @@ use crate::ledger::{LedgerError, approval, equity, halt, intent, phase, position
 const ENDED_WITHIN: Duration = Duration::from_secs(60);
 /// Positions that an answer names; the largest answer stays within what a service takes.
 const LISTED_MAX: usize = 30;
-/// What there is to be asked for.
-pub(super) const HELP: &str = "\
-/status - how it stands
-/positions - what is held
-/halt REASON - no new entries
-/resume REASON - entries again
-/close SYMBOL or /close all
-What moves money or opens entries is asked for again.";
+
+/// What there is to be asked for, as it is written in a chat.
+pub(super) fn help(prefix: &str) -> String {
+    format!(
+        "{prefix}status - how it stands\n\
+         {prefix}positions - what is held\n\
+         {prefix}halt REASON - no new entries\n\
+         {prefix}resume REASON - entries again\n\
+         {prefix}close SYMBOL or {prefix}close all\n\
+         What moves money or opens entries is asked for again."
+    )
+}
 
 /// The answer to a request; `None` as long as there is none.
 pub(super) fn of(conn: &Connection, request: &Unanswered, now: Timestamp) -> Result<Option<String>, LedgerError> {
@@ -32,7 +36,7 @@ pub(super) fn of(conn: &Connection, request: &Unanswered, now: Timestamp) -> Res
         Reply::Command(command_id) => *command_id,
     };
     let under_way = || {
-        let told = "it is under way, and stands in the ledger: /status and /positions tell how it goes on";
+        let told = "it is under way, and stands in the ledger: status and positions tell how it goes on";
         (now.since(request.taken_at) > ENDED_WITHIN).then(|| told.to_owned())
     };
     Ok(end_of(conn, command_id)?.or_else(under_way))

@@ -64,34 +64,89 @@ pub struct Desk<'a> {
     pub loss_max: Money,
 }
 
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// It was taken before.
+    Before,
+    /// It is nothing that was said to the program.
+    NotMeant,
+    /// Nobody listens to its sender.
+    Stranger,
+    /// It is one of too many, and its sender was told so before.
+    Crowded,
+    /// It is a request, which gets an answer.
+    Request {
+        /// Its row.
+        chat_request_id: i64,
+    },
+}
+
 impl Desk<'_> {
-    /// Takes an update with everything that follows from it, unless it was taken before. What is asked for and has to be
-    /// confirmed waits under `code`.
+    /// Takes an update of a service that numbers them, with everything that follows from it, unless it was taken before.
+    /// What is asked for and has to be confirmed waits under `code`.
     ///
     /// # Errors
     /// If the ledger cannot be written.
-    pub async fn take(&self, update: ChatUpdate, code: String, now: Timestamp) -> Result<(), LedgerError> {
+    pub async fn take(&self, update: ChatUpdate, code: String, now: Timestamp) -> Result<Heard, LedgerError> {
+        self.in_one(move |desk| {
+            let ChatUpdate { number, message } = update;
+            if !requests::advance(desk.tx, desk.channel, number, now)? {
+                return Ok(Heard::Before);
+            }
+            match message {
+                Some(message) => desk.hear(number, &message, &code, now),
+                None => Ok(Heard::NotMeant),
+            }
+        })
+        .await
+    }
+
+    /// Does something at the desk in one transaction.
+    async fn in_one<F>(&self, work: F) -> Result<Heard, LedgerError>
+    where
+        F: FnOnce(&Open<'_>) -> Result<Heard, LedgerError> + Send + 'static,
+    {
         let (channel, guard, routes) = (self.channel.to_owned(), self.guard.clone(), self.routes.clone());
         let (account, loss_max) = (self.ledger.meta().account.clone(), self.loss_max);
         self.ledger
             .write(move |tx| {
-                let ChatUpdate { number, message } = update;
-                if !requests::advance(tx, &channel, number, now)? {
-                    return Ok(());
-                }
-                let Some(message) = message.filter(Guard::is_meant) else { return Ok(()) };
-                let taken = Taken { tx, channel: &channel, number, message: &message, guard: &guard, now };
-                if guard.hears(&message) {
-                    let outcome = taken.outcome(&account, loss_max, &code)?;
-                    tracing::info!(channel, sender = message.sender, number, "chat.taken");
-                    requests::record(tx, &taken.request(outcome), now)?;
-                } else {
-                    taken.turn_away(&routes)?;
-                }
+                let (channel, account) = (channel.as_str(), account.as_str());
+                let heard = work(&Open { tx, channel, guard: &guard, routes: &routes, account, loss_max })?;
                 crash_point!("chat.taken");
-                Ok(())
+                Ok(heard)
             })
             .await
+    }
+}
+
+/// A desk whose transaction is open.
+struct Open<'a> {
+    tx: &'a Transaction<'a>,
+    channel: &'a str,
+    guard: &'a Guard,
+    routes: &'a Routes,
+    account: &'a str,
+    loss_max: Money,
+}
+
+impl Open<'_> {
+    /// Takes a message that was not taken before.
+    fn hear(&self, number: i64, message: &ChatMessage, code: &str, now: Timestamp) -> Result<Heard, LedgerError> {
+        let Self { tx, channel, guard, .. } = *self;
+        if !Guard::is_meant(message) {
+            return Ok(Heard::NotMeant);
+        }
+        let taken = Taken { tx, channel, number, message, guard, now };
+        if !guard.hears(message) {
+            taken.turn_away(self.routes)?;
+            return Ok(Heard::Stranger);
+        }
+        let outcome = taken.outcome(self.account, self.loss_max, code)?;
+        tracing::info!(channel, sender = message.sender, number, "chat.taken");
+        let is_crowded = outcome == Outcome::Crowded;
+        let chat_request_id = requests::record(tx, &taken.request(outcome), now)?;
+        Ok(if is_crowded { Heard::Crowded } else { Heard::Request { chat_request_id } })
     }
 }
 
@@ -150,10 +205,12 @@ impl<'a> Taken<'a> {
                 self.ask(&Command::Trade(Trade::Close { symbol }), &format!("close {what} at the market"), code)
             }
             Wish::CloseNothing => {
-                Ok(Outcome::Refused("expected a symbol, such as /close AAPL, or /close all".to_owned()))
+                let prefix = &self.message.prefix;
+                let told = format!("expected a symbol, such as {prefix}close AAPL, or {prefix}close all");
+                Ok(Outcome::Refused(told))
             }
             Wish::Yes(code) => self.confirm(code),
-            Wish::Help => Ok(Outcome::Answered(answer::HELP.to_owned())),
+            Wish::Help => Ok(Outcome::Answered(answer::help(&self.message.prefix))),
         }
     }
 
@@ -162,7 +219,8 @@ impl<'a> Taken<'a> {
         let since = self.now.before(CROWD_WITHIN);
         let before = requests::count_of(self.tx, self.channel, &self.message.sender, since)?;
         if before >= REQUESTS_MAX {
-            let told = format!("more than {REQUESTS_MAX} requests in a minute: only /halt is done now");
+            let prefix = &self.message.prefix;
+            let told = format!("more than {REQUESTS_MAX} requests in a minute: only {prefix}halt is done now");
             return Ok(Some(if before == REQUESTS_MAX { Outcome::Refused(told) } else { Outcome::Crowded }));
         }
         let is_old = self.now.since(self.message.at) > OLD;
@@ -178,7 +236,7 @@ impl<'a> Taken<'a> {
         Ok(Outcome::Asked {
             wanted: serde_json::to_value(wanted)?,
             code: code.to_owned(),
-            answer: format!("To {what}, write within {within_s} s:\n/yes {code}"),
+            answer: format!("To {what}, write within {within_s} s:\n{}yes {code}", self.message.prefix),
         })
     }
 
@@ -274,7 +332,8 @@ mod tests {
 
     fn private(sender: &str, text: &str, later_s: u64) -> ChatMessage {
         let at = NOON.after(Duration::from_secs(later_s));
-        ChatMessage { at, chat: sender.to_owned(), is_private: true, sender: sender.to_owned(), text: text.to_owned() }
+        let [chat, sender, text, prefix] = [sender, sender, text, "/"].map(str::to_owned);
+        ChatMessage { at, chat, is_private: true, sender, text, prefix }
     }
 
     fn in_group(chat: &str, sender: &str, text: &str) -> ChatMessage {
