@@ -15,6 +15,7 @@ use daybook_core::money::{Bps, Price};
 use daybook_core::order::{Account, BrokerPosition, ClientOrderId, Fill, Order, OrderTicket};
 use daybook_core::risk::Approved;
 use daybook_core::time::{SessionDate, Span, Timestamp};
+use secrecy::SecretString;
 use tokio::sync::Notify;
 
 /// Tells the time and waits for it.
@@ -275,7 +276,7 @@ pub struct ChatMessage {
     pub prefix: String,
 }
 
-/// A chat in which people ask the program for something.
+/// A chat in which people ask the program for something, and which is asked for what they wrote.
 #[async_trait]
 pub trait ControlChat: Send + Sync {
     /// The channel's name in the configuration: `telegram`.
@@ -285,6 +286,80 @@ pub trait ControlChat: Send + Sync {
     async fn updates(&self, after: Option<i64>) -> Result<Vec<ChatUpdate>, ChannelError>;
     /// Says something in a chat, as plain text.
     async fn say(&self, chat: &str, text: &str) -> Result<(), ChannelError>;
+}
+
+/// A call that a chat's service makes over HTTP, as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceCall {
+    /// The header that signs it; empty: there is none.
+    pub signature: String,
+    /// The header that says when it was made; it is signed, too.
+    pub timestamp: String,
+    /// Its body, to the byte.
+    pub body: Vec<u8>,
+}
+
+/// The headers of a service's calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallHeaders {
+    /// The one that holds [`ServiceCall::signature`].
+    pub signature: &'static str,
+    /// The one that holds [`ServiceCall::timestamp`].
+    pub timestamp: &'static str,
+}
+
+/// What a service calls for.
+#[derive(Debug)]
+pub enum Called {
+    /// It asks whether somebody is there: this is the reply.
+    Probe(String),
+    /// Somebody has written something.
+    Asked(CalledMessage),
+}
+
+/// What a person wrote, as a service's call brings it.
+#[derive(Debug)]
+pub struct CalledMessage {
+    /// The call's number: with the message's instant it is that of this call alone, and of its repetitions.
+    pub number: i64,
+    /// What was written.
+    pub message: ChatMessage,
+    /// Where an answer goes that comes after the reply. Whoever has it can speak there; it holds for some minutes.
+    pub back: Option<SecretString>,
+}
+
+/// Why a call is not listened to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallRefused {
+    /// It is not the service's.
+    #[error("it is not signed by the service")]
+    Unsigned,
+    /// It may be the service's, and is another time's.
+    #[error("it was made at another time ({off_s} s away): it is a repetition, or a clock is wrong")]
+    Stale {
+        /// How far away, in seconds.
+        off_s: u64,
+    },
+    /// It is the service's, and nothing that is understood.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// A chat whose service calls: what a person writes is a call over HTTP, which the service has signed.
+#[async_trait]
+pub trait CallingChat: Send + Sync {
+    /// The channel's name in the configuration: `slack`.
+    fn name(&self) -> &str;
+    /// Where its calls are signed.
+    fn headers(&self) -> CallHeaders;
+    /// Reads a call of the service.
+    fn read(&self, call: &ServiceCall, now: Timestamp) -> Result<Called, CallRefused>;
+    /// The reply to a call that says something to who asked, as plain text.
+    fn reply(&self, text: &str) -> String;
+    /// The reply to a call whose answer comes later.
+    fn reply_later(&self) -> String;
+    /// Says something as plain text: to who asked, or in the channel that is told alerts where no way goes back.
+    async fn say(&self, back: Option<&SecretString>, text: &str) -> Result<(), ChannelError>;
 }
 
 /// A way to tell a person.

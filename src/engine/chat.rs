@@ -5,12 +5,13 @@
 //!             cursor, request, command     └── its end ──► answer
 //! ```
 //!
-//! Only those on the list are heard, where nobody else reads along. What moves money or opens entries again is done after
-//! a yes that names a code. The cursor, the request and its command are one transaction, so whatever dies, nothing is
+//! A service is read ([`run`]), or it calls ([`Reception`]). Only those on the list are heard, where nobody else reads along. What moves money or opens entries again is done after
+//! a yes that names a code. That an update was taken, the request and its command are one transaction, so whatever dies, nothing is
 //! done twice; an answer stands in the ledger until the service has it, and may be given twice.
 
 mod answer;
 mod desk;
+mod reception;
 mod wish;
 
 use std::convert::Infallible;
@@ -26,6 +27,7 @@ use crate::ledger::{LedgerError, alert, chat as requests};
 use crate::ports::{ChannelError, ControlChat};
 
 pub use desk::{Desk, Guard, Heard};
+pub use reception::Reception;
 
 /// The pause after a look that has found nothing: a service that answers at once is not asked without end.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -1,12 +1,13 @@
 //! What people ask for in a chat: how far the service was read, each request, and its answer.
 //!
 //! An update is taken in the transaction of what follows from it, which also moves the cursor: a process that dies reads
-//! it again and takes nothing twice. An answer stands in the ledger until its service has it.
+//! it again and takes nothing twice. A service that calls has no cursor: its request is unique by its number and the
+//! instant at which it was written. An answer stands in the ledger until its service has it.
 
 use std::time::Duration;
 
 use daybook_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::LedgerError;
 use super::codec::Json;
@@ -37,9 +38,13 @@ const SQL_WAITING: &str = "
       AND NOT EXISTS (SELECT 1 FROM chat_request WHERE confirms = asked.chat_request_id)
     ORDER BY chat_request_id DESC LIMIT 1";
 const SQL_UNANSWERED: &str = "
-    SELECT chat_request_id, chat, taken_at_ms, command_id, answer FROM chat_request
+    SELECT chat_request_id, chat, sender, taken_at_ms, command_id, answer FROM chat_request
     WHERE channel = ?1 AND taken_at_ms > ?2 AND answered_at_ms IS NULL AND outcome NOT IN ('stranger', 'crowded')
     ORDER BY taken_at_ms, chat_request_id LIMIT ?3";
+const SQL_UNANSWERED_ONE: &str = "
+    SELECT chat_request_id, chat, sender, taken_at_ms, command_id, answer FROM chat_request
+    WHERE chat_request_id = ?1 AND answered_at_ms IS NULL AND outcome NOT IN ('stranger', 'crowded')";
+const SQL_IS_TAKEN: &str = "SELECT 1 FROM chat_request WHERE channel = ?1 AND number = ?2 AND written_at_ms = ?3";
 const SQL_ANSWERED: &str =
     "UPDATE chat_request SET answer = ?2, answered_at_ms = ?3, answer_error = ?4 WHERE chat_request_id = ?1";
 
@@ -107,6 +112,8 @@ pub struct Unanswered {
     pub chat_request_id: i64,
     /// Where the answer goes.
     pub chat: String,
+    /// Whom it is for.
+    pub sender: String,
     /// When the request was taken.
     pub taken_at: Timestamp,
     /// What to say.
@@ -218,15 +225,34 @@ pub fn waiting(
 /// If the ledger cannot be read.
 pub fn unanswered(conn: &Connection, channel: &str, since: Timestamp) -> Result<Vec<Unanswered>, LedgerError> {
     let mut select = conn.prepare_cached(SQL_UNANSWERED)?;
-    let rows = select.query_map(params![channel, since.0, UNANSWERED_MAX], |row| {
-        let reply = match row.get::<_, Option<i64>>(3)? {
-            Some(command_id) => Reply::Command(command_id),
-            None => Reply::Text(row.get(4)?),
-        };
-        let (chat_request_id, chat, taken_at) = (row.get(0)?, row.get(1)?, Timestamp(row.get(2)?));
-        Ok(Unanswered { chat_request_id, chat, taken_at, reply })
-    })?;
+    let rows = select.query_map(params![channel, since.0, UNANSWERED_MAX], read_unanswered)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A request, as long as its sender has no answer.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn unanswered_one(conn: &Connection, chat_request_id: i64) -> Result<Option<Unanswered>, LedgerError> {
+    Ok(conn.prepare_cached(SQL_UNANSWERED_ONE)?.query_row([chat_request_id], read_unanswered).optional()?)
+}
+
+fn read_unanswered(row: &Row<'_>) -> rusqlite::Result<Unanswered> {
+    let reply = match row.get::<_, Option<i64>>(4)? {
+        Some(command_id) => Reply::Command(command_id),
+        None => Reply::Text(row.get(5)?),
+    };
+    let (chat_request_id, chat, sender, taken_at) = (row.get(0)?, row.get(1)?, row.get(2)?, Timestamp(row.get(3)?));
+    Ok(Unanswered { chat_request_id, chat, sender, taken_at, reply })
+}
+
+/// Whether a request was taken before, of a service whose numbers do not ascend.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn is_taken(conn: &Connection, channel: &str, number: i64, written_at: Timestamp) -> Result<bool, LedgerError> {
+    let found = conn.prepare_cached(SQL_IS_TAKEN)?.query_row(params![channel, number, written_at.0], |_| Ok(()));
+    Ok(found.optional()?.is_some())
 }
 
 /// Notes the answer that a service took, or why it will never take it.
@@ -338,6 +364,26 @@ mod tests {
         let counted = |sender: &str| day.ledger.read(|conn| count_of(conn, "telegram", sender, Timestamp(0))).unwrap();
         assert_eq!((counted("42"), counted("43")), (3, 0));
         assert_eq!(day.ledger.read(|conn| count_of_strangers(conn, "telegram", Timestamp(0))).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_request_of_a_service_that_calls_is_taken_once_in_any_order() {
+        let day = TestLedger::new();
+        let is_taken = |number, at| day.ledger.read(|conn| is_taken(conn, "telegram", number, at)).unwrap();
+        assert!(!is_taken(7, NOW));
+        let id = record_it(&day, request(7, Outcome::Answered("flat".to_owned()))).unwrap();
+        assert!(is_taken(7, NOW) && !is_taken(6, NOW) && !is_taken(7, Timestamp(NOW.0 + 1)));
+        let twice = record_it(&day, request(7, Outcome::Crowded));
+        assert!(format!("{twice:?}").contains("UNIQUE"), "the file itself refuses: {twice:?}");
+        let one = || day.ledger.read(|conn| unanswered_one(conn, id)).unwrap();
+        assert_eq!(
+            one().map(|request| (request.sender, request.reply)),
+            Some(("42".to_owned(), Reply::Text("flat".to_owned())))
+        );
+        day.ledger.write_blocking(move |tx| mark_answered(tx, id, "flat", None, NOW)).unwrap();
+        assert_eq!(one(), None);
+        let plan = day.plan(SQL_IS_TAKEN).join(", ");
+        assert!(!plan.contains("SCAN"), "{plan}");
     }
 
     #[test]

@@ -102,6 +102,25 @@ impl Desk<'_> {
         .await
     }
 
+    /// Takes a message that a service has brought by a call of its own, as [`Self::take`] does: such calls come in any
+    /// order, and the number with the message's instant is that of one of them alone.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub async fn take_called(
+        &self,
+        number: i64,
+        message: ChatMessage,
+        code: String,
+        now: Timestamp,
+    ) -> Result<Heard, LedgerError> {
+        self.in_one(move |desk| match requests::is_taken(desk.tx, desk.channel, number, message.at)? {
+            true => Ok(Heard::Before),
+            false => desk.hear(number, &message, &code, now),
+        })
+        .await
+    }
+
     /// Does something at the desk in one transaction.
     async fn in_one<F>(&self, work: F) -> Result<Heard, LedgerError>
     where

@@ -85,7 +85,8 @@ const OF_THE_NIGHT: [&str; 2] = ["backup.copied", "backup.after"];
 const OF_A_RELOAD: [&str; 3] = ["configuration.before", "configuration.recorded", "configuration.after"];
 
 /// Points of what people ask for in a chat, which `chat` kills the process at.
-const OF_A_CHAT: [&str; 4] = ["chat.read", "chat.taken", "chat.after", "chat.said"];
+const OF_A_CHAT: [&str; 7] =
+    ["chat.read", "chat.taken", "chat.after", "chat.said", "call.read", "call.after", "call.said"];
 
 /// Points that only a process comes to that was started again: the kill that leads there.
 const AFTER_A_KILL: [(&str, &str); 2] = [("look-up.before", "submit.after"), ("look-up.after", "submit.before")];
