@@ -54,6 +54,8 @@ impl Settings {
             .chain(of("notifications.pagerduty", self.notifications.pagerduty.problems()))
             .chain(of("notifications.webhook", self.notifications.webhook.problems()))
             .chain(of("notifications.command", self.notifications.command.problems()))
+            .chain(self.problems_of_calls())
+            .chain(of("api", self.api.problems()))
             .chain(of("ledger", self.ledger.problems()))
             .chain(of("scheduler", self.scheduler.problems()))
             .chain(of("logging", self.logging.problems()))
@@ -94,6 +96,21 @@ impl Settings {
             let message = format!("is {weight}, and models.chain is empty; expected 0, or a model in models.chain");
             ("strategies.composite.model_weight".to_owned(), message)
         })
+    }
+
+    /// Services that are to call, where nobody takes calls.
+    fn problems_of_calls(&self) -> Vec<(String, String)> {
+        let told = &self.notifications;
+        let called = [("slack", told.slack.is_listened_to()), ("discord", told.discord.is_listened_to())];
+        let called = called.into_iter().filter(|(_, is_listened_to)| *is_listened_to && self.api.listen.is_none());
+        let expected =
+            "expected an address that the service's calls are passed on to, such as api.listen: 127.0.0.1:8420";
+        called
+            .map(|(channel, _)| {
+                let key = format!("notifications.{channel}.control.enabled");
+                (key, format!("is true, and api.listen is missing; {expected}"))
+            })
+            .collect()
     }
 
     /// Falls that are to be traded, and a broker that sells nothing short.

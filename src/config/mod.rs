@@ -14,6 +14,7 @@
 //! While the program runs the files are watched ([`Watch`]), and what two configurations differ in is told key by key
 //! ([`changes`]). What comes of a reading is the engine's business.
 
+mod api;
 mod change;
 mod checks;
 mod edit;
@@ -39,6 +40,7 @@ mod watch;
 mod watched;
 mod yaml;
 
+pub use api::ApiSettings;
 pub use change::{Change, changes, job_changes};
 pub use edit::edited;
 pub use init::{DOCUMENTED, Written, init};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::checks::Problems;
 use super::problem::suggestion;
 use crate::adapters::channels::{
-    ChatWebhookSettings, CommandSettings, EmailSettings, LogSettings, NtfySettings, PagerDutySettings,
+    CommandSettings, DiscordSettings, EmailSettings, LogSettings, NtfySettings, PagerDutySettings, SlackSettings,
     TelegramSettings, WebhookSettings,
 };
 
@@ -38,9 +38,9 @@ pub struct NotificationSettings {
     /// How many messages a channel gets that people read.
     pub pace: PaceSettings,
     /// A channel of Slack.
-    pub slack: ChatWebhookSettings,
+    pub slack: SlackSettings,
     /// A channel of Discord.
-    pub discord: ChatWebhookSettings,
+    pub discord: DiscordSettings,
     /// A chat of Telegram.
     pub telegram: TelegramSettings,
     /// A topic of ntfy.
@@ -101,8 +101,8 @@ impl Default for NotificationSettings {
             email: EmailSettings::default(),
             fallback: None,
             pace: PaceSettings::default(),
-            slack: ChatWebhookSettings::default(),
-            discord: ChatWebhookSettings::default(),
+            slack: SlackSettings::default(),
+            discord: DiscordSettings::default(),
             telegram: TelegramSettings::default(),
             ntfy: NtfySettings::default(),
             pagerduty: PagerDutySettings::default(),

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::api::ApiSettings;
 use super::models::ModelSettings;
 use super::notifications::NotificationSettings;
 use crate::adapters::alpaca::AlpacaSettings;
@@ -25,7 +26,7 @@ use crate::adapters::feeds::simulated::SimulatedMarketSettings;
 
 /// The keys whose values are secrets: they are given by reference, and leave neither the process nor
 /// this type. Each is a [`SecretString`] that is not serialized.
-pub(super) const SECRETS: [&str; 13] = [
+pub(super) const SECRETS: [&str; 14] = [
     "alpaca.key_id",
     "alpaca.secret_key",
     "notifications.discord.webhook_url",
@@ -33,6 +34,7 @@ pub(super) const SECRETS: [&str; 13] = [
     "notifications.ntfy.token",
     "notifications.ntfy.topic",
     "notifications.pagerduty.routing_key",
+    "notifications.slack.control.signing_secret",
     "notifications.slack.webhook_url",
     "notifications.telegram.bot_token",
     "notifications.webhook.authorization",
@@ -75,6 +77,8 @@ pub struct Settings {
     pub ibkr: IbkrSettings,
     /// Who is told, and how.
     pub notifications: NotificationSettings,
+    /// What it is asked over HTTP.
+    pub api: ApiSettings,
     /// The file that holds everything.
     pub ledger: LedgerSettings,
     /// The long-lived process.
@@ -267,6 +271,7 @@ impl Default for Settings {
             alpaca: AlpacaSettings::default(),
             ibkr: IbkrSettings::default(),
             notifications: NotificationSettings::default(),
+            api: ApiSettings::default(),
             ledger: LedgerSettings::default(),
             scheduler: SchedulerSettings::default(),
             logging: LoggingSettings::default(),

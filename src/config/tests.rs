@@ -212,6 +212,27 @@ fn values_that_do_not_go_together_are_told() {
 }
 
 #[test]
+fn a_service_that_calls_needs_somebody_who_takes_the_call() {
+    let slack = "notifications: {slack: {control: {enabled: true, users: [U1], signing_secret: '${SECRET}'}}}\n";
+    let secret = [("SECRET", "8f742231b10e8888abcd99yyyzzz85a5")];
+    let case = |api: &str| Case::new(format!("{slack}{api}")).with_environment(&secret);
+    assert_eq!(
+        case("").problems(),
+        [
+            "daybook.yaml:1:44: notifications.slack.control.enabled: is true, and api.listen is missing; expected an address that the service's calls are passed on to, such as api.listen: 127.0.0.1:8420"
+        ]
+    );
+    let remote = case("api: {listen: '0.0.0.0:8420'}").problems();
+    assert!(
+        remote[0].starts_with("daybook.yaml:2:15: api.listen: is 0.0.0.0:8420, which other machines reach"),
+        "{remote:?}"
+    );
+    let loaded = case("api: {listen: 127.0.0.1:8420}").load();
+    assert_eq!(loaded.settings.api.address(), "127.0.0.1:8420".parse().ok());
+    assert!(!format!("{:?} {:?}", loaded.settings, loaded.version).contains("8f742231"), "a secret");
+}
+
+#[test]
 fn the_committed_schema_is_the_program_s() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCHEMA_FILE);
     let printed = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::post::{ChannelSetupError, Poster, address};
 
-/// An address of a chat at which programs post: Slack's incoming webhook, Discord's webhook.
+/// An address of a chat at which programs post (Slack's incoming webhook, Discord's webhook), and what people may ask
+/// for there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ChatWebhookSettings {
-    /// Whether it is told anything.
+pub struct ChatWebhookSettings<C> {
+    /// Whether it is told anything, and listened to.
     pub enabled: bool,
     /// The webhook's address, which is all that guards it; none: nothing is sent.
     #[serde(skip_serializing)]
@@ -19,29 +20,27 @@ pub struct ChatWebhookSettings {
     pub min_level: Option<AlertLevel>,
     /// How long one message may take.
     pub timeout: Span,
+    /// What people may ask for there.
+    pub control: C,
 }
 
-impl Default for ChatWebhookSettings {
+impl<C: Default> Default for ChatWebhookSettings<C> {
     fn default() -> Self {
-        Self { enabled: true, webhook_url: None, min_level: None, timeout: Span::seconds(10) }
+        Self { enabled: true, webhook_url: None, min_level: None, timeout: Span::seconds(10), control: C::default() }
     }
 }
 
-impl ChatWebhookSettings {
+impl<C> ChatWebhookSettings<C> {
     /// Whether messages are to be sent.
     #[must_use]
     pub const fn is_on(&self) -> bool {
         self.enabled && self.webhook_url.is_some()
     }
 
-    /// Everything that is wrong: the key, and what is wrong and expected.
-    #[must_use]
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
-        let url = self.webhook_url.as_ref().filter(|_| self.enabled);
-        url.and_then(|url| address(url.expose_secret()).err())
-            .map(|problem| ("webhook_url", problem))
-            .into_iter()
-            .collect()
+    /// What is wrong with the webhook: the key, and what is wrong and expected.
+    pub(super) fn problem_of_webhook(&self) -> Option<(&'static str, String)> {
+        let url = self.webhook_url.as_ref().filter(|_| self.enabled)?;
+        address(url.expose_secret()).err().map(|problem| ("webhook_url", problem))
     }
 
     /// What posts to it, and where.
@@ -53,5 +52,13 @@ impl ChatWebhookSettings {
             problem,
         })?;
         Ok((Poster::new(channel, self.timeout, vec![secret])?, url))
+    }
+
+    /// What posts to a service that calls, and where the channel is that is told alerts, if it is on.
+    pub(super) fn mouth(&self, channel: &'static str) -> Result<(Poster, Option<Url>), ChannelSetupError> {
+        if self.is_on() {
+            return self.poster(channel).map(|(poster, url)| (poster, Some(url)));
+        }
+        Ok((Poster::new(channel, self.timeout, Vec::new())?, None))
     }
 }

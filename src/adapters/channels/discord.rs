@@ -5,7 +5,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue, USER_AGENT};
 use serde_json::{Value, json};
 
-use super::ChatWebhookSettings;
+use super::DiscordSettings;
 use super::post::{Answer, ChannelSetupError, Poster};
 use super::text::{colour, footer, headline, within};
 use crate::ports::{Channel, ChannelError, Message};
@@ -19,7 +19,7 @@ const FOOTER_MAX: usize = 256;
 /// Characters of all embeds together.
 const TOTAL_MAX: usize = 6_000;
 /// What a program that posts says of itself: the network in front of Discord refuses others.
-const AGENT: HeaderValue = HeaderValue::from_static("DiscordBot (https://example.org, 1.0) Daybook");
+pub(super) const AGENT: HeaderValue = HeaderValue::from_static("DiscordBot (https://example.org, 1.0) Daybook");
 /// How long nothing is sent after the network in front of Discord has refused this machine.
 const BLOCKED_FOR: Duration = Duration::from_secs(10 * 60);
 
@@ -37,21 +37,22 @@ impl DiscordChannel {
     ///
     /// # Errors
     /// [`ChannelSetupError`] names the setting that is not usable.
-    pub fn new(settings: &ChatWebhookSettings) -> Result<Self, ChannelSetupError> {
+    pub fn new(settings: &DiscordSettings) -> Result<Self, ChannelSetupError> {
         let (poster, mut url) = settings.poster(Self::NAME)?;
         // Without it Discord does not say whether it has kept the message.
         url.query_pairs_mut().append_pair("wait", "true");
         Ok(Self { poster, url })
     }
+}
 
-    fn refused(&self, answer: &Answer) -> ChannelError {
-        let reason = format!("{} {}", answer.status, answer.body);
-        match answer.status {
-            403 => self.poster.transient(&reason, Some(BLOCKED_FOR)),
-            // The header has whole seconds, the body a fraction: the longer one is right.
-            429 => self.poster.transient(&reason, answer.retry_after.max(retry_after(&answer.body))),
-            _ => self.poster.refused(answer),
-        }
+/// What a refusal means.
+pub(super) fn refused(poster: &Poster, answer: &Answer) -> ChannelError {
+    let reason = format!("{} {}", answer.status, answer.body);
+    match answer.status {
+        403 => poster.transient(&reason, Some(BLOCKED_FOR)),
+        // The header has whole seconds, the body a fraction: the longer one is right.
+        429 => poster.transient(&reason, answer.retry_after.max(retry_after(&answer.body))),
+        _ => poster.refused(answer),
     }
 }
 
@@ -70,7 +71,7 @@ const fn is_markup(c: char) -> bool {
 }
 
 /// The beginning of `text` that fits escaped into `max` characters, escaped.
-fn escaped(text: &str, max: usize) -> String {
+pub(super) fn escaped(text: &str, max: usize) -> String {
     let mut escaped = String::new();
     for c in within(text.trim(), max, escaped_length).chars() {
         if is_markup(c) {
@@ -119,7 +120,7 @@ impl Channel for DiscordChannel {
                 Ok(format!("message {}", id.unwrap_or("of an unknown number")))
             }
             201..=299 => Err(self.poster.permanent(&format!("{}: it does not say that it was kept", answer.status))),
-            _ => Err(self.refused(&answer)),
+            _ => Err(refused(&self.poster, &answer)),
         }
     }
 }
@@ -135,8 +136,7 @@ mod tests {
     async fn outcome(reply: Reply) -> (Result<String, ChannelError>, FakeHttp) {
         let server = FakeHttp::start(vec![reply]).await;
         let webhook_url = Some(server.url("/api/webhooks/1/hunter2hunter2").into());
-        let settings =
-            ChatWebhookSettings { webhook_url, timeout: Span::millis(300), ..ChatWebhookSettings::default() };
+        let settings = DiscordSettings { webhook_url, timeout: Span::millis(300), ..DiscordSettings::default() };
         let outcome = DiscordChannel::new(&settings).unwrap().deliver(&hostile_note()).await;
         (outcome, server)
     }

@@ -5,11 +5,14 @@
 //! services ([`SlackChannel`] and its like) get a subject and a summary by one POST (`post`), within each
 //! service's limits, and so that nothing a feed or a broker says is read as markup there. What went wrong
 //! is classed by what may be done next: a network fails for a while, a wrong password until somebody
-//! changes it. No error names what guards a service. [`TelegramControl`] also reads what people write to the bot.
+//! changes it. No error names what guards a service. [`TelegramControl`] also reads what people write to the bot;
+//! [`SlackControl`] and [`DiscordControl`] read the calls of their services, which are signed.
 
 mod chat_webhook;
 mod command;
+mod control;
 mod discord;
+mod discord_control;
 mod email;
 mod file;
 mod letter;
@@ -19,6 +22,7 @@ mod pagerduty;
 mod post;
 mod settings;
 mod slack;
+mod slack_control;
 mod telegram;
 mod telegram_control;
 mod text;
@@ -30,9 +34,9 @@ mod fake_http;
 #[cfg(test)]
 mod fake_smtp;
 
-pub use chat_webhook::ChatWebhookSettings;
 pub use command::{CommandChannel, CommandSettings};
 pub use discord::DiscordChannel;
+pub use discord_control::{DiscordControl, DiscordControlSettings, DiscordSettings};
 pub use email::{EmailChannel, EmailError, letterhead};
 pub use file::FileChannel;
 pub use letter::{LetterError, Letterhead, self_contained_page};
@@ -42,6 +46,7 @@ pub use pagerduty::{PagerDutyChannel, PagerDutySettings};
 pub use post::ChannelSetupError;
 pub use settings::{EmailSettings, Security};
 pub use slack::SlackChannel;
+pub use slack_control::{SlackControl, SlackControlSettings, SlackSettings};
 pub use telegram::{TelegramChannel, TelegramControlSettings, TelegramSettings};
 pub use telegram_control::TelegramControl;
 pub use webhook::{WebhookChannel, WebhookSettings};

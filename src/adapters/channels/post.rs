@@ -1,4 +1,4 @@
-//! One POST to a service, and what its answer means.
+//! One request to a service, and what its answer means.
 //!
 //! The client follows no redirect and never repeats a request: the outbox does, under the same key. What
 //! guards a service (an address, a token) is taken out of everything that is told of a failure.
@@ -8,7 +8,7 @@ use std::time::Duration;
 use daybook_core::time::Span;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::text::{one_line, shortened};
@@ -61,6 +61,7 @@ pub(super) struct Answer {
 }
 
 /// Posts to one service.
+#[derive(Clone)]
 pub(super) struct Poster {
     channel: &'static str,
     client: Client,
@@ -94,12 +95,34 @@ impl Poster {
         Self { answer_max, ..self }
     }
 
+    /// The same client, which never tells this either.
+    pub(super) fn guarding(&self, secret: SecretString) -> Self {
+        let mut poster = self.clone();
+        poster.secrets.push(secret);
+        poster
+    }
+
     /// Posts `body` as JSON and reads the answer, whatever it is.
     ///
     /// # Errors
     /// If there is no answer: then nobody knows whether the service has it.
     pub(super) async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Result<Answer, ChannelError> {
-        let request = self.client.post(url.clone()).header("content-type", "application/json").headers(headers);
+        self.send(Method::POST, url, headers, body).await
+    }
+
+    /// Sends `body` as JSON by another method than POST.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Answer, ChannelError> {
+        let request =
+            self.client.request(method, url.clone()).header("content-type", "application/json").headers(headers);
         let mut response = request.body(body).send().await.map_err(|error| self.unanswered(error))?;
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
         let mut bytes = Vec::new();

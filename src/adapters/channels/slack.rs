@@ -3,7 +3,7 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use super::ChatWebhookSettings;
+use super::SlackSettings;
 use super::post::{ChannelSetupError, Poster};
 use super::text::{colour, footer, headline, shortened};
 use crate::ports::{Channel, ChannelError, Message};
@@ -29,16 +29,19 @@ impl SlackChannel {
     ///
     /// # Errors
     /// [`ChannelSetupError`] names the setting that is not usable.
-    pub fn new(settings: &ChatWebhookSettings) -> Result<Self, ChannelSetupError> {
+    pub fn new(settings: &SlackSettings) -> Result<Self, ChannelSetupError> {
         let (poster, url) = settings.poster(Self::NAME)?;
         Ok(Self { poster, url })
     }
 }
 
-/// Slack reads `&`, `<` and `>` in the text; escaped, nothing in it can be a mention or a link. The blocks are plain
-/// text, in which it reads nothing.
+/// Slack reads `&`, `<` and `>` in a text; escaped, nothing in it can be a mention or a link.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// The blocks are plain text, in which Slack reads nothing.
 fn payload(message: &Message) -> Value {
-    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let plain = |text: &str| json!({ "type": "plain_text", "text": text, "emoji": false });
     let text = escaped(&shortened(&headline(message), TEXT_MAX / "&amp;".len()));
     // The last block is the footer's.
@@ -109,12 +112,8 @@ mod tests {
 
     fn channel(server: &FakeHttp) -> SlackChannel {
         let webhook_url = Some(server.url("/services/T0001234/B0001234/hunter2hunter2").into());
-        SlackChannel::new(&ChatWebhookSettings {
-            webhook_url,
-            timeout: Span::millis(300),
-            ..ChatWebhookSettings::default()
-        })
-        .unwrap()
+        SlackChannel::new(&SlackSettings { webhook_url, timeout: Span::millis(300), ..SlackSettings::default() })
+            .unwrap()
     }
 
     async fn outcome(reply: Reply) -> Result<String, ChannelError> {
@@ -177,10 +176,10 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_told_without_it() {
-        let settings = ChatWebhookSettings { webhook_url: Some("hunter2".into()), ..ChatWebhookSettings::default() };
+        let settings = SlackSettings { webhook_url: Some("hunter2".into()), ..SlackSettings::default() };
         let problems = settings.problems();
         assert_eq!(problems.len(), 1);
         assert!(!problems[0].1.contains("hunter2"));
-        assert!(ChatWebhookSettings { enabled: false, ..settings }.problems().is_empty());
+        assert!(SlackSettings { enabled: false, ..settings }.problems().is_empty());
     }
 }

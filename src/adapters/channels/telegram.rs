@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::control;
 use super::post::{Answer, ChannelSetupError, Poster, address};
 use super::text::{footer, headline, shortened, within};
 use crate::ports::{Channel, ChannelError, Message};
@@ -18,10 +19,6 @@ use crate::ports::{Channel, ChannelError, Message};
 const TEXT_MAX: usize = 4_096;
 /// Characters of the first line.
 const HEADLINE_MAX: usize = 512;
-/// The shortest time for a yes: it has to be read and written.
-const CONFIRM_MIN: Span = Span::seconds(10);
-/// The longest: later, the market is another.
-const CONFIRM_MAX: Span = Span::minutes(10);
 
 /// A bot of Telegram, and whom it tells.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -77,10 +74,7 @@ impl TelegramControlSettings {
         if let Some(chat) = self.chats.iter().find(|chat| **chat >= 0) {
             problems.push(("control.chats", format!("has {chat}, which is no group; expected numbers below 0")));
         }
-        if !(CONFIRM_MIN..=CONFIRM_MAX).contains(&self.confirm_within) {
-            let told = format!("is {}; expected {CONFIRM_MIN} to {CONFIRM_MAX}", self.confirm_within);
-            problems.push(("control.confirm_within", told));
-        }
+        problems.extend(control::problem_of_confirm_within(self.confirm_within));
         problems
     }
 }
