@@ -7,6 +7,7 @@
 mod crash;
 
 pub mod adapters;
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod digest;

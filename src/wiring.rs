@@ -2,6 +2,7 @@
 //!
 //! The binaries call this module; nothing else names a concrete adapter.
 
+mod api;
 mod channels;
 mod chat;
 mod drive;

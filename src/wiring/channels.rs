@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use daybook_core::alert::AlertLevel;
 use daybook_core::calendar::Calendar;
+use daybook_core::time::Span;
 
 use crate::adapters::channels::{
-    CommandChannel, DiscordChannel, EmailChannel, FileChannel, LogChannel, NtfyChannel, PagerDutyChannel, SlackChannel,
-    TelegramChannel, TelegramControl, TelegramSettings, WebhookChannel, letterhead,
+    CommandChannel, DiscordChannel, DiscordControl, EmailChannel, FileChannel, LogChannel, NtfyChannel,
+    PagerDutyChannel, SlackChannel, SlackControl, TelegramChannel, TelegramControl, TelegramSettings, WebhookChannel,
+    letterhead,
 };
 use crate::adapters::clocks::SystemClock;
-use crate::config::{Configuration, Settings};
+use crate::config::{Configuration, NotificationSettings, Settings};
 use crate::digest::Templates;
 use crate::engine::chat::Guard;
 use crate::ledger::alert::{Route, Routes};
 use crate::ledger::{Ledger, LedgerKind};
 use crate::outbox::{Outbox, Pace, Policy};
-use crate::ports::{Channel, Clock, ControlChat};
+use crate::ports::{CallingChat, Channel, Clock, ControlChat};
 
 /// Channels, and what each is told.
 pub(super) type Channels = (Vec<Arc<dyn Channel>>, Routes);
@@ -94,6 +96,26 @@ pub(super) fn control(settings: &TelegramSettings) -> anyhow::Result<(Arc<dyn Co
         confirm_within: settings.control.confirm_within.as_duration(),
     };
     Ok((Arc::new(TelegramControl::new(settings)?), guard))
+}
+
+/// The chats whose services call, and who is heard in each.
+pub(super) fn called(told: &NotificationSettings) -> anyhow::Result<Vec<(Arc<dyn CallingChat>, Guard)>> {
+    let mut called: Vec<(Arc<dyn CallingChat>, Guard)> = Vec::new();
+    if told.slack.is_listened_to() {
+        let control = &told.slack.control;
+        let guard = guard(&control.users, &control.chats, control.confirm_within);
+        called.push((Arc::new(SlackControl::new(&told.slack)?), guard));
+    }
+    if told.discord.is_listened_to() {
+        let control = &told.discord.control;
+        let guard = guard(&control.users, &control.chats, control.confirm_within);
+        called.push((Arc::new(DiscordControl::new(&told.discord)?), guard));
+    }
+    Ok(called)
+}
+
+fn guard(users: &[String], chats: &[String], confirm_within: Span) -> Guard {
+    Guard { users: users.to_vec(), chats: chats.to_vec(), confirm_within: confirm_within.as_duration() }
 }
 
 /// What the outbox does besides sending.

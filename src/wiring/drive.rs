@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Live, Wired, chat, reload};
+use super::{Live, Wired, api, chat, reload};
 use crate::adapters::dead_man::DeadManSwitch;
 use crate::engine::bus::Event;
 use crate::engine::driver::{Driver, Ended, Limits};
@@ -85,6 +85,10 @@ async fn drive(
             let (chats, stop_chat) = (in_force.clone(), beside.clone());
             tasks.push(tokio::spawn(supervise("chat", in_force.clone(), beside.clone(), move || {
                 chat::run(chats.clone(), stop_chat.clone())
+            })));
+            let (asked, stop_api) = (in_force.clone(), beside.clone());
+            tasks.push(tokio::spawn(supervise("api", in_force.clone(), beside.clone(), move || {
+                api::run(asked.clone(), stop_api.clone())
             })));
         }
         let (outbox, stop_outbox) = (parts.outbox.clone(), beside.clone());

@@ -30,8 +30,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("jobs", &["crash", "ports", "config", "ledger", "engine", "outbox", "digest", "scripting"]),
     // A service of its own beside the program: it takes a feed and a clock, and knows no ledger.
     ("paper_exchange", &["ports", "adapters"]),
+    // What is asked over HTTP is answered by the engine.
+    ("api", &["ports", "engine"]),
     // Wiring: the places that name concrete adapters.
-    ("wiring", &["ports", "adapters", "config", "digest", "ledger", "outbox", "engine", "jobs"]),
+    ("wiring", &["ports", "adapters", "api", "config", "digest", "ledger", "outbox", "engine", "jobs"]),
     ("terminal", &["engine", "ledger", "wiring"]),
     // It makes a whole world around the program.
     ("simulation", &["ports", "adapters", "config", "ledger", "engine", "jobs", "wiring"]),

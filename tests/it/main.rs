@@ -5,6 +5,7 @@ mod backtest;
 mod bad_input;
 mod broker_contract;
 mod by_hand;
+mod calls;
 mod chat;
 mod cli;
 mod corruption;

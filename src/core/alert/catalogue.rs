@@ -245,6 +245,9 @@ catalogue! {
     ChatDeaf = "chat.deaf", Warning,
         "What people ask for in a chat cannot be read.",
         "Mend the channel's settings; it is tried again, at the latest every 15 minutes.";
+    ApiDeaf = "api.deaf", Warning,
+        "The address of `api.listen` cannot be listened on: nothing can be asked over HTTP.",
+        "End the program that holds it, or name another; it is tried again, at the latest every 5 minutes.";
     ChannelTested = "channel.tested", Info,
         "Somebody tries whether a channel works.",
         "Nothing.";
