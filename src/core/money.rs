@@ -303,12 +303,19 @@ impl Price {
     /// let cost = Price::from_cents(12_34).times(Quantity::whole(100)).unwrap();
     /// assert_eq!(cost.to_string(), "1234.00");
     /// ```
+    #[inline]
     pub fn times(self, quantity: Quantity) -> Result<Money, MoneyError> {
         if quantity.0 % Quantity::UNIT == 0 {
             // Whole shares, as nearly all are, need no division of 128 bits.
             let cost = self.0.checked_mul(quantity.0 / Quantity::UNIT);
             return cost.map(Money).ok_or(overflow("price times quantity"));
         }
+        self.times_parts(quantity)
+    }
+
+    /// Apart, so that whole shares cost no more than they must.
+    #[inline(never)]
+    fn times_parts(self, quantity: Quantity) -> Result<Money, MoneyError> {
         let product = i128::from(self.0) * i128::from(quantity.0);
         narrow(product.div_euclid(i128::from(Quantity::UNIT)), "price times quantity").map(Money)
     }

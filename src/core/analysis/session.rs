@@ -31,20 +31,15 @@ impl OpeningRange {
         let end = session.open.after(length).min(session.close);
         let first = minutes.partition_point(|bar| bar.start < session.open);
         let over = minutes.partition_point(|bar| bar.start < end);
-        let mut range: Option<Self> = None;
-        for bar in minutes.get(first..over).unwrap_or_default() {
-            range = Some(match range {
-                None => Self { high: bar.high, low: bar.low, volume: bar.volume, minutes: 1, end },
-                Some(so_far) => Self {
-                    high: so_far.high.max(bar.high),
-                    low: so_far.low.min(bar.low),
-                    volume: so_far.volume.plus(bar.volume)?,
-                    minutes: so_far.minutes + 1, // at most one for each minute bar in memory
-                    end,
-                },
-            });
+        let Some((first, rest)) = minutes.get(first..over).and_then(<[Bar]>::split_first) else { return Ok(None) };
+        let mut range = Self { high: first.high, low: first.low, volume: first.volume, minutes: 1, end };
+        for bar in rest {
+            range.high = range.high.max(bar.high);
+            range.low = range.low.min(bar.low);
+            range.volume = range.volume.plus(bar.volume)?;
+            range.minutes += 1; // at most one for each minute bar in memory
         }
-        Ok(range)
+        Ok(Some(range))
     }
 
     /// Whether it was over at `as_of`.

@@ -1,5 +1,6 @@
 use crate::calendar::Session;
 use crate::decision::EquityPoint;
+use crate::exchange::Changes;
 use crate::market::Symbol;
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::portfolio::Position;
@@ -22,10 +23,10 @@ pub(super) struct Account<'m> {
     halts: Vec<Halt>,
     /// Trades that lost, one after the other, in this session.
     losses_in_a_row: u32,
-    /// Places of the desks that hold a position, in order.
-    pub(super) open: Vec<usize>,
-    /// What a desk holds, by its place: little enough that all of it is at hand whenever the account is valued.
-    held: Vec<Option<Held<'m>>>,
+    /// What the desks hold, in no order: in one piece, since all of it is read whenever the account is valued.
+    open: Vec<Held<'m>>,
+    /// Where in `open` stands what a desk holds, by the desk's place.
+    open_at: Vec<Option<usize>>,
     /// Fills that were booked.
     fills: u64,
     /// How many of them are short.
@@ -33,6 +34,8 @@ pub(super) struct Account<'m> {
     /// What the protections look at.
     record: TradeRecord,
     outcome: Outcome,
+    /// What an exchange has just done; kept for its memory.
+    pub(super) changes: Changes,
     /// What was done, where somebody asks.
     pub(super) journal: Option<Vec<Act>>,
 }
@@ -40,6 +43,8 @@ pub(super) struct Account<'m> {
 /// What a desk holds, and what it takes to value it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held<'m> {
+    /// The desk's.
+    place: usize,
     symbol: Symbol,
     direction: Direction,
     quantity: Quantity,
@@ -49,9 +54,9 @@ pub(super) struct Held<'m> {
 }
 
 impl<'m> Held<'m> {
-    pub(super) const fn of(position: &Position, minutes: Minutes<'m>) -> Self {
+    pub(super) const fn of(place: usize, position: &Position, minutes: Minutes<'m>) -> Self {
         let Position { symbol, direction, quantity, entry_price, .. } = *position;
-        Self { symbol, direction, quantity, entry_price, minutes }
+        Self { place, symbol, direction, quantity, entry_price, minutes }
     }
 }
 
@@ -66,6 +71,7 @@ pub(super) struct Valuation {
 
 impl Valuation {
     /// Counts what a desk holds, at the close that is known.
+    #[inline]
     fn count(
         &mut self,
         held: &Held<'_>,
@@ -125,11 +131,12 @@ impl<'m> Account<'m> {
             halts: Vec::new(),
             losses_in_a_row: 0,
             open: Vec::new(),
-            held: Vec::new(),
+            open_at: Vec::new(),
             fills: 0,
             shorts: 0,
             record: TradeRecord::default(),
             outcome,
+            changes: Changes::default(),
             journal: None,
         }
     }
@@ -184,9 +191,9 @@ impl<'m> Account<'m> {
     ) -> Result<(), MoneyError> {
         valuation.positions.clear();
         (valuation.long, valuation.short) = (Money::ZERO, Money::ZERO);
-        for place in self.open.iter().copied() {
-            let Some(Some(held)) = self.held.get(place) else { continue };
-            let close = held.minutes.close_at(at).or_else(|| desks.get(place)?.tape.close_at(at));
+        valuation.positions.reserve(self.open.len());
+        for held in &self.open {
+            let close = held.minutes.close_at(at).or_else(|| desks.get(held.place)?.tape.close_at(at));
             valuation.count(held, close, at, terms)?;
         }
         valuation.equity = self.cash.plus(valuation.long)?.minus(valuation.short)?;
@@ -215,7 +222,7 @@ impl<'m> Account<'m> {
     pub(super) fn add(&self, standing: &mut Standing, desk: &Desk<'m>, terms: &Terms<'_>) -> Result<(), MoneyError> {
         let Standing { at, fills, valuation, .. } = standing;
         if let Some(position) = &desk.position {
-            valuation.count(&Held::of(position, desk.tape.minutes()), desk.tape.close_at(*at), *at, terms)?;
+            valuation.count(&desk.held(position), desk.tape.close_at(*at), *at, terms)?;
         }
         valuation.equity = self.cash.plus(valuation.long)?.minus(valuation.short)?;
         *fills = self.fills;
@@ -340,20 +347,36 @@ impl<'m> Account<'m> {
         Ok(())
     }
 
+    /// The places of the desks that hold a position.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        self.open.iter().map(|held| held.place)
+    }
+
     /// Takes note of what the desk at `place` holds now.
     pub(super) fn hold(&mut self, place: usize, held: Option<Held<'m>>) {
-        if self.held.len() <= place {
-            self.held.resize(place + 1, None);
+        let is_short = |held: &Held<'_>| held.direction == Direction::Short;
+        self.shorts += usize::from(held.as_ref().is_some_and(is_short));
+        if self.open_at.len() <= place {
+            self.open_at.resize(place + 1, None);
         }
-        let Some(known) = self.held.get_mut(place) else { return };
-        let before = std::mem::replace(known, held);
-        let is_short = |held: &Option<Held<'_>>| held.is_some_and(|held| held.direction == Direction::Short);
-        self.shorts = self.shorts + usize::from(is_short(&held)) - usize::from(is_short(&before));
-        match (self.open.binary_search(&place), held) {
-            (Ok(there), None) => drop(self.open.remove(there)),
-            (Err(between), Some(_)) => self.open.insert(between, place),
-            (Ok(_), Some(_)) | (Err(_), None) => {}
-        }
+        let before = match (self.open_at[place], held) {
+            (Some(there), Some(held)) => Some(std::mem::replace(&mut self.open[there], held)),
+            (Some(there), None) => {
+                let before = self.open.swap_remove(there);
+                if let Some(moved) = self.open.get(there) {
+                    self.open_at[moved.place] = Some(there);
+                }
+                self.open_at[place] = None;
+                Some(before)
+            }
+            (None, Some(held)) => {
+                self.open_at[place] = Some(self.open.len());
+                self.open.push(held);
+                None
+            }
+            (None, None) => None,
+        };
+        self.shorts -= usize::from(before.as_ref().is_some_and(is_short));
     }
 
     /// Takes a closed position into the results. Losses in a row begin safe mode.

@@ -58,12 +58,14 @@ impl<'r, 'm> Day<'r, 'm> {
         let open = self.session.open;
         let equity = self.valuation(open)?.equity;
         self.account.begin(equity);
-        for place in 0..self.desks.len() {
-            let Some(desk) = self.desks.get_mut(place) else { continue };
+        // All of them, before anything is done: none waits for the memory of another's bars.
+        for desk in self.desks.iter_mut() {
             let symbol = desk.symbol;
             let begun = desk.begin(&self.session, self.account);
             begun.map_err(|source| BacktestError { symbol, at: open, source })?;
-            let first = desk.tape.day.regular.start;
+        }
+        for place in 0..self.desks.len() {
+            let first = self.desks.get(place).map_or(0, |desk| desk.tape.day.regular.start);
             self.run_errand(place, open).map_err(|source| self.error(place, open, source))?;
             self.plan_next(place, first, open)?;
         }
@@ -91,7 +93,7 @@ impl<'r, 'm> Day<'r, 'm> {
 
     fn valuation(&self, at: Timestamp) -> Result<Valuation, BacktestError> {
         let valuation = self.account.value(self.desks, at, self.terms);
-        valuation.map_err(|source| self.error(self.account.open.first().copied().unwrap_or(0), at, source))
+        valuation.map_err(|source| self.error(self.account.places().next().unwrap_or(0), at, source))
     }
 
     /// The next instant at which something may happen: a desk's, or the next minute while a limit is near.
@@ -155,7 +157,7 @@ impl<'r, 'm> Day<'r, 'm> {
 
     /// The emergency stop: every position is left, every order canceled.
     fn close_everything(&mut self, now: Timestamp, due: &mut Vec<usize>) -> Result<(), BacktestError> {
-        let concerned = self.account.open.iter().chain(&self.entering).copied();
+        let concerned = self.account.places().chain(self.entering.iter().copied());
         let mut others: Vec<usize> = concerned.filter(|place| !due.contains(place)).collect();
         others.sort_unstable();
         others.dedup();

@@ -2,7 +2,7 @@ use crate::calendar::Session;
 use crate::exchange::{Exchange, ExchangeState, MarketEvent, Reach, Terms as OrderTerms};
 use crate::market::{BarColumns, MINUTE, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price};
-use crate::order::{Fill, OrderClass, OrderRole, OrderTicket, OrderType, Origin};
+use crate::order::{ClientOrderId, Fill, OrderClass, OrderRole, OrderTicket, OrderType};
 use crate::portfolio::{Effect, EntryPlan, FillOrigin, Position, PositionEvent, PositionState, book};
 use crate::risk::{exit_ticket, trailed_stop};
 use crate::strategy::{Direction, Signal};
@@ -76,7 +76,7 @@ impl<'m> Desk<'m> {
         (self.entries_today, self.is_open, self.wake_at, self.on_its_way) = (0, false, None, None);
         self.proposed.clear();
         if let Some(position) = &self.position {
-            account.hold(self.place, Some(Held::of(position, self.tape.minutes())));
+            account.hold(self.place, Some(self.held(position)));
             self.on_its_way = Some(OnItsWay { due: session.open, errand: Errand::Exit });
         }
         Ok(())
@@ -89,6 +89,11 @@ impl<'m> Desk<'m> {
         }
         self.tape.end(session);
         Ok(())
+    }
+
+    /// What it takes to value its position.
+    pub(super) const fn held(&self, position: &Position) -> Held<'m> {
+        Held::of(self.place, position, self.tape.minutes())
     }
 
     /// What an order that rests to open a position has set aside.
@@ -164,7 +169,9 @@ impl<'m> Desk<'m> {
         account: &mut Account<'m>,
         terms: &Terms<'_>,
     ) -> Result<(), MoneyError> {
-        for execution in self.exchange.take_changes().executions {
+        let mut changes = std::mem::take(&mut account.changes);
+        self.exchange.take_changes_into(&mut changes);
+        for execution in changes.executions.drain(..) {
             let order = self.exchange.state().orders.get(execution.order);
             let role = order.map_or(OrderRole::Parent, |book| book.order.role);
             let plan = order.filter(|book| book.opens).and_then(|_| self.plan.clone());
@@ -176,6 +183,7 @@ impl<'m> Desk<'m> {
                 terms,
             )?;
         }
+        account.changes = changes;
         Ok(())
     }
 
@@ -204,7 +212,7 @@ impl<'m> Desk<'m> {
             self.entry_at = bar_start;
         }
         self.position = booked.open;
-        account.hold(self.place, self.position.as_ref().map(|position| Held::of(position, self.tape.minutes())));
+        account.hold(self.place, self.position.as_ref().map(|position| self.held(position)));
         Ok(())
     }
 
@@ -250,8 +258,8 @@ impl<'m> Desk<'m> {
     ) -> Result<bool, MoneyError> {
         self.cancel_orders(now);
         let Some(position) = &self.position else { return Ok(true) };
-        let origin = Origin { ledger_id: "backtest".to_owned(), job: "exit".to_owned(), slot: now };
-        let ticket = exit_ticket(self.symbol, position.signed_quantity(), origin.client_order_id(0));
+        let id = ClientOrderId::derive("backtest", "exit", now, 0, 0);
+        let ticket = exit_ticket(self.symbol, position.signed_quantity(), id);
         self.submit(&ticket, now, account, terms)
     }
 

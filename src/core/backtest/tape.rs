@@ -23,6 +23,7 @@ const USUAL_SESSIONS: usize = 5;
 pub(super) struct Tape<'m> {
     pub(super) bars: &'m BarColumns,
     pub(super) day: Places,
+    minutes: Minutes<'m>,
     past: Vec<PastSession>,
     /// What is still to be done to the shares.
     actions: &'m [CorporateAction],
@@ -78,8 +79,8 @@ struct PastSession {
 
 impl<'m> Tape<'m> {
     pub(super) fn new(bars: &'m BarColumns, actions: &'m [CorporateAction]) -> Self {
-        let (day, past, adjustments) = (Places::default(), Vec::new(), Adjustments::default());
-        Self { bars, day, past, actions, adjustments, daily: None }
+        let (day, minutes) = (Places::default(), Minutes::default());
+        Self { bars, day, minutes, past: Vec::new(), actions, adjustments: Adjustments::default(), daily: None }
     }
 
     /// Finds the session's bars.
@@ -91,6 +92,8 @@ impl<'m> Tape<'m> {
         let minutes = session.close.since(session.open).as_secs() / MINUTE.as_secs();
         let is_whole = u64::try_from(close - open) == Ok(minutes);
         self.day = Places { first, regular: open..close, open: session.open, is_whole };
+        let closes = self.bars.closes().get(open..close).filter(|_| is_whole);
+        self.minutes = Minutes { open: session.open, closes: closes.unwrap_or_default() };
         self.daily = None;
         self.begin_actions(session.date)
     }
@@ -139,9 +142,8 @@ impl<'m> Tape<'m> {
     }
 
     /// The session's closes, if it misses no minute.
-    pub(super) fn minutes(&self) -> Minutes<'m> {
-        let closes = self.bars.closes().get(self.day.regular.clone()).filter(|_| self.day.is_whole);
-        Minutes { open: self.day.open, closes: closes.unwrap_or_default() }
+    pub(super) const fn minutes(&self) -> Minutes<'m> {
+        self.minutes
     }
 
     /// The last close that is known at `at`, of whatever session.
@@ -268,6 +270,12 @@ pub(super) fn mark_of(close: Price, at: Timestamp, terms: &Terms<'_>) -> Result<
     if terms.backtest.fills == Fills::NextOpen || terms.half_spread == Bps::ZERO {
         return Ok(close);
     }
+    midpoint_after(close, at, terms)
+}
+
+/// Apart, so that a close alone costs no more than it must.
+#[inline(never)]
+fn midpoint_after(close: Price, at: Timestamp, terms: &Terms<'_>) -> Result<Price, MoneyError> {
     let bar = Bar { start: at, open: close, high: close, low: close, close, volume: Quantity::ZERO };
     Quote::after_minute(&bar, terms.half_spread)?.midpoint()
 }

@@ -128,12 +128,19 @@ impl Exchange {
 
     /// What has changed since this was last asked.
     pub fn take_changes(&mut self) -> Changes {
-        let mut changes = std::mem::take(&mut self.changes);
+        let mut changes = Changes::default();
+        self.take_changes_into(&mut changes);
+        changes
+    }
+
+    /// As [`Self::take_changes`], for who asks often: what was in `changes` is forgotten, its memory is used again.
+    pub fn take_changes_into(&mut self, changes: &mut Changes) {
+        std::mem::swap(&mut self.changes, changes);
+        self.changes.clear();
         changes.orders.sort_unstable();
         changes.orders.dedup();
         changes.holdings.sort_unstable();
         changes.holdings.dedup();
-        changes
     }
 
     /// Says what new positions may cost from now on, in place of this account's own figures: it is one of several

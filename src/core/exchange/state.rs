@@ -314,6 +314,14 @@ pub struct Changes {
 }
 
 impl Changes {
+    pub(super) fn clear(&mut self) {
+        let Self { executions, orders, holdings, session } = self;
+        executions.clear();
+        orders.clear();
+        holdings.clear();
+        *session = false;
+    }
+
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,4 +1,4 @@
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -48,8 +48,12 @@ impl ClientOrderId {
         for text in ["dbk-", ledger_id, "-", job, "-"] {
             id.push_str(text);
         }
-        // Writing to a string does not fail.
-        let _ = write!(id, "{}-{leg}-{revision}", slot.0);
+        let mut digits = itoa::Buffer::new();
+        id.push_str(digits.format(slot.0));
+        for number in [leg, revision] {
+            id.push('-');
+            id.push_str(digits.format(number));
+        }
         Self(id.into())
     }
 

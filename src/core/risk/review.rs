@@ -111,17 +111,20 @@ struct Room {
 
 impl Room {
     fn left_by(facts: &RiskFacts, signals: &[Signal]) -> Self {
-        let committed = facts.positions.iter().chain(&facts.working_entries);
-        let taken = committed.clone().map(|commitment| commitment.symbol).chain(facts.entered_today.iter().copied());
-        let symbols = taken.filter(|symbol| signals.iter().any(|signal| signal.symbol == *symbol)).collect();
-        Self {
-            positions: facts.positions.len() + facts.working_entries.len(),
-            // Saturated exposure is beyond every limit: it refuses, which is the safe side.
-            exposure: Money(committed.fold(0, |sum, commitment| sum.saturating_add(commitment.value.0))),
-            buying_power: facts.buying_power,
-            symbols,
-            granted: 0,
+        let proposed: Vec<Symbol> = signals.iter().map(|signal| signal.symbol).collect();
+        let entered = facts.entered_today.iter().filter(|symbol| proposed.contains(symbol));
+        let (mut symbols, mut exposure): (BTreeSet<Symbol>, _) = (entered.copied().collect(), Money::ZERO);
+        for commitments in [&facts.positions, &facts.working_entries] {
+            for Commitment { symbol, value } in commitments {
+                // Saturated exposure is beyond every limit: it refuses, which is the safe side.
+                exposure = Money(exposure.0.saturating_add(value.0));
+                if proposed.contains(symbol) {
+                    symbols.insert(*symbol);
+                }
+            }
         }
+        let positions = facts.positions.len() + facts.working_entries.len();
+        Self { positions, exposure, buying_power: facts.buying_power, symbols, granted: 0 }
     }
 
     fn grant(&mut self, symbol: Symbol, value: Money) {

@@ -440,9 +440,10 @@ fn gap_part(grounds: &Grounds<'_>) -> Bps {
 }
 
 fn persistence_part(grounds: &Grounds<'_>) -> Bps {
-    let is_beyond = |bar: &&Bar| grounds.breakout.beyond(bar.close).is_ok_and(Price::is_positive);
-    let since_first =
-        grounds.bars.iter().filter(|bar| bar.start >= grounds.range.end).skip_while(|bar| !is_beyond(bar));
+    let Breakout { direction, level } = *grounds.breakout;
+    let is_beyond = |bar: &&Bar| direction.favours(bar.close, level);
+    let after = grounds.bars.partition_point(|bar| bar.start < grounds.range.end);
+    let since_first = grounds.bars.iter().skip(after).skip_while(|bar| !is_beyond(bar));
     let (all, beyond) = since_first.fold((0, 0), |(all, beyond), bar| (all + 1, beyond + i64::from(is_beyond(&bar))));
     if all == 0 { Bps::ZERO } else { rise(Bps(beyond * Bps::ONE.0 / all), Bps(5_000), Bps::ONE) }
 }
