@@ -238,8 +238,7 @@ impl<'m> Tape<'m> {
                 true => regular.start.saturating_add(minutes),
                 false => self.bars.place_of(open.after(elapsed), regular.start),
             };
-            let volumes = self.bars.volumes().get(regular.start..end.min(regular.end)).unwrap_or_default();
-            volumes.iter().copied().try_fold(Quantity::ZERO, Quantity::plus)
+            self.bars.volume_in(regular.start..end.min(regular.end))
         };
         let recent = self.past.iter().rev().take(USUAL_SESSIONS).filter(|past| !past.regular.is_empty());
         let adjusted = |past: &PastSession| {

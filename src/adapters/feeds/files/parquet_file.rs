@@ -199,7 +199,7 @@ impl Cells {
     fn plain_bars(&mut self, rows: usize) -> Option<BarColumns> {
         let prices = [&self.open, &self.high, &self.low, &self.close].map(Figures::plain);
         let bars = BarColumns::of(self.times.plain(), prices, self.volume.plain())?;
-        (bars.len() == rows && bars.bars(0..rows).all(|bar| bar.check().is_ok())).then_some(bars)
+        (bars.len() == rows && bars.are_sound()).then_some(bars)
     }
 
     /// Takes bars of sound rows in runs of one symbol, each in the order of time.

@@ -245,7 +245,11 @@ impl<F: Figure> Figures<F> {
             Numbers::Double(column) if column.is_full() => leading(&column.values, |value| F::of_float(value).ok()),
             Numbers::Long(column, scale) if column.is_full() => {
                 let unit = F::PLACES.checked_sub(*scale).and_then(|more| 10_i64.checked_pow(more));
-                leading(&column.values, |value| value.checked_mul(unit?).map(F::of_units))
+                match unit {
+                    Some(1) => column.values.iter().copied().map(F::of_units).collect(),
+                    Some(unit) => leading(&column.values, |value| value.checked_mul(unit).map(F::of_units)),
+                    None => Vec::new(),
+                }
             }
             Numbers::Double(_)
             | Numbers::Float(_)
