@@ -4,6 +4,7 @@ use std::ffi::{CString, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Bytes that this process may still write beside `path`.
 ///
@@ -36,6 +37,18 @@ pub fn cpu_us() -> u64 {
         u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
     };
     us(usage.ru_utime) + us(usage.ru_stime)
+}
+
+/// The time that processors have spent on the thread that asks.
+#[must_use]
+pub fn thread_cpu() -> Duration {
+    let mut time = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: `time` has room for what clock_gettime writes, and zeroes are a valid value of it.
+    let time = unsafe {
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr());
+        time.assume_init()
+    };
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// The memory that the process holds now; where the system does not tell, the most that it ever held. In KiB.
@@ -113,6 +126,14 @@ mod tests {
     fn a_bare_file_name_lies_in_the_present_folder() {
         assert!(free_space(Path::new("ledger.db")).unwrap() > 0);
         assert!(free_space(Path::new("no/such/folder/ledger.db")).is_err());
+    }
+
+    #[test]
+    fn a_thread_is_told_its_own_time() {
+        let before = thread_cpu();
+        while thread_cpu() == before {}
+        let others = std::thread::spawn(thread_cpu).join().unwrap();
+        assert!(thread_cpu() > before && others < Duration::from_secs(1));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! is a function of what it sees: it has no clock, no random number, no file, no order by hash, and nothing is left
 //! over from one answer to the next. So a run is decided again byte for byte, by the text that decided it.
 //!
-//! What one answer may take is bounded by operations and by memory, not by time: the bound falls at the same place on
-//! every machine. A script that goes beyond it, fails or answers nonsense has a [fault](daybook_core::strategy::ScriptFault), and proposes
+//! What one answer may take is bounded by operations and by memory, whose bounds fall at the same place on every machine,
+//! and at last by the time of the processor, for the few operations that take long. A script that goes beyond it, fails or answers nonsense has a [fault](daybook_core::strategy::ScriptFault), and proposes
 //! nothing more until its text or its parameters are others.
 //!
 //! Lua 5.4 is compiled in, by the C compiler that SQLite needs, too. Luau is made for sandboxes, and was not chosen

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use daybook_core::analysis::ModelAnswer;
 use daybook_core::strategy::{Param, Proposal, Proposed, Reasons, ScriptSettings, SymbolView, Wording};
@@ -9,6 +10,8 @@ use daybook_core::time::Timestamp;
 use mlua::chunk::ChunkMode;
 use mlua::debug::Debug;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
+
+use crate::process;
 
 use super::seen::{Eyes, direction_of};
 use super::{Declared, ScriptError};
@@ -20,6 +23,10 @@ pub const OPERATIONS_MAX: u64 = 100_000;
 /// Memory that one answer may take, in bytes, whether or not it is free again: all minutes of a session with all their
 /// columns take a tenth.
 pub const MEMORY_MAX: usize = 512 * 1024;
+
+/// The time of a processor that one answer may take. What the other bounds let through takes a millisecond, but for a few
+/// operations on the longest of texts: this is for those, and so large that it falls nowhere else.
+const TIME_MAX: Duration = Duration::from_millis(100);
 
 /// Operations between two looks at what has been taken. [`OPERATIONS_MAX`] is a multiple of it.
 const LOOK_EVERY: u32 = 1_000;
@@ -259,16 +266,18 @@ impl Sandbox {
     fn begin(&self) -> mlua::Result<()> {
         self.canary.raw_set(1, self.lua.create_table()?)?;
         let (looks, canary, name) = (AtomicU64::new(0), self.canary.clone(), self.name.clone());
+        let begun = process::thread_cpu();
         let every = HookTriggers::new().every_nth_instruction(LOOK_EVERY);
         self.lua.set_global_hook(every, move |lua, _| {
             let taken = (looks.fetch_add(1, Ordering::Relaxed) + 1) * u64::from(LOOK_EVERY);
             if taken >= OPERATIONS_MAX {
-                let place = line_of(lua, &name).map_or_else(String::new, |line| format!(":{line}"));
-                let message = format!("{name}{place}: took more than {OPERATIONS_MAX} operations");
-                return Err(mlua::Error::runtime(message));
+                return Err(too_much(lua, &name, &format!("{OPERATIONS_MAX} operations")));
             }
             if canary.raw_len() == 0 {
                 return Err(mlua::Error::runtime("memory has run out"));
+            }
+            if process::thread_cpu().saturating_sub(begun) > TIME_MAX {
+                return Err(too_much(lua, &name, &format!("{} ms", TIME_MAX.as_millis())));
             }
             Ok(VmState::Continue)
         })?;
@@ -283,6 +292,12 @@ impl Sandbox {
     fn wrong(&self, what: &str) -> ScriptError {
         ScriptError { message: format!("{}: {what}", self.name) }
     }
+}
+
+/// The end of an answer that goes beyond a bound, with the line of the script.
+fn too_much(lua: &Lua, name: &str, bound: &str) -> mlua::Error {
+    let place = line_of(lua, name).map_or_else(String::new, |line| format!(":{line}"));
+    mlua::Error::runtime(format!("{name}{place}: took more than {bound}"))
 }
 
 /// The line of the script that is worked on, which may be in a function of the prelude.

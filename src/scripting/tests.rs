@@ -181,6 +181,16 @@ fn what_runs_for_ever_is_ended_by_operations() {
 }
 
 #[test]
+fn what_takes_long_in_few_operations_is_ended_by_time() {
+    // A number behind a hundred thousand blanks.
+    let long = "local s = ' ' for i = 1, 17 do s = s .. s end";
+    for step in ["n = n + s", "n = n + tonumber(s)"] {
+        let told = fault(&format!("{long} s = s .. '1' local n = 0 for i = 1, 20000 do {step} end"));
+        assert!(told.starts_with("my.lua:2: ") && told.ends_with("took more than 100 ms"), "{step}: {told}");
+    }
+}
+
+#[test]
 fn the_end_of_a_budget_cannot_be_caught() {
     for catcher in ["pcall", "xpcall"] {
         let told = fault(&format!("{catcher}(function() while true do end end) return nil"));

@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("crash", &[]),
     ("ports", &[]),
     ("adapters", &["ports"]),
-    ("scripting", &[]),
+    ("scripting", &["process"]),
     // Each adapter brings the type of its own settings; who watches files needs a clock; a script is checked with the
     // settings that name it.
     ("config", &["adapters", "ports", "scripting"]),
