@@ -44,6 +44,9 @@ impl SymbolJump {
             JumpFault::NotInBars(ratio) => {
                 format!("the {ratio} split is not in these bars: they are adjusted already, take its row out")
             }
+            JumpFault::DividendTooLarge(amount) => {
+                format!("a dividend of {amount} is more than a share was worth, and changes nothing: mend its row")
+            }
         }
     }
 
@@ -90,8 +93,8 @@ impl Check {
         if found == 0 {
             return Ok(());
         }
-        let (jumps, path) = (counted(found, "jump", "jumps"), store.actions_path());
-        let message = format!("{jumps} between sessions that {} does not explain", path.display());
+        let (found, path) = (counted(found, "change", "changes"), store.actions_path());
+        let message = format!("{found} between sessions on which the bars and {} do not agree", path.display());
         Err(CommandError::Failed(message).into())
     }
 }

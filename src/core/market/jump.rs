@@ -16,7 +16,7 @@ const REVERSE: [u32; 14] = [4, 5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 40, 50, 100];
 /// How far a price may move overnight beside a split, as a part of it. Apple's four-for-one of 2020 opened 2.2 % up.
 const BESIDE: f64 = 0.04;
 
-/// A split that bars and corporate actions do not agree on.
+/// A split or a dividend that bars and corporate actions do not agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Jump {
     /// The session that begins with it.
@@ -29,7 +29,7 @@ pub struct Jump {
     pub fault: JumpFault,
 }
 
-/// What is wrong about a split.
+/// What is wrong about a split or a dividend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JumpFault {
@@ -37,6 +37,8 @@ pub enum JumpFault {
     Untold(SplitRatio),
     /// An action tells of it, and the price does not jump: it has been taken out of the bars already.
     NotInBars(SplitRatio),
+    /// An action tells of a dividend of as much as a share was worth, or more: it changes no price.
+    DividendTooLarge(Price),
 }
 
 /// The usual split that a price far from a close looks like; `None` if it looks like none.
@@ -56,7 +58,7 @@ pub fn split_like(close: Price, price: Price) -> Option<SplitRatio> {
     usual.filter(|ratio| distance(*ratio) < BESIDE).min_by(|a, b| distance(*a).total_cmp(&distance(*b)))
 }
 
-/// Compares the jumps between sessions, in order, with the splits among a symbol's actions.
+/// Compares the jumps between sessions, in order, with a symbol's actions.
 ///
 /// # Errors
 /// If a figure overflows.
@@ -69,10 +71,15 @@ pub fn jumps(daily: &[(SessionDate, Bar)], actions: &[CorporateAction]) -> Resul
         let [(before, earlier), (session, later)] = pair else { continue };
         let (close, open) = (earlier.close, later.open);
         let adjusted = adjustments.between(*before, *session)?.price(close)?;
-        let told = splits.iter().find_map(|split| match split.kind {
-            ActionKind::Split(ratio) if *before < split.ex_date && split.ex_date <= *session => Some(ratio),
-            ActionKind::Split(_) | ActionKind::Dividend(_) => None,
-        });
+        let between = actions.iter().filter(|action| *before < action.ex_date && action.ex_date <= *session);
+        let (mut told, mut too_large) = (None, None);
+        for action in between {
+            match action.kind {
+                ActionKind::Split(ratio) => told = told.or(Some(ratio)),
+                ActionKind::Dividend(amount) if amount >= adjusted => too_large = Some(amount),
+                ActionKind::Dividend(_) => {}
+            }
+        }
         let fault = match told {
             // Nearer to the close as it was than to the close as it is said to have become.
             Some(ratio) => {
@@ -81,7 +88,8 @@ pub fn jumps(daily: &[(SessionDate, Bar)], actions: &[CorporateAction]) -> Resul
             }
             None => split_like(close, open).map(JumpFault::Untold),
         };
-        jumps.extend(fault.map(|fault| Jump { session: *session, close, open, fault }));
+        let faults = fault.into_iter().chain(too_large.map(JumpFault::DividendTooLarge));
+        jumps.extend(faults.map(|fault| Jump { session: *session, close, open, fault }));
     }
     Ok(jumps)
 }
@@ -137,5 +145,12 @@ mod tests {
         assert_eq!(of(&[split(9), split(10)]), [(10, JumpFault::NotInBars(ratio))]);
         let dividend = CorporateAction { kind: ActionKind::Dividend(Price::from_cents(47)), ..split(9) };
         assert_eq!(of(&[dividend]), [(9, JumpFault::Untold(ratio))]);
+        // After the split a share is worth 92.22.
+        for (cents, is_too_large) in [(92_22, false), (92_23, true)] {
+            let amount = Price::from_cents(cents);
+            let dividend = CorporateAction { kind: ActionKind::Dividend(amount), ..split(9) };
+            let expected = is_too_large.then_some((9, JumpFault::DividendTooLarge(amount)));
+            assert_eq!(of(&[split(9), dividend]), Vec::from_iter(expected), "{amount}");
+        }
     }
 }
