@@ -78,8 +78,10 @@ struct Report {
     closing_equity: f64,
     signals: u64,
     refused: u64,
+    expired: u64,
     rejected: u64,
     left_open: usize,
+    left_unmet: usize,
     halts: Vec<Halt>,
     load_cpu_s: f64,
     engine_cpu_s: f64,
@@ -291,8 +293,10 @@ impl Report {
             closing_equity: closing.to_f64(),
             signals: outcome.signals,
             refused: outcome.refused,
+            expired: outcome.expired,
             rejected: outcome.rejected,
             left_open: outcome.left_open,
+            left_unmet: outcome.left_unmet,
             halts: outcome.halts.clone(),
             load_cpu_s: 0.0,
             engine_cpu_s: 0.0,
@@ -302,14 +306,15 @@ impl Report {
     }
 
     fn text(&self, outcome: &Outcome, paint: Paint) -> String {
-        let Self { strategies, trades, won, signals, refused, rejected, .. } = self;
+        let Self { strategies, trades, won, signals, refused, expired, rejected, .. } = self;
         let symbols = counted(self.symbols, "symbol", "symbols");
         let sessions = counted(self.sessions, "session", "sessions");
         let money = |amount: f64| format!("{}${:.2}", if amount < 0.0 { "-" } else { "" }, amount.abs());
         let mut lines = vec![
             ("strategies", strategies.join(", ")),
             ("bars", format!("{} of {symbols} in {sessions}", counted(self.bars, "bar", "bars"))),
-            ("signals", format!("{signals}, {refused} refused by risk, {rejected} orders refused by the exchange")),
+            ("signals", format!("{signals}, {refused} refused by risk, {expired} expired on their way")),
+            ("orders", format!("{rejected} refused by the exchange")),
             ("trades", format!("{trades}, {won} won")),
             ("P&L", format!("{} after {} of fees", money(self.pnl), money(self.fees))),
             ("drawdown", format!("{} at the most, by the sessions' closing equity", money(self.max_drawdown))),
@@ -318,6 +323,10 @@ impl Report {
         ];
         if self.left_open > 0 {
             lines.push(("left open", counted(self.left_open, "position", "positions")));
+        }
+        if self.left_unmet > 0 {
+            let left = counted(self.left_unmet, "position", "positions");
+            lines.push(("no bar for", format!("{left} to be left: left at the last price, at the close")));
         }
         let halts = outcome
             .halts

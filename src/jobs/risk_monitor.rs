@@ -107,19 +107,7 @@ fn trade_record(
     let from = now.before(looks_back.as_duration());
     let closed = position::closed_since(conn, account, from, now)?;
     Ok(TradeRecord {
-        trades: closed.iter().filter_map(|stored| past_trade(&stored.position)).collect(),
+        trades: closed.iter().filter_map(|stored| PastTrade::of(&stored.position)).collect(),
         pauses: pause::since(conn, from)?,
-    })
-}
-
-fn past_trade(position: &Position) -> Option<PastTrade> {
-    let net = position.realised.minus(position.fees).ok()?;
-    Some(PastTrade {
-        symbol: position.symbol,
-        closed_at: position.closed_at?,
-        net,
-        cost: position.entry_value,
-        // Nobody decided the exit, so an order at the broker did it; one that loses is the stop.
-        stopped: net.is_negative() && position.exit_reason.is_none(),
     })
 }

@@ -182,3 +182,31 @@ fn a_replay_of_the_same_days_with_the_same_settings_makes_the_same_trades() {
     }
     assert!(ours.len() > 12, "{} trades", ours.len());
 }
+
+#[test]
+fn what_makes_entries_pause_does_so_at_the_same_minute_in_both() {
+    let sets: [(&str, &[&str]); 2] = [
+        (
+            "{stop_loss_guard: {stops: 1, within: 1d, pause: 1h}, \
+             drawdown: {limit: 0.02%, trades: 2, within: 7d, pause: 1h}}",
+            &["stop_loss_guard", "trade_drawdown"],
+        ),
+        (
+            "{loss_cooldown: 20m, low_profit: {trades: 2, required: 1%, within: 1d, pause: 1h}, \
+             loss_streak: {losses: 2, within: 2d, pause: 1h}}",
+            &["loss_cooldown", "loss_streak", "low_profit"],
+        ),
+    ];
+    let several = CONFIGURATION.replace("{direction: both,", "{direction: both, max_entries: 4,");
+    for (protections, kinds) in sets {
+        let desk = Desk::new();
+        let configuration =
+            several.replace("  max_hold: 2h\n", &format!("  max_hold: 20m\n  protections: {protections}\n"));
+        assert!(configuration.contains(protections) && configuration.contains("max_entries"));
+        let ours = traded_by_both(&desk, &configuration);
+        assert!(ours.len() > 5, "{} trades", ours.len());
+        let paused = "SELECT DISTINCT kind FROM pause ORDER BY kind";
+        let paused = desk.trade(&["ledger", "query", paused, "--ledger", "replay.db", "--format", "csv"]).out;
+        assert_eq!(paused.lines().skip(1).collect::<Vec<_>>(), kinds, "each has paused something");
+    }
+}

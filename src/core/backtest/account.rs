@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use crate::calendar::Session;
 use crate::decision::EquityPoint;
 use crate::exchange::Changes;
-use crate::market::Symbol;
+use crate::market::{MINUTE, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::portfolio::Position;
 use crate::risk::{Commitment, Halt, HaltKind, PastTrade, Pause, RiskSettings, TradeRecord, pauses};
@@ -11,6 +13,9 @@ use crate::time::Timestamp;
 use super::desk::Desk;
 use super::tape::{Minutes, mark_of};
 use super::{Act, ActKind, Outcome, Terms, Trade};
+
+/// The least step of time.
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// What all symbols share: cash, limits, results.
 pub(super) struct Account<'m> {
@@ -31,8 +36,9 @@ pub(super) struct Account<'m> {
     fills: u64,
     /// How many of them are short.
     shorts: usize,
-    /// What the protections look at.
+    /// What the protections look at, and when they did last.
     record: TradeRecord,
+    pauses_looked_at: Option<Timestamp>,
     outcome: Outcome,
     /// What an exchange has just done; kept for its memory.
     pub(super) changes: Changes,
@@ -116,8 +122,10 @@ impl<'m> Account<'m> {
             bars: 0,
             trades: Vec::new(),
             left_open: 0,
+            left_unmet: 0,
             signals: 0,
             refused: 0,
+            expired: 0,
             rejected: 0,
             equity: Vec::new(),
             halts: Vec::new(),
@@ -135,6 +143,7 @@ impl<'m> Account<'m> {
             fills: 0,
             shorts: 0,
             record: TradeRecord::default(),
+            pauses_looked_at: None,
             outcome,
             changes: Changes::default(),
             journal: None,
@@ -159,14 +168,16 @@ impl<'m> Account<'m> {
     }
 
     /// Begins a session at this equity. A person has resumed from what stopped the one before, but for a drawdown.
-    pub(super) fn begin(&mut self, equity: Money) {
+    pub(super) fn begin(&mut self, open: Timestamp, equity: Money, risk: &RiskSettings) {
         self.opening_equity = equity;
         self.peak_equity = self.peak_equity.max(equity);
         (self.realised, self.fees, self.losses_in_a_row) = (Money::ZERO, Money::ZERO, 0);
         self.halts.retain(|halt| halt.kind == HaltKind::MaxDrawdown);
+        self.pause_entries(open, risk);
     }
 
-    pub(super) fn end(&mut self, session: &Session, equity: Money) {
+    pub(super) fn end(&mut self, session: &Session, equity: Money, risk: &RiskSettings) {
+        self.catch_up_on_pauses(session.close, risk);
         self.outcome.equity.push((session.date, equity));
     }
 
@@ -256,7 +267,8 @@ impl<'m> Account<'m> {
     }
 
     /// The pauses of entries that hold at `now`.
-    pub(super) fn pauses_at(&self, now: Timestamp) -> Vec<Pause> {
+    pub(super) fn pauses_at(&mut self, now: Timestamp, risk: &RiskSettings) -> Vec<Pause> {
+        self.catch_up_on_pauses(now, risk);
         self.record.pauses.iter().filter(|pause| now < pause.until).cloned().collect()
     }
 
@@ -267,7 +279,7 @@ impl<'m> Account<'m> {
     }
 
     /// Lets entries pause where the trades so far say so.
-    fn pause_entries(&mut self, trade: &Trade, now: Timestamp, risk: &RiskSettings) {
+    fn pause_entries(&mut self, now: Timestamp, risk: &RiskSettings) {
         let looks_back = risk.protections.looks_back();
         if looks_back.is_zero() {
             return;
@@ -275,15 +287,33 @@ impl<'m> Account<'m> {
         let from = now.before(looks_back.as_duration());
         self.record.trades.retain(|past| past.closed_at >= from);
         self.record.pauses.retain(|pause| pause.since >= from);
-        self.record.trades.push(PastTrade {
-            symbol: trade.symbol,
-            closed_at: now,
-            net: trade.pnl,
-            cost: trade.entry_price.times(trade.quantity).unwrap_or_default(),
-            stopped: trade.pnl.is_negative() && trade.exit_reason.ends_with("stop"),
-        });
         let begun = pauses(&self.record, self.opening_equity, now, &risk.protections);
         self.record.pauses.extend(begun);
+        self.pauses_looked_at = Some(now);
+    }
+
+    /// Looks as the live monitor would have done in each minute up to `now`.
+    fn catch_up_on_pauses(&mut self, now: Timestamp, risk: &RiskSettings) {
+        while let Some(at) = self.pauses_looked_at.and_then(|last| self.next_pause_look(last, risk)) {
+            if at > now {
+                return;
+            }
+            self.pause_entries(at, risk);
+        }
+    }
+
+    /// The next minute at which what is known could make entries pause: a pause is over, or a trade is so long ago that
+    /// it does not count any more.
+    fn next_pause_look(&self, last: Timestamp, risk: &RiskSettings) -> Option<Timestamp> {
+        let forgotten = risk.protections.low_profit.within.as_duration();
+        let ends = self.record.pauses.iter().map(|pause| pause.until);
+        // A trade counts up to the very instant.
+        let forgets = self.record.trades.iter().map(|trade| trade.closed_at.after(forgotten).after(MILLISECOND));
+        let minutes = ends.chain(forgets).map(|at| match at.floor_to(MINUTE) {
+            minute if minute < at => minute.after(MINUTE),
+            minute => minute,
+        });
+        minutes.filter(|at| *at > last).min()
     }
 
     /// Whether what is held could reach a limit, were it worth nothing: then it is valued every minute.
@@ -379,8 +409,21 @@ impl<'m> Account<'m> {
         self.shorts -= usize::from(before.as_ref().is_some_and(is_short));
     }
 
-    /// Takes a closed position into the results. Losses in a row begin safe mode.
-    pub(super) fn closed(&mut self, trade: Trade, now: Timestamp, risk: &RiskSettings) {
+    /// Takes a closed position into the results, with the starts of the bars in which it began and ended. Losses in a row
+    /// begin safe mode.
+    pub(super) fn closed(
+        &mut self,
+        position: Position,
+        bars: (Timestamp, Timestamp),
+        now: Timestamp,
+        risk: &RiskSettings,
+    ) {
+        if !risk.protections.looks_back().is_zero() {
+            self.catch_up_on_pauses(now, risk);
+            self.record.trades.extend(PastTrade::of(&position));
+            self.pause_entries(now, risk);
+        }
+        let trade = trade_of(position, bars);
         self.losses_in_a_row = if trade.pnl.is_negative() { self.losses_in_a_row + 1 } else { 0 };
         let safe_mode = &risk.safe_mode;
         if safe_mode.after_losses > 0 && self.losses_in_a_row >= safe_mode.after_losses {
@@ -388,7 +431,6 @@ impl<'m> Account<'m> {
             self.halt(HaltKind::SafeMode, reason, now, Some(now.after(safe_mode.cool_down.as_duration())));
             self.losses_in_a_row = 0;
         }
-        self.pause_entries(&trade, now, risk);
         self.outcome.trades.push(trade);
     }
 
@@ -400,10 +442,18 @@ impl<'m> Account<'m> {
     pub(super) fn rejected(&mut self) {
         self.outcome.rejected += 1;
     }
+
+    pub(super) fn expired(&mut self) {
+        self.outcome.expired += 1;
+    }
+
+    pub(super) fn left_unmet(&mut self) {
+        self.outcome.left_unmet += 1;
+    }
 }
 
 /// A closed position as a trade, with the starts of the bars in which it began and ended.
-pub(super) fn trade_of(position: Position, entry_at: Timestamp, exit_at: Timestamp) -> Trade {
+fn trade_of(position: Position, (entry_at, exit_at): (Timestamp, Timestamp)) -> Trade {
     Trade {
         symbol: position.symbol,
         direction: position.direction,

@@ -12,7 +12,7 @@ use crate::strategy::Signal;
 use crate::time::Timestamp;
 
 use super::account::{Account, Standing, Valuation};
-use super::desk::{Desk, Errand, OnItsWay};
+use super::desk::{Desk, Errand, MARKET_CLOSE, OnItsWay};
 use super::look::Looks;
 use super::{ActKind, BacktestError, Pace, Terms};
 
@@ -53,11 +53,11 @@ impl<'r, 'm> Day<'r, 'm> {
         Self { session, flatten_at, terms, looks, pace, account, desks, agenda, entering, standing, proposing, shown }
     }
 
-    /// Lives the session from its open to its close.
-    pub(super) fn live(mut self) -> Result<(), BacktestError> {
+    /// Lives the session from its open to its close, or to the end of all bars in the middle of it.
+    pub(super) fn live(mut self, bars_end: Timestamp) -> Result<(), BacktestError> {
         let open = self.session.open;
         let equity = self.valuation(open)?.equity;
-        self.account.begin(equity);
+        self.account.begin(open, equity, self.terms.risk);
         // All of them, before anything is done: none waits for the memory of another's bars.
         for desk in self.desks.iter_mut() {
             let symbol = desk.symbol;
@@ -75,12 +75,31 @@ impl<'r, 'm> Day<'r, 'm> {
             self.take_due(now, &mut due);
             self.live_instant(now, &mut due)?;
         }
+        if bars_end > self.flatten_at {
+            self.leave_the_rest()?;
+        }
         let equity = self.valuation(self.session.close)?.equity;
-        self.account.end(&self.session, equity);
+        self.account.end(&self.session, equity, self.terms.risk);
         for desk in self.desks.iter_mut() {
             let symbol = desk.symbol;
             let failed = |source| BacktestError { symbol, at: self.session.close, source };
             desk.end(&self.session).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves at its last price what no bar came for any more.
+    fn leave_the_rest(&mut self) -> Result<(), BacktestError> {
+        let now = self.session.close;
+        for place in self.account.places().collect::<Vec<_>>() {
+            let Some(desk) = self.desks.get_mut(place) else { continue };
+            let symbol = desk.symbol;
+            if desk.position.as_ref().is_some_and(|position| position.state != PositionState::Closing) {
+                desk.begin_exit(MARKET_CLOSE);
+                self.account.note(now, symbol, || ActKind::Left(MARKET_CLOSE.to_owned()));
+            }
+            let left = desk.leave_at_last_price(now, self.account, self.terms);
+            left.map_err(|source| BacktestError { symbol, at: now, source })?;
         }
         Ok(())
     }
@@ -220,7 +239,10 @@ impl<'r, 'm> Day<'r, 'm> {
         let Some(arrived) = desk.on_its_way.take_if(|on_its_way| on_its_way.due <= now) else { return Ok(()) };
         let is_taken = match arrived.errand {
             Errand::Exit => desk.leave(now, self.account, self.terms)?,
-            Errand::Enter { valid_until, .. } if valid_until < now || now >= self.flatten_at => true,
+            Errand::Enter { valid_until, .. } if valid_until < now || now >= self.flatten_at => {
+                self.account.expired();
+                true
+            }
             Errand::Enter { ticket, plan, .. } => {
                 if !self.account.stands(&self.standing, now) {
                     self.value(now)?;
@@ -349,11 +371,12 @@ impl<'r, 'm> Day<'r, 'm> {
                 daily_atr: desk.tape.daily_atr(),
             });
         }
+        let pauses = self.account.pauses_at(now, self.terms.risk);
         Ok(RiskFacts {
             as_of: now,
             session: self.session,
             halts: self.account.halts_at(now),
-            pauses: self.account.pauses_at(now),
+            pauses,
             equity,
             buying_power,
             working_entries: working.collect(),

@@ -1,6 +1,6 @@
 use crate::calendar::Session;
 use crate::exchange::{Exchange, ExchangeState, MarketEvent, Reach, Terms as OrderTerms};
-use crate::market::{BarColumns, MINUTE, Symbol};
+use crate::market::{Bar, BarColumns, MINUTE, Quote, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price};
 use crate::order::{ClientOrderId, Fill, OrderClass, OrderRole, OrderTicket, OrderType};
 use crate::portfolio::{Effect, EntryPlan, FillOrigin, Position, PositionEvent, PositionState, book};
@@ -8,9 +8,12 @@ use crate::risk::{exit_ticket, trailed_stop};
 use crate::strategy::{Direction, Signal};
 use crate::time::Timestamp;
 
-use super::account::{Account, Held, trade_of};
+use super::account::{Account, Held};
 use super::tape::Tape;
-use super::{Exits, Terms};
+use super::{Exits, Fills, Terms};
+
+/// The reason of an exit because the session ends.
+pub(super) const MARKET_CLOSE: &str = "market close";
 
 /// Days of a year, by the convention of the money market.
 const BORROW_DAYS: i64 = 360;
@@ -70,7 +73,7 @@ impl<'m> Desk<'m> {
         }
     }
 
-    /// Finds the session's bars. A position that could not be left before is left at the open.
+    /// Finds the session's bars. A position that the exchange did not let go before is left at the open.
     pub(super) fn begin(&mut self, session: &Session, account: &mut Account<'m>) -> Result<(), MoneyError> {
         self.tape.begin(session)?;
         (self.entries_today, self.is_open, self.wake_at, self.on_its_way) = (0, false, None, None);
@@ -205,7 +208,7 @@ impl<'m> Desk<'m> {
             let borrow = borrow_cost(&position, terms.backtest.borrow_rate)?;
             account.count(borrow.negated(), Money::ZERO, borrow)?;
             position.fees = position.fees.plus(borrow)?;
-            account.closed(trade_of(position, self.entry_at, bar_start), now, terms.risk);
+            account.closed(position, (self.entry_at, bar_start), now, terms.risk);
             self.exchange.retire_settled();
         }
         if booked.effects.contains(&Effect::Opened) {
@@ -263,6 +266,29 @@ impl<'m> Desk<'m> {
         self.submit(&ticket, now, account, terms)
     }
 
+    /// Leaves at the close what is held, at the last price that is known: as if somebody still made that price.
+    pub(super) fn leave_at_last_price(
+        &mut self,
+        close: Timestamp,
+        account: &mut Account<'m>,
+        terms: &Terms<'_>,
+    ) -> Result<(), MoneyError> {
+        self.on_its_way = None;
+        let is_taken = self.leave(close, account, terms)?;
+        let (Some(position), Some(price)) = (&self.position, self.tape.close_at(close)) else { return Ok(()) };
+        if !is_taken {
+            account.rejected();
+            return Ok(());
+        }
+        let start = close.before(MINUTE);
+        let bar = Bar { start, open: price, high: price, low: price, close: price, volume: position.quantity };
+        let half_spread = if terms.backtest.fills == Fills::NextOpen { Bps::ZERO } else { terms.half_spread };
+        let quote = Quote::after_minute(&bar, half_spread)?;
+        self.exchange.apply(&MarketEvent::Quote { symbol: self.symbol, quote })?;
+        account.left_unmet();
+        self.book(start, close, account, terms)
+    }
+
     /// Cancels every order that rests.
     pub(super) fn cancel_orders(&mut self, now: Timestamp) {
         let next = |exchange: &Exchange| {
@@ -288,14 +314,14 @@ impl<'m> Desk<'m> {
         if let Some((stop, target)) = exits_on_close(position, terms) {
             let worse = |than: Price| !position.direction.favours(close, than);
             if worse(stop) {
-                return Some(if position.adjustments > 0 { "trailed stop" } else { "stop" });
+                return Some(position.reason_of_stop());
             }
             if close == target || !worse(target) {
                 return Some("target");
             }
         }
         if now >= flatten_at {
-            return Some("market close");
+            return Some(MARKET_CLOSE);
         }
         (now.since(position.opened_at) >= terms.risk.max_hold.as_duration()).then_some("max hold")
     }

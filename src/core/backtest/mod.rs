@@ -21,7 +21,8 @@
 //!
 //! # What is simplified
 //!
-//! All symbols are candidates: there is no scan. Positions do not outlive their session. An emergency stop lasts for
+//! All symbols are candidates: there is no scan. Positions do not outlive their session: one that no bar comes for any
+//! more is left at its last price, at the close. An emergency stop lasts for
 //! the rest of the session, as if a person resumed before the next one; a drawdown beyond its limit stops entries
 //! for good. The account is valued every minute while what it holds could reach a limit, otherwise when something
 //! happens.
@@ -43,7 +44,7 @@ use std::collections::BTreeMap;
 
 use crate::calendar::{Calendar, Session, SessionKind};
 use crate::exchange::ExchangeSettings;
-use crate::market::{BarColumns, CorporateActions, Symbol};
+use crate::market::{BarColumns, CorporateActions, MINUTE, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::risk::{Halt, RiskSettings};
 use crate::strategy::{Direction, Strategy};
@@ -91,12 +92,17 @@ pub struct Outcome {
     pub bars: usize,
     /// Positions that were opened and closed, by entry and symbol.
     pub trades: Vec<Trade>,
-    /// Positions that the last bar left open.
+    /// Positions that the bars' end left open, in the middle of a session.
     pub left_open: usize,
+    /// Positions that no bar came for between the order that was to leave them and the close: they were left at the last
+    /// price that was known.
+    pub left_unmet: usize,
     /// Signals that risk reviewed.
     pub signals: u64,
     /// Signals that risk refused.
     pub refused: u64,
+    /// Entries whose time was over before they reached the exchange.
+    pub expired: u64,
     /// Orders that the exchange refused.
     pub rejected: u64,
     /// The equity at the end of each session.
@@ -188,8 +194,9 @@ fn live<'m>(
 ) -> Result<(), BacktestError> {
     let mut desks: Vec<Desk<'_>> =
         (0..).zip(market).map(|(place, (symbol, bars))| Desk::new(place, *symbol, bars, terms)).collect();
+    let ended = market.values().filter_map(|bars| bars.starts().last()).max().map(|last| last.after(MINUTE));
     for session in sessions(market, terms) {
-        Day::new(session, terms, pace, account, &mut desks).live()?;
+        Day::new(session, terms, pace, account, &mut desks).live(ended.unwrap_or(session.close))?;
     }
     Ok(())
 }

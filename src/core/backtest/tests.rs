@@ -380,6 +380,50 @@ fn a_half_day_ends_early_unless_the_bars_are_made_up() {
     assert_eq!(left_at(&setting), half.open.after(Span::minutes(385).as_duration()));
 }
 
+#[test]
+fn a_position_outlives_no_session_though_no_bar_comes_for_it() {
+    let whole = day_of(&[10_030, 10_031, 10_032]);
+    let mut bars = BarColumns::default();
+    bars.append(&whole, 0..60);
+    let next = Bar { start: minute(1, 0), ..whole.get(0).unwrap() };
+    bars.push(&next);
+    let (market, last) = (BTreeMap::from([("AAA".parse().unwrap(), bars)]), whole.closes()[59]);
+    for pace in [Pace::Skipping, Pace::EveryBar] {
+        let outcome = Setting::benchmark(Fills::NextOpen, Exits::Resting).run(&market, pace);
+        let trade = &outcome.trades[0];
+        assert_eq!((trade.exit_reason.as_str(), trade.exit_price), ("market close", last));
+        assert_eq!(trade.exit_at, session(0).close.before(MINUTE));
+        assert_eq!((outcome.trades.len(), outcome.left_unmet, outcome.left_open), (1, 1, 0));
+    }
+    // The bars end in the middle of their last session: what is held then is held.
+    let cut = market.into_iter().map(|(symbol, mut bars)| {
+        bars.truncate(60);
+        (symbol, bars)
+    });
+    let outcome = Setting::benchmark(Fills::NextOpen, Exits::Resting).run(&cut.collect(), Pace::Skipping);
+    assert_eq!((outcome.trades.len(), outcome.left_unmet, outcome.left_open), (0, 0, 1));
+}
+
+#[test]
+fn an_exit_that_arrives_after_the_close_is_made_at_it() {
+    let mut setting = Setting::benchmark(Fills::LastClose, Exits::Resting);
+    (setting.backtest.latency_bars, setting.strategy.valid_for) = (6, Span::hours(1));
+    setting.half_spread = Bps(10);
+    let market = market_of(&[("AAA", &[10_030, 10_031, 10_032, 10_033, 10_034, 10_035, 10_036, 10_037])]);
+    let outcome = setting.run(&market, Pace::Skipping);
+    let (trade, close) = (&outcome.trades[0], *market.values().next().unwrap().closes().last().unwrap());
+    assert_eq!((trade.exit_reason.as_str(), outcome.left_unmet, outcome.left_open), ("market close", 0, 0));
+    assert_eq!(trade.exit_price, close.moved_by(Bps(-10)).unwrap().round_to_tick_down(), "at the bid");
+}
+
+#[test]
+fn an_entry_that_takes_longer_than_it_is_valid_expires() {
+    let mut setting = Setting::benchmark(Fills::NextOpen, Exits::Resting);
+    (setting.backtest.latency_bars, setting.strategy.valid_for) = (3, Span::minutes(2));
+    let outcome = setting.run(&market_of(&[("AAA", &[10_030, 10_031, 10_032, 10_033])]), Pace::Skipping);
+    assert_eq!((outcome.signals, outcome.refused, outcome.expired, outcome.trades.len()), (1, 0, 1, 0));
+}
+
 /// The cuts of a check, thinned, and what is found at them.
 fn peeks(
     setting: &Setting,

@@ -212,8 +212,7 @@ fn closed(mut position: Position, fill: &Fill, origin: &FillOrigin) -> Position 
     position.closed_at = Some(fill.at);
     // A leg that filled is why, whatever was decided meanwhile.
     position.exit_reason = match origin.role {
-        OrderRole::StopLoss if position.adjustments > 0 => Some("trailed stop".to_owned()),
-        OrderRole::StopLoss => Some("stop".to_owned()),
+        OrderRole::StopLoss => Some(position.reason_of_stop().to_owned()),
         OrderRole::TakeProfit => Some("target".to_owned()),
         OrderRole::Parent => position.exit_reason.or_else(|| Some("order".to_owned())),
     };

@@ -99,6 +99,12 @@ pub struct Position {
 /// The strategy's name of a position of ours that no decision of this ledger has opened.
 pub const ADOPTED: &str = "adopted";
 
+/// The reason of an exit by the stop where it was put first.
+pub const BY_STOP: &str = "stop";
+
+/// The reason of an exit by the stop where it had followed to.
+pub const BY_TRAILED_STOP: &str = "trailed stop";
+
 /// An event that a position's state does not admit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a position that is {state:?} cannot take {event:?}")]
@@ -203,6 +209,18 @@ impl Position {
     #[must_use]
     pub const fn net(&self) -> Money {
         Money(self.realised.0.saturating_sub(self.fees.0))
+    }
+
+    /// Why its stop is what ends it, if that ends it now.
+    #[must_use]
+    pub const fn reason_of_stop(&self) -> &'static str {
+        if self.adjustments > 0 { BY_TRAILED_STOP } else { BY_STOP }
+    }
+
+    /// Whether its stop has ended it, wherever that was by then.
+    #[must_use]
+    pub fn was_stopped(&self) -> bool {
+        self.closed_at.is_some() && matches!(self.exit_reason.as_deref(), Some(BY_STOP | BY_TRAILED_STOP))
     }
 }
 

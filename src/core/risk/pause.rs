@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{DrawdownPause, LossPause, LowProfitPause, ProtectionSettings, StopPause};
 use crate::market::Symbol;
 use crate::money::{Bps, Money};
+use crate::portfolio::Position;
 use crate::strategy::Reason;
 use crate::time::{Span, Timestamp};
 
@@ -78,8 +79,18 @@ pub struct PastTrade {
     pub net: Money,
     /// What the shares that entered were worth.
     pub cost: Money,
-    /// Whether it lost and left by an order that rested at the broker: by its stop.
+    /// Whether it lost, and its stop ended it.
     pub stopped: bool,
+}
+
+impl PastTrade {
+    /// The trade that a position was; `None` while it is open.
+    #[must_use]
+    pub fn of(position: &Position) -> Option<Self> {
+        let (symbol, net, cost) = (position.symbol, position.net(), position.entry_value);
+        let stopped = net.is_negative() && position.was_stopped();
+        position.closed_at.map(|closed_at| Self { symbol, closed_at, net, cost, stopped })
+    }
 }
 
 /// What the protections know.
