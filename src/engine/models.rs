@@ -8,7 +8,6 @@
 //! are those that another ledger has recorded.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use daybook_core::analysis::{ModelAnswer, ModelFault, ModelQuestion, ModelScore}
 use daybook_core::market::Symbol;
 use daybook_core::time::Span;
 use futures_util::stream::{self, StreamExt};
+use tokio::sync::Notify;
 
 use crate::config::{ModelBudgetSettings, ModelSettings};
 use crate::ledger::model::{self, Asker, RecordedAnswers};
@@ -134,23 +134,74 @@ struct Circuit {
 
 /// The calls that are left, and what went wrong in them.
 struct Calls {
-    left: AtomicU32,
+    budget: Mutex<Budget>,
+    /// Told when calls that were set aside are left over.
+    returned: Notify,
     /// The first fault of each model.
     faults: Mutex<BTreeMap<String, ModelFault>>,
 }
 
+struct Budget {
+    left: u32,
+    /// Questions that have calls set aside.
+    asking: u32,
+}
+
+/// Calls that are set aside for one question; those that it does not need are returned.
+struct Share<'c> {
+    calls: &'c Calls,
+    left: u32,
+}
+
 impl Calls {
     fn new(left: u32) -> Self {
-        Self { left: AtomicU32::new(left), faults: Mutex::default() }
+        let (budget, returned) = (Mutex::new(Budget { left, asking: 0 }), Notify::new());
+        Self { budget, returned, faults: Mutex::default() }
     }
 
-    fn take(&self) -> bool {
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        // Both numbers are set together, without a step that may panic between them.
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets aside a call for each model that a question may come to, so that who stands first in the ranking has the
+    /// whole chain. What others may return is waited for; where nobody can, there is what is left.
+    async fn share(&self, wanted: u32) -> Share<'_> {
+        loop {
+            let returned = self.returned.notified();
+            {
+                let mut budget = self.budget();
+                if budget.left >= wanted || budget.asking == 0 {
+                    let left = budget.left.min(wanted);
+                    budget.left -= left;
+                    budget.asking += 1;
+                    return Share { calls: self, left };
+                }
+            }
+            returned.await;
+        }
     }
 
     fn faults(&self) -> MutexGuard<'_, BTreeMap<String, ModelFault>> {
         // An entry is there as a whole or not at all.
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Share<'_> {
+    fn take(&mut self) -> bool {
+        let is_left = self.left > 0;
+        self.left -= u32::from(is_left);
+        is_left
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        let mut budget = self.calls.budget();
+        budget.left += self.left;
+        budget.asking -= 1;
+        self.calls.returned.notify_waiters();
     }
 }
 
@@ -208,7 +259,7 @@ impl Chain {
         for symbol in symbols {
             answers.entry(symbol).or_insert_with(|| ModelAnswer::none(&late));
         }
-        let unused = calls.left.load(Ordering::Relaxed);
+        let unused = calls.budget().left;
         if unused > 0 {
             let returning = asker.clone();
             ledger.write(move |tx| model::give_back(tx, &returning, unused)).await?;
@@ -221,6 +272,9 @@ impl Chain {
 
     /// Asks one after the other, until one answers.
     async fn ask(&self, question: &ModelQuestion, calls: &Calls) -> ModelAnswer {
+        let now = self.clock.monotonic();
+        let awake = self.links.iter().filter(|link| !link.rests(now)).count();
+        let mut share = calls.share(u32::try_from(awake).unwrap_or(u32::MAX)).await;
         let mut reasons = Vec::new();
         for link in &self.links {
             let (scorer, name, began) = (&link.scorer, link.scorer.name(), self.clock.monotonic());
@@ -228,7 +282,7 @@ impl Chain {
                 reasons.push(format!("{name} rests after {FAILURES_MAX} failures in a row"));
                 continue;
             }
-            if !calls.take() {
+            if !share.take() {
                 let ModelBudgetSettings { per_run, per_session } = self.budget;
                 let limit = format!("{per_run} calls a run, {per_session} a session");
                 reasons.push(ScorerError::OverBudget { limit }.to_string());
@@ -259,7 +313,7 @@ impl Chain {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
     use async_trait::async_trait;
     use daybook_core::money::Bps;
@@ -438,6 +492,30 @@ mod tests {
         let (answer, failed) = desk.models.ask(&question_about("A")).await;
         assert!(matches!(answer, ModelAnswer::Score(_)) && failed.is_empty(), "a person has no budget");
         assert_eq!(desk.calls(), "5");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stands_first_has_the_whole_chain_and_what_it_leaves_goes_to_the_next() {
+        let over = "the budget is used up: 5 calls a run, 100 a session";
+        let desk = Desk::new(Does::Fail, Does::Answer, (5, 100));
+        let answered = desk.asks(0, &["A", "B", "C", "D"]).await;
+        assert_eq!(told(&answered), ["second", "second", &format!("first: no key; {over}"), over]);
+        assert_eq!((desk.asked(), desk.calls()), ((3, 2), "5".to_owned()));
+        // The first one rests: a question comes to one model.
+        assert_eq!(told(&desk.asks(1, &["A", "B", "C", "D", "E", "F"]).await)[..5], ["second"; 5]);
+        let desk = Desk::new(Does::Answer, Does::Answer, (5, 100));
+        assert_eq!(
+            told(&desk.asks(0, &["A", "B", "C", "D", "E", "F"]).await),
+            ["first", "first", "first", "first", "first", over]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_were_given_up_before_they_were_made_are_returned() {
+        let desk = Desk::new(Does::Hang, Does::Answer, (20, 100));
+        desk.asks(0, &["A", "B", "C", "D", "E", "F"]).await;
+        let (first, second) = desk.asked();
+        assert_eq!(desk.calls(), (first + second).to_string());
     }
 
     #[tokio::test(start_paused = true)]
