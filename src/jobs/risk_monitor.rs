@@ -7,7 +7,6 @@
 use async_trait::async_trait;
 use daybook_core::calendar::Session;
 use daybook_core::decision::Decision;
-use daybook_core::portfolio::Position;
 use daybook_core::risk::{ClosedTrade, HaltKind, MonitorFacts, PastTrade, ProtectionSettings, TradeRecord, monitor};
 use daybook_core::schedule::JobKind;
 use daybook_core::time::Timestamp;

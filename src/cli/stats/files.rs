@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use csv::StringRecord;
 use daybook_core::market::SymbolError;
-use daybook_core::money::{Money, MoneyError};
+use daybook_core::money::{Money, MoneyError, Price};
 use daybook_core::statistics::{DateOrder, DatedReturns, Returns, ReturnsError};
 use daybook_core::time::{SessionDate, TimeError, Timestamp};
 
@@ -56,6 +56,9 @@ pub enum Fault {
     /// No price or amount.
     #[error("{column}: {source}")]
     Amount { column: &'static str, source: MoneyError },
+    /// A price at which nothing trades.
+    #[error("{column}: {price} is no price: expected more than 0")]
+    Price { column: &'static str, price: Price },
     /// A trade that ended before it began.
     #[error("the trade ends at {exit} before it begins at {entry}")]
     Backwards { entry: Timestamp, exit: Timestamp },
@@ -187,6 +190,11 @@ pub fn read_trades(path: &Path) -> Result<Vec<Trade>, FileError> {
             pnl: amount("pnl", cell(pnl))?,
             exit_reason: reason.map(cell).unwrap_or_default().to_owned(),
         };
+        for (column, price) in [("entry_price", trade.entry_price), ("exit_price", trade.exit_price)] {
+            if !price.is_positive() {
+                return Err(Fault::Price { column, price });
+            }
+        }
         if trade.exited_at < trade.entered_at {
             return Err(Fault::Backwards { entry: trade.entered_at, exit: trade.exited_at });
         }
@@ -243,7 +251,7 @@ mod tests {
             ),
             (
                 "date,return\n2026-01-05,0.1\n2026-01-06,-1.5\n",
-                "FILE:3: a return of -1.5: expected a finite ratio of at least -1, such as 0.01 for one percent",
+                "FILE:3: a return of -1.5: expected a ratio from -1 to 1000, such as 0.01 for one percent",
             ),
             (
                 "date,equity\n2026-01-05,100\n2026-01-06,0\n",

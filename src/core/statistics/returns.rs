@@ -7,7 +7,11 @@ use super::tail;
 /// Sessions in a year: by how many days a figure is made annual.
 pub const DAYS_PER_YEAR: f64 = 252.0;
 
-/// Daily returns as ratios, oldest first: 0.01 is one percent. Each is finite and at least -1, which is everything.
+/// The largest return that is taken, a thousand times what was there: beyond it a sum of squares says nothing any more.
+pub const RETURN_MAX: f64 = 1_000.0;
+
+/// Daily returns as ratios, oldest first: 0.01 is one percent. Each is at least -1, which is everything, and at most
+/// [`RETURN_MAX`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Returns(Vec<f64>);
 
@@ -15,7 +19,7 @@ pub struct Returns(Vec<f64>);
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum ReturnsError {
     /// Not a number that anything could return.
-    #[error("a return of {value}: expected a finite ratio of at least -1, such as 0.01 for one percent")]
+    #[error("a return of {value}: expected a ratio from -1 to {RETURN_MAX}, such as 0.01 for one percent")]
     Return { place: usize, value: f64 },
     /// An account without anything in it cannot earn or lose.
     #[error("an equity of {value}: expected a finite amount above zero")]
@@ -36,9 +40,9 @@ impl Returns {
     /// Takes daily returns.
     ///
     /// # Errors
-    /// [`ReturnsError::Return`] if one is not finite, or loses more than everything.
+    /// [`ReturnsError::Return`] if one is no number, loses more than everything, or earns more than [`RETURN_MAX`].
     pub fn new(values: Vec<f64>) -> Result<Self, ReturnsError> {
-        match values.iter().position(|value| !value.is_finite() || *value < -1.0) {
+        match values.iter().position(|value| !(-1.0..=RETURN_MAX).contains(value)) {
             Some(place) => Err(ReturnsError::Return { place, value: values[place] }), // `position` has found it
             None => Ok(Self(values)),
         }
@@ -55,11 +59,20 @@ impl Returns {
     /// ```
     ///
     /// # Errors
-    /// [`ReturnsError::Equity`] if a value is not finite or not above zero.
+    /// [`ReturnsError::Equity`] if a value is not finite or not above zero; [`ReturnsError::Return`] if one is more than
+    /// [`RETURN_MAX`] times the one before.
     pub fn of_equity(equity: &[f64]) -> Result<Self, ReturnsError> {
         match equity.iter().position(|value| !value.is_finite() || *value <= 0.0) {
             Some(place) => Err(ReturnsError::Equity { place, value: equity[place] }), // `position` has found it
-            None => Ok(Self(equity.windows(2).map(|pair| pair[1] / pair[0] - 1.0).collect())),
+            // What is returned between two values belongs to the second.
+            None => {
+                Self::new(equity.windows(2).map(|pair| pair[1] / pair[0] - 1.0).collect()).map_err(
+                    |error| match error {
+                        ReturnsError::Return { place, value } => ReturnsError::Return { place: place + 1, value },
+                        ReturnsError::Equity { .. } => error,
+                    },
+                )
+            }
         }
     }
 
