@@ -278,7 +278,7 @@ impl<'m> Account<'m> {
         self.outcome.trades.iter().rev().take(count).map(|trade| trade.pnl).collect()
     }
 
-    /// Lets entries pause where the trades so far say so.
+    /// Lets entries pause where the trades before `now` say so.
     fn pause_entries(&mut self, now: Timestamp, risk: &RiskSettings) {
         let looks_back = risk.protections.looks_back();
         if looks_back.is_zero() {
@@ -287,8 +287,11 @@ impl<'m> Account<'m> {
         let from = now.before(looks_back.as_duration());
         self.record.trades.retain(|past| past.closed_at >= from);
         self.record.pauses.retain(|pause| pause.since >= from);
+        self.record.trades.sort_by_key(|past| past.closed_at);
+        let unseen = self.record.trades.split_off(self.record.trades.partition_point(|past| past.closed_at < now));
         let begun = pauses(&self.record, self.opening_equity, now, &risk.protections);
         self.record.pauses.extend(begun);
+        self.record.trades.extend(unseen);
         self.pauses_looked_at = Some(now);
     }
 
@@ -302,14 +305,16 @@ impl<'m> Account<'m> {
         }
     }
 
-    /// The next minute at which what is known could make entries pause: a pause is over, or a trade is so long ago that
-    /// it does not count any more.
+    /// The next minute at which what is known could make entries pause: a trade is seen for the first time, a pause is over,
+    /// or a trade is so long ago that it does not count any more.
     fn next_pause_look(&self, last: Timestamp, risk: &RiskSettings) -> Option<Timestamp> {
         let forgotten = risk.protections.low_profit.within.as_duration();
         let ends = self.record.pauses.iter().map(|pause| pause.until);
+        // What fills at the very minute of a look is seen by the next.
+        let closes = self.record.trades.iter().map(|trade| trade.closed_at.after(MILLISECOND));
         // A trade counts up to the very instant.
         let forgets = self.record.trades.iter().map(|trade| trade.closed_at.after(forgotten).after(MILLISECOND));
-        let minutes = ends.chain(forgets).map(|at| match at.floor_to(MINUTE) {
+        let minutes = ends.chain(closes).chain(forgets).map(|at| match at.floor_to(MINUTE) {
             minute if minute < at => minute.after(MINUTE),
             minute => minute,
         });
@@ -419,9 +424,7 @@ impl<'m> Account<'m> {
         risk: &RiskSettings,
     ) {
         if !risk.protections.looks_back().is_zero() {
-            self.catch_up_on_pauses(now, risk);
             self.record.trades.extend(PastTrade::of(&position));
-            self.pause_entries(now, risk);
         }
         let trade = trade_of(position, bars);
         self.losses_in_a_row = if trade.pnl.is_negative() { self.losses_in_a_row + 1 } else { 0 };
