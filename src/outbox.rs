@@ -413,38 +413,50 @@ impl Shared {
     /// Writes the message: a day's or a week's alert becomes the whole digest, drawn from the report as it is stored.
     async fn message(&self, delivery: &Delivery) -> Result<Message, LedgerError> {
         let stored = &delivery.alert;
-        let short = || {
-            let (id, key, attempt) = (stored.alert_id, &delivery.message_id, delivery.attempts);
-            let message = alert_message(id, &stored.alert, stored.at, key, attempt);
-            self.setup().policy.templates.worded(message, &stored.alert, &delivery.channel)
-        };
         if stored.alert.event == AlertEvent::AlertAcknowledged.as_str() {
             let settled = self.ledger.read(|conn| alert::settled_by(conn, stored.alert_id, &delivery.channel))?;
-            return Ok(Message { settled, ..short() });
+            return Ok(Message { settled, ..self.worded(delivery).await });
         }
-        let Some(run_id) = stored.run_id else { return Ok(short()) };
+        match self.digest(delivery).await? {
+            Some(digest) => Ok(digest),
+            None => Ok(self.worded(delivery).await),
+        }
+    }
+
+    /// An alert in its words.
+    async fn worded(&self, delivery: &Delivery) -> Message {
+        let stored = &delivery.alert;
+        let (id, key, attempt) = (stored.alert_id, &delivery.message_id, delivery.attempts);
+        let message = alert_message(id, &stored.alert, stored.at, key, attempt);
+        self.setup().policy.templates.worded(message, &stored.alert, &delivery.channel).await
+    }
+
+    /// The digest that an alert becomes; `None` if it becomes none, or its page cannot be drawn.
+    async fn digest(&self, delivery: &Delivery) -> Result<Option<Message>, LedgerError> {
+        let stored = &delivery.alert;
+        let Some(run_id) = stored.run_id else { return Ok(None) };
         let (key, attempt) = (delivery.message_id.clone(), delivery.attempts);
         let write: Box<dyn FnOnce() -> Result<Message, DigestError> + Send> = match stored.alert.event.as_str() {
             DAY_ENDED => match self.ledger.read(|conn| equity::day_of_run(conn, run_id))? {
                 Some(day) => Box::new(move || day_message(&day, &key, attempt)),
-                None => return Ok(short()),
+                None => return Ok(None),
             },
             WEEK_ENDED => match self.ledger.read(|conn| week::of_run(conn, run_id))? {
                 Some(week) => Box::new(move || week_message(&week, &key, attempt)),
-                None => return Ok(short()),
+                None => return Ok(None),
             },
-            _ => return Ok(short()),
+            _ => return Ok(None),
         };
         // Drawing takes a while; other tasks of this thread must not wait for it.
         match tokio::task::spawn_blocking(write).await {
-            Ok(Ok(message)) => Ok(message),
+            Ok(Ok(message)) => Ok(Some(message)),
             Ok(Err(error)) => {
                 tracing::error!(%error, run_id, "digest.failed: its alert is sent alone");
-                Ok(short())
+                Ok(None)
             }
             Err(error) => {
                 tracing::error!(%error, run_id, "digest.failed: its alert is sent alone");
-                Ok(short())
+                Ok(None)
             }
         }
     }

@@ -151,7 +151,8 @@ impl Preview {
             event => {
                 let alert = sample(event);
                 let message = alert_message(0, &alert, now, "preview", 1);
-                Templates::of(configuration.settings.notifications.templates).worded(message, &alert, &channel)
+                let templates = Templates::of(configuration.settings.notifications.templates);
+                context.block_on(templates.worded(message, &alert, &channel))?
             }
         };
         let page = self_contained_page(&message).filter(|_| channel == EmailChannel::NAME);

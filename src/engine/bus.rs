@@ -18,8 +18,8 @@ pub enum Event {
     PhaseChanged { at: Timestamp, from: Phase, to: Phase },
     /// A run ended, or waits for another attempt.
     RunEnded { at: Timestamp, run_id: i64, job: String, kind: JobKind, state: RunState, summary: String },
-    /// The regular figures of a process that is well.
-    Heartbeat { at: Timestamp },
+    /// The regular figures of a process that lives, and whether it is well: what it looks after is looked after.
+    Heartbeat { at: Timestamp, is_well: bool },
     /// The simulated clock has come to its end.
     Finished { at: Timestamp },
 }

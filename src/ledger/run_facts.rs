@@ -26,6 +26,8 @@ const SQL_ENDS_SINCE: &str = "
     FROM run WHERE finished_at_ms >= ?1";
 const SQL_UNFINISHED: &str =
     "SELECT run_id, job, slot_at_ms, state, summary, reason FROM run WHERE finished_at_ms IS NULL ORDER BY run_id";
+const SQL_OVERDUE: &str = "
+    SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_open WHERE slot_at_ms < ?2 AND kind = ?1 AND finished_at_ms IS NULL)";
 const SQL_LAST_RUN: &str = "SELECT coalesce(max(run_id), 0) FROM run";
 const SQL_LATENESS_SINCE: &str = "
     SELECT lateness_us FROM run WHERE finished_at_ms >= ?1 AND trigger = 'schedule' AND attempt = 1
@@ -123,6 +125,14 @@ pub fn claimed_under(conn: &Connection, job: &str, epoch: i64) -> Result<Vec<Run
 pub fn next_attempt(conn: &Connection, job: &str) -> Result<Option<Timestamp>, LedgerError> {
     let at: Option<i64> = conn.prepare_cached(SQL_NEXT_ATTEMPT)?.query_row([job], |row| row.get(0))?;
     Ok(at.map(Timestamp))
+}
+
+/// Whether a run of a kind that was due before an instant has not ended.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn is_overdue(conn: &Connection, kind: JobKind, before: Timestamp) -> Result<bool, LedgerError> {
+    Ok(conn.prepare_cached(SQL_OVERDUE)?.query_row(params![Word(kind), before.0], |row| row.get(0))?)
 }
 
 /// Whether the flatten of a session has decided: from then on nothing opens a position in it.

@@ -145,7 +145,8 @@ impl Drop for JobRuntime {
     }
 }
 
-/// Asks for the dead man's switch at each heartbeat, where there is one, until it is told to stop.
+/// Asks for the dead man's switch at each heartbeat of a process that is well, where there is one, until it is told to
+/// stop. A loop that does not turn has no heartbeat; one whose runs hang, or whose parts have failed, is not well.
 async fn ping_with_heartbeats(
     in_force: watch::Receiver<Arc<Parts>>,
     mut events: Receiver<Event>,
@@ -158,7 +159,11 @@ async fn ping_with_heartbeats(
             () = stop.cancelled() => return,
         };
         match event {
-            Ok(Event::Heartbeat { .. }) => {}
+            Ok(Event::Heartbeat { is_well: true, .. }) => {}
+            Ok(Event::Heartbeat { is_well: false, .. }) => {
+                tracing::warn!("dead_man.silent: the process is not well");
+                continue;
+            }
             Ok(Event::PhaseChanged { .. } | Event::RunEnded { .. } | Event::Finished { .. })
             | Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
