@@ -10,15 +10,22 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::response::Response;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use secrecy::ExposeSecret;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 use super::letter::{LetterError, Letterhead};
+use super::secrets::Secrets;
 use super::settings::{EmailSettings, Security, mailbox};
+use super::text::one_line;
 use super::tls::wrong_certificate;
 use crate::ports::{Channel, ChannelError, Message};
 
 /// Deliveries to one receiver that are remembered, so that another receiver's failure does not repeat
 /// them while the process lives.
 const ACCEPTED_KEPT_MAX: usize = 256;
+
+/// How long a server that has not answered has to greet, once more.
+const GREETING_MAX: Duration = Duration::from_secs(2);
 
 /// Replies that refuse one receiver, not the sender (RFC 5321, 4.2.3): no such mailbox, refused by
 /// policy, not local, mailbox full for good, name not allowed, relaying or content refused.
@@ -33,6 +40,9 @@ pub struct EmailChannel {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     letterhead: Letterhead,
     timeout: Duration,
+    server: Server,
+    /// What no answer of the server is told with.
+    secrets: Secrets,
     /// Messages' keys with the receivers whose server has taken them.
     accepted: Mutex<VecDeque<(String, Mailbox)>>,
 }
@@ -132,7 +142,13 @@ impl EmailChannel {
                 .credentials(Credentials::new(name.clone(), password.expose_secret().to_owned()))
                 .authentication(vec![Mechanism::Plain, Mechanism::Login]);
         }
-        Ok(Self { transport: builder.build(), letterhead, timeout, accepted: Mutex::new(VecDeque::new()) })
+        let secrets = match (&settings.username, &settings.password) {
+            (Some(name), Some(password)) => Secrets::of_password(name, password),
+            (_, _) => Secrets::default(),
+        };
+        let server = Server { host: settings.host.clone(), port: settings.port(), security: settings.security };
+        let accepted = Mutex::new(VecDeque::new());
+        Ok(Self { transport: builder.build(), letterhead, timeout, server, secrets, accepted })
     }
 
     /// What the letters are written on; the file channel writes the same.
@@ -147,13 +163,37 @@ impl EmailChannel {
             .letter_to(std::slice::from_ref(receiver), message)
             .map_err(|error: LetterError| Failure::Permanent(chain(&error)))?;
         match tokio::time::timeout(self.timeout, self.transport.send(letter)).await {
-            Ok(Ok(response)) => Ok(receipt(&response)),
-            Ok(Err(error)) => Err(classed(&error)),
+            Ok(Ok(response)) => Ok(self.told(&receipt(&response))),
+            Ok(Err(error)) => Err(self.classed(&error)),
+            Err(_) if !self.server.greets(self.timeout).await => Err(Failure::Transient(format!(
+                "no greeting within {:?}; is port {} one for TLS from the first byte (security: implicit_tls)?",
+                self.timeout, self.server.port
+            ))),
             Err(_) => Err(Failure::Transient(format!(
-                "no answer within {} s; the server may have taken the mail",
-                self.timeout.as_secs()
+                "no answer within {:?}; the server may have taken the mail",
+                self.timeout
             ))),
         }
+    }
+
+    fn classed(&self, error: &lettre::transport::smtp::Error) -> Failure {
+        if let Some(wrong) = wrong_certificate(error) {
+            return Failure::Permanent(wrong);
+        }
+        let reason = self.told(&error.to_string());
+        match error.status().map(u16::from) {
+            Some(code) if RECEIVER_REFUSED.contains(&code) => Failure::ReceiverRefused(reason),
+            Some(450..=452) => Failure::ReceiverBusy(reason),
+            Some(_) if error.is_permanent() => Failure::Permanent(reason),
+            // The client's own refusals: no STARTTLS, no way to sign in that both sides know.
+            None if error.is_client() => Failure::Permanent(reason),
+            Some(_) | None => Failure::Transient(reason),
+        }
+    }
+
+    /// What the server says, in one line and without the password: it may repeat a command that it does not know.
+    fn told(&self, text: &str) -> String {
+        self.secrets.masked(&one_line(text))
     }
 
     fn has_accepted(&self, message: &Message, receiver: &Mailbox) -> bool {
@@ -170,6 +210,29 @@ impl EmailChannel {
     }
 }
 
+/// Where the mail server is.
+struct Server {
+    host: String,
+    port: u16,
+    security: Security,
+}
+
+impl Server {
+    /// Whether it speaks first where it should. One that waits for TLS from the first byte does not.
+    async fn greets(&self, timeout: Duration) -> bool {
+        match self.security {
+            Security::ImplicitTls => true,
+            Security::Starttls | Security::None => {
+                let first = async {
+                    let mut stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+                    stream.read_u8().await
+                };
+                tokio::time::timeout(timeout.min(GREETING_MAX), first).await.is_ok_and(|first| first.is_ok())
+            }
+        }
+    }
+}
+
 fn tls_parameters(settings: &EmailSettings) -> Result<TlsParameters, EmailError> {
     let failed = |source| EmailError::Tls { host: settings.host.clone(), source };
     let mut builder = TlsParameters::builder(settings.host.clone());
@@ -178,21 +241,6 @@ fn tls_parameters(settings: &EmailSettings) -> Result<TlsParameters, EmailError>
         builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(failed)?);
     }
     builder.build().map_err(failed)
-}
-
-fn classed(error: &lettre::transport::smtp::Error) -> Failure {
-    if let Some(wrong) = wrong_certificate(error) {
-        return Failure::Permanent(wrong);
-    }
-    let reason = error.to_string();
-    match error.status().map(u16::from) {
-        Some(code) if RECEIVER_REFUSED.contains(&code) => Failure::ReceiverRefused(reason),
-        Some(450..=452) => Failure::ReceiverBusy(reason),
-        Some(_) if error.is_permanent() => Failure::Permanent(reason),
-        // The client's own refusals: no STARTTLS, no way to sign in that both sides know.
-        None if error.is_client() => Failure::Permanent(reason),
-        Some(_) | None => Failure::Transient(reason),
-    }
 }
 
 fn receipt(response: &Response) -> String {

@@ -39,6 +39,8 @@ pub struct Script {
     pub offers_starttls: bool,
     /// Who may sign in, with which password; with a name the server insists on it.
     pub account: Option<(&'static str, &'static str)>,
+    /// What it says to `AUTH` whatever comes, with the command in the place of `{}`.
+    pub on_auth: Option<&'static str>,
     /// Replies to `RCPT TO` for some addresses, instead of 250.
     pub receivers: Vec<(&'static str, &'static str)>,
     /// What it does with a letter.
@@ -52,6 +54,7 @@ impl Default for Script {
             is_expired: false,
             offers_starttls: true,
             account: None,
+            on_auth: None,
             receivers: vec![],
             after_data: AfterData::Accept,
         }
@@ -178,6 +181,11 @@ async fn serve(
                 say(&mut connection, "220 go ahead").await?;
                 connection = BufReader::new(Box::new(acceptor.accept(connection.into_inner()).await?));
                 tls = true;
+                continue;
+            }
+            "AUTH" if script.on_auth.is_some() => {
+                let said = script.on_auth.unwrap_or_default().replace("{}", &command);
+                say(&mut connection, &said).await?;
                 continue;
             }
             "AUTH" => {

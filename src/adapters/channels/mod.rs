@@ -20,6 +20,7 @@ mod log;
 mod ntfy;
 mod pagerduty;
 mod post;
+mod secrets;
 mod settings;
 mod slack;
 mod slack_control;

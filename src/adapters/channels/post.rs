@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use daybook_core::time::Span;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Url};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
+use super::secrets::Secrets;
 use super::text::{one_line, shortened};
 use super::tls::wrong_certificate;
 use crate::ports::ChannelError;
@@ -21,8 +22,6 @@ const ANSWER_MAX: usize = 4 * 1024;
 const TOLD_MAX: usize = 200;
 /// The longest wait that a service is granted: what stands in the outbox must not be stopped for a day.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
-/// The shortest part of an address that is taken for a secret, in characters: tokens are longer.
-const SECRET_PART_MIN: usize = 8;
 /// How long the connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -66,7 +65,7 @@ pub(super) struct Poster {
     channel: &'static str,
     client: Client,
     timeout: Duration,
-    secrets: Vec<SecretString>,
+    secrets: Secrets,
     answer_max: usize,
 }
 
@@ -87,7 +86,7 @@ impl Poster {
             .user_agent(concat!("Daybook/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|source| ChannelSetupError::Client { channel, source })?;
-        Ok(Self { channel, client, timeout, secrets, answer_max: ANSWER_MAX })
+        Ok(Self { channel, client, timeout, secrets: Secrets::of(&secrets), answer_max: ANSWER_MAX })
     }
 
     /// The same client, which reads so many bytes of an answer.
@@ -124,7 +123,8 @@ impl Poster {
         let request =
             self.client.request(method, url.clone()).header("content-type", "application/json").headers(headers);
         let mut response = request.body(body).send().await.map_err(|error| self.unanswered(error))?;
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| seconds(value.to_str().ok()?));
+        let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let retry_after = header(RETRY_AFTER).and_then(|wish| wait(wish, header(DATE)));
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unanswered(error))? {
             bytes.extend_from_slice(&chunk);
@@ -175,20 +175,19 @@ impl Poster {
 
     /// One line without what guards the service.
     fn told(&self, reason: &str) -> String {
-        let mut told = one_line(reason);
-        for secret in &self.secrets {
-            for part in secret.expose_secret().split(['/', '?', '&', '=']) {
-                if part.chars().count() >= SECRET_PART_MIN {
-                    told = told.replace(part, "***");
-                }
-            }
-        }
-        shortened(&told, TOLD_MAX)
+        shortened(&self.secrets.masked(&one_line(reason)), TOLD_MAX)
     }
 }
 
-/// Seconds, with or without a fraction. A date, which `Retry-After` may also be, is no wish of these services.
-pub(super) fn seconds(text: &str) -> Option<Duration> {
+/// The wait that `Retry-After` names: seconds, or a date. A date is measured by that of the answer itself: how far the
+/// clock of this machine is off does not matter.
+fn wait(wish: &str, answered: Option<&str>) -> Option<Duration> {
+    let date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
+    seconds(wish).or_else(|| Some(date(wish)?.duration_since(date(answered?)?).unwrap_or_default()))
+}
+
+/// Seconds, with or without a fraction.
+fn seconds(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
 }
 
@@ -236,6 +235,10 @@ mod tests {
         for none in ["", "-1", "soon", "NaN", "1e300", "Wed, 21 Oct 2026 07:28:00 GMT"] {
             assert_eq!(seconds(none), None, "{none}");
         }
+        let (at, later) = ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:29:30 GMT");
+        assert_eq!(wait(later, Some(at)), Some(Duration::from_secs(90)));
+        assert_eq!(wait(at, Some(later)), Some(Duration::ZERO), "it is over already");
+        assert_eq!((wait(later, None), wait("7", None)), (None, Some(Duration::from_secs(7))));
         let poster = Poster::new("slack", Span::seconds(1), vec![]).unwrap();
         let answer = Answer { status: 429, retry_after: seconds("86400"), body: String::new() };
         assert!(matches!(poster.refused(&answer), ChannelError::Transient { after: Some(RETRY_AFTER_MAX), .. }));

@@ -126,6 +126,32 @@ async fn a_wrong_password_needs_a_person() {
 }
 
 #[tokio::test]
+async fn what_a_server_repeats_of_the_password_is_told_to_nobody() {
+    for said in
+        ["502 5.5.1 Unrecognized command: {}", "535 5.7.8 wrong password for hunter2-of-mine", "421 what is {}?"]
+    {
+        let script = Script { account: Some(("me", "hunter2-of-mine")), on_auth: Some(said), ..Script::default() };
+        let server = FakeSmtp::start(script).await;
+        let settings = EmailSettings {
+            username: Some("me".to_owned()),
+            password: Some("hunter2-of-mine".into()),
+            ..settings(&server, Security::None)
+        };
+        let told = send(&settings).await.unwrap_err().to_string();
+        let plain = server.commands().into_iter().find_map(|line| Some(line.strip_prefix("AUTH PLAIN ")?.to_owned()));
+        assert!(told.contains("***") && !told.contains("hunter2"), "{told}");
+        assert!(!told.contains(plain.unwrap().trim_end_matches('=')), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_tls_is_named_as_one() {
+    let server = FakeSmtp::start(Script { security: Security::ImplicitTls, ..Script::default() }).await;
+    let settings = EmailSettings { timeout: Span::millis(200), ..settings(&server, Security::Starttls) };
+    assert_transient(send(&settings).await, "is port ");
+}
+
+#[tokio::test]
 async fn a_receiver_who_is_refused_does_not_keep_the_mail_from_the_others() {
     let script = Script { receivers: vec![("gone@example.com", "550 5.1.1 no such user")], ..Script::default() };
     let server = FakeSmtp::start(script).await;
