@@ -13,19 +13,21 @@
 //! on that it may be a repetition.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
 use daybook_core::report::{DAY_ENDED, WEEK_ENDED};
 use daybook_core::time::Timestamp;
+use rusqlite::Transaction;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::claim::Messages;
-use crate::digest::{DigestError, Templates, alert_message, day_message, group_message, week_message};
-use crate::ledger::alert::{self, Delivery, Routes};
+use crate::digest::{DigestError, Templates, alert_message, day_message, group_message, inert, week_message};
+use crate::ledger::alert::{self, Delivery, Lost, MUTE_MAX, Routes};
 use crate::ledger::{Ledger, LedgerError, equity, week};
 use crate::ports::{Channel, ChannelError, Clock, Message};
 
@@ -90,6 +92,19 @@ enum Outcome {
     Dead,
 }
 
+/// What an attempt came to.
+struct Attempted {
+    outcome: Outcome,
+    /// Until when the service wants nothing at all.
+    muted_until: Option<Timestamp>,
+}
+
+impl From<Outcome> for Attempted {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, muted_until: None }
+    }
+}
+
 /// Sends what stands in the ledger's outbox. A clone is the same worker.
 #[derive(Clone)]
 pub struct Outbox {
@@ -103,6 +118,8 @@ struct Shared {
     setup: RwLock<Arc<Setup>>,
     busy: StdMutex<BTreeSet<String>>,
     wake: Notify,
+    /// Whether what waits may have to wait differently: the settings are others, or may be since another process.
+    is_changed: AtomicBool,
     /// Held while something is taken from the ledger.
     taking: Mutex<()>,
 }
@@ -113,14 +130,23 @@ struct Setup {
     channels: BTreeMap<String, Mutex<Arc<dyn Channel>>>,
     /// The channels that people read as it comes in.
     chats: Vec<String>,
+    /// The channels that keep conditions.
+    pagers: Vec<String>,
     policy: Policy,
 }
 
 impl Setup {
     fn new(channels: Vec<Arc<dyn Channel>>, policy: Policy) -> Arc<Self> {
-        let chats = channels.iter().filter(|channel| channel.is_chat()).map(|chat| chat.name().to_owned()).collect();
+        let named = |is_one: fn(&dyn Channel) -> bool| {
+            channels
+                .iter()
+                .filter(|channel| is_one(channel.as_ref()))
+                .map(|channel| channel.name().to_owned())
+                .collect()
+        };
+        let (chats, pagers) = (named(|channel| channel.is_chat()), named(|channel| channel.keeps_conditions()));
         let channels = channels.into_iter().map(|channel| (channel.name().to_owned(), Mutex::new(channel))).collect();
-        Arc::new(Self { channels, chats, policy })
+        Arc::new(Self { channels, chats, pagers, policy })
     }
 
     fn fallback_of(&self, channel: &str) -> Option<String> {
@@ -146,15 +172,18 @@ impl Outbox {
                 setup,
                 busy: StdMutex::default(),
                 wake: Notify::new(),
+                is_changed: AtomicBool::new(true),
                 taking: Mutex::default(),
             }),
         }
     }
 
     /// Puts other channels in the place of those there are. What is being delivered goes its way; what waits goes the
-    /// new one.
+    /// new one, and [`run`](Self::run) has it wait as the new settings have it.
     pub fn change(&self, channels: Vec<Arc<dyn Channel>>, policy: Policy) {
         *self.shared.setup.write().unwrap_or_else(PoisonError::into_inner) = Setup::new(channels, policy);
+        self.shared.is_changed.store(true, Ordering::Release);
+        self.nudge();
     }
 
     /// Keeps what waits from being taken, as long as the guard lives: what is written meanwhile may be for channels that
@@ -182,8 +211,9 @@ impl Outbox {
         let mut summary = DeliverySummary::default();
         for round in 1.. {
             let mut tasks = JoinSet::new();
-            self.start_due(&mut tasks, now).await?;
-            if tasks.is_empty() {
+            // Where all that was due was put back, it may have brought forward what it waits for.
+            let is_idle = !self.start_due(&mut tasks, now).await?;
+            if is_idle {
                 break;
             }
             while let Some(ended) = tasks.join_next().await {
@@ -200,7 +230,7 @@ impl Outbox {
                 break;
             }
         }
-        summary.next_at = self.shared.ledger.read(|conn| alert::next_due_at(conn, &[]))?;
+        summary.next_at = self.shared.next_due_at(&[])?;
         Ok(summary)
     }
 
@@ -212,9 +242,9 @@ impl Outbox {
         let mut tasks = JoinSet::new();
         loop {
             let now = self.shared.clock.wall();
+            self.release(now).await?;
             self.start_due(&mut tasks, now).await?;
-            let busy = self.shared.busy();
-            let next_at = self.shared.ledger.read(|conn| alert::next_due_at(conn, &busy))?;
+            let next_at = self.shared.next_due_at(&self.shared.busy())?;
             let look_by = now.after(LOOK_EVERY);
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -235,13 +265,27 @@ impl Outbox {
         tokio::time::timeout(DRAIN, drain).await.unwrap_or(Ok(()))
     }
 
+    /// Has what waits for the end of quiet hours, or of an hour that was full, wait as the settings in force have it.
+    async fn release(&self, now: Timestamp) -> Result<(), LedgerError> {
+        if !self.shared.is_changed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let _taking = self.shared.taking.lock().await;
+        let setup = self.shared.setup();
+        let released = self.shared.ledger.write(move |tx| alert::release(tx, &setup.policy.routes, now)).await;
+        if released.is_err() {
+            self.shared.is_changed.store(true, Ordering::Release);
+        }
+        released.map(drop)
+    }
+
     /// Claims a batch of what is due, and starts a task for each of its channels. One that is still busy is left alone:
-    /// it may hang as long as it likes, and keeps nothing from the others.
-    async fn start_due(&self, tasks: &mut Tasks, now: Timestamp) -> Result<(), LedgerError> {
+    /// it may hang as long as it likes, and keeps nothing from the others. The answer is whether anything was due.
+    async fn start_due(&self, tasks: &mut Tasks, now: Timestamp) -> Result<bool, LedgerError> {
         let _taking = self.shared.taking.lock().await;
         let busy = self.shared.busy();
-        if self.shared.ledger.read(|conn| alert::next_due_at(conn, &busy))?.is_none_or(|due| due > now) {
-            return Ok(()); // a look costs no write
+        if self.shared.next_due_at(&busy)?.is_none_or(|due| due > now) {
+            return Ok(false); // a look costs no write
         }
         let due = self.shared.claim(busy, now).await?;
         crash_point!("outbox.sending");
@@ -249,16 +293,11 @@ impl Outbox {
             let shared = Arc::clone(&self.shared);
             let until_ended = Busy::begin(&shared, channel);
             tasks.spawn(async move {
-                let mut outcomes = Vec::new();
                 let _until_ended = until_ended;
-                for deliveries in messages {
-                    let outcome = shared.attempt(&deliveries).await?;
-                    outcomes.extend(std::iter::repeat_n(outcome, deliveries.len()));
-                }
-                Ok(outcomes)
+                shared.attempt_all(messages).await
             });
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -298,7 +337,48 @@ impl Shared {
 
     async fn claim(&self, busy: Vec<String>, now: Timestamp) -> Result<Messages, LedgerError> {
         let setup = self.setup();
-        self.ledger.write(move |tx| claim::claim(tx, &setup.chats, &setup.policy, &busy, now)).await
+        self.ledger.write(move |tx| claim::claim(tx, &setup, &busy, now)).await
+    }
+
+    fn next_due_at(&self, busy: &[String]) -> Result<Option<Timestamp>, LedgerError> {
+        self.ledger.read(|conn| alert::next_due_at(conn, busy))
+    }
+
+    /// Makes an attempt at each of a channel's messages, one after another. Once the service wants nothing for a while,
+    /// the rest is put back.
+    async fn attempt_all(&self, messages: Vec<Vec<Delivery>>) -> Result<Vec<Outcome>, LedgerError> {
+        let mut outcomes = Vec::new();
+        let mut left = messages.into_iter();
+        while let Some(deliveries) = left.next() {
+            let Attempted { outcome, muted_until } = self.attempt(&deliveries).await?;
+            outcomes.extend(std::iter::repeat_n(outcome, deliveries.len()));
+            if let Some(until) = muted_until {
+                let back: Vec<Delivery> = left.flatten().collect();
+                let fallback = deliveries.first().and_then(|first| self.setup().fallback_of(&first.channel));
+                let now = self.clock.wall();
+                let put_back =
+                    move |tx: &Transaction<'_>| claim::leave_alone(tx, back, until, fallback.as_deref(), now);
+                let tests: Vec<Vec<Delivery>> =
+                    self.ledger.write(put_back).await?.into_iter().map(|test| vec![test]).collect();
+                left = tests.into_iter();
+            }
+            let pause = match deliveries.first() {
+                Some(first) if left.len() > 0 => self.pause_of(&first.channel).await,
+                Some(_) | None => Duration::ZERO,
+            };
+            if !pause.is_zero() {
+                self.clock.sleep_until(self.clock.wall().after(pause)).await;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// What a channel's service wants between two messages.
+    async fn pause_of(&self, channel: &str) -> Duration {
+        match self.setup().channels.get(channel) {
+            Some(channel) => channel.lock().await.pause(),
+            None => Duration::ZERO,
+        }
     }
 
     /// The channels that deliver something right now.
@@ -307,8 +387,8 @@ impl Shared {
     }
 
     /// Makes one attempt at a message, which may be several deliveries, and records its end.
-    async fn attempt(&self, deliveries: &[Delivery]) -> Result<Outcome, LedgerError> {
-        let Some(first) = deliveries.first() else { return Ok(Outcome::Sent) };
+    async fn attempt(&self, deliveries: &[Delivery]) -> Result<Attempted, LedgerError> {
+        let Some(first) = deliveries.first() else { return Ok(Outcome::Sent.into()) };
         let ids: Vec<i64> = deliveries.iter().map(|delivery| delivery.delivery_id).collect();
         let (id, attempt) = (first.delivery_id, first.attempts);
         let setup = self.setup();
@@ -320,6 +400,7 @@ impl Shared {
             [delivery] => self.message(delivery).await?,
             _ => group(deliveries),
         };
+        let message = inert(message);
         crash_point!("deliver.before");
         let answer = {
             let channel = channel.lock().await;
@@ -340,7 +421,7 @@ impl Shared {
                     .write(move |tx| ids.iter().try_for_each(|id| alert::mark_sent(tx, *id, &receipt, now)))
                     .await?;
                 crash_point!("outbox.sent");
-                return Ok(Outcome::Sent);
+                return Ok(Outcome::Sent.into());
             }
             Ok(Err(error)) => error,
             Err(_) => ChannelError::Transient {
@@ -360,24 +441,27 @@ impl Shared {
                 let wait = backoff(id, attempt).max(after.unwrap_or_default());
                 let now = self.clock.wall();
                 let not_before = now.after(wait);
+                let muted_until = after.filter(|after| !after.is_zero()).map(|after| now.after(after.min(MUTE_MAX)));
+                let channel = first.channel.clone();
                 let critical = first.alert.alert.level == AlertLevel::Critical;
                 let fallback = setup.fallback_of(&first.channel).filter(|_| critical);
                 let alert_id = first.alert.alert_id;
                 self.ledger
                     .write(move |tx| {
                         ids.iter().try_for_each(|id| alert::mark_failed(tx, *id, &error, not_before))?;
+                        muted_until.iter().try_for_each(|until| alert::mute(tx, &channel, *until, now))?;
                         fallback.iter().try_for_each(|fallback| alert::fall_back(tx, alert_id, fallback, now))
                     })
                     .await?;
                 self.wake.notify_one();
-                Ok(Outcome::Failed)
+                Ok(Attempted { outcome: Outcome::Failed, muted_until })
             }
         }
     }
 
     /// Gives deliveries up: the other channels tell of it, and the fallback delivers what is lost.
-    async fn give_up(&self, deliveries: &[Delivery], error: String) -> Result<Outcome, LedgerError> {
-        let Some(first) = deliveries.first() else { return Ok(Outcome::Dead) };
+    async fn give_up(&self, deliveries: &[Delivery], error: String) -> Result<Attempted, LedgerError> {
+        let Some(first) = deliveries.first() else { return Ok(Outcome::Dead.into()) };
         tracing::error!(
             delivery_id = first.delivery_id,
             channel = first.channel,
@@ -388,16 +472,16 @@ impl Shared {
         );
         let setup = self.setup();
         let routes = setup.policy.routes.without(&first.channel);
-        let (told, now) = (alert_of_dead(deliveries, &error), self.clock.wall());
+        let now = self.clock.wall();
         let fallback = setup.fallback_of(&first.channel);
-        let dead: Vec<(i64, i64)> =
-            deliveries.iter().map(|delivery| (delivery.delivery_id, delivery.alert.alert_id)).collect();
+        let (channel, dead) = (first.channel.clone(), deliveries.to_vec());
         self.ledger
             .write(move |tx| {
-                for (delivery_id, alert_id) in &dead {
-                    alert::mark_dead(tx, *delivery_id, &error)?;
+                let told = alert_of_dead(&dead, &error, alert::lost(tx, &channel)?);
+                for delivery in &dead {
+                    alert::mark_dead(tx, delivery.delivery_id, &error)?;
                     if let Some(fallback) = &fallback {
-                        alert::fall_back(tx, *alert_id, fallback, now)?;
+                        alert::fall_back(tx, delivery.alert.alert_id, fallback, now)?;
                     }
                 }
                 if let Some(told) = &told {
@@ -407,7 +491,7 @@ impl Shared {
             })
             .await?;
         self.wake.notify_one();
-        Ok(Outcome::Dead)
+        Ok(Outcome::Dead.into())
     }
 
     /// Writes the message: a day's or a week's alert becomes the whole digest, drawn from the report as it is stored.
@@ -473,23 +557,30 @@ fn group(deliveries: &[Delivery]) -> Message {
 }
 
 /// What the other channels tell of deliveries that were given up. That such an alert is itself given up is told no
-/// further: it would go round for ever.
-fn alert_of_dead(deliveries: &[Delivery], error: &str) -> Option<Alert> {
+/// further: it would go round for ever. A channel that stays dead is told of once, and again when it has lost ten times
+/// as many messages, or a more serious one.
+fn alert_of_dead(deliveries: &[Delivery], error: &str, before: Lost) -> Option<Alert> {
     let of_dead = AlertEvent::DeliveryDead.as_str();
     let lost: Vec<&Delivery> = deliveries.iter().filter(|delivery| delivery.alert.alert.event != of_dead).collect();
     let (first, others) = lost.split_first()?;
+    let level = lost.iter().map(|delivery| delivery.alert.alert.level).max()?;
+    let in_all = before.count.saturating_add(u32::try_from(lost.len()).unwrap_or(u32::MAX));
+    let is_known = before.count > 0 && level <= before.level && in_all.ilog10() == before.count.ilog10();
+    if is_known {
+        return None;
+    }
     let channel = &first.channel;
-    let subject = match others.len() {
-        0 => format!("{channel} could not deliver: {}", first.alert.alert.subject),
-        others => format!("{channel} could not deliver {} messages", others + 1),
+    let subject = match (before.count, others.len()) {
+        (0, 0) => format!("{channel} could not deliver: {}", first.alert.alert.subject),
+        (0, others) => format!("{channel} could not deliver {} messages", others + 1),
+        (_, _) => format!("{channel} could not deliver {in_all} messages since it delivered one"),
     };
     let listed = lost.iter().take(LISTED_MAX).map(|delivery| {
         let told = &delivery.alert.alert;
         format!("{}  {}: {}", delivery.delivery_id, told.level.as_str(), told.subject)
     });
     let body = [error.to_owned()].into_iter().chain(listed).collect::<Vec<_>>().join("\n");
-    let level = lost.iter().map(|delivery| delivery.alert.alert.level).max()?.max(AlertLevel::Warning);
-    Some(Alert::new(AlertEvent::DeliveryDead, subject).at_level(level).with_body(body))
+    Some(Alert::new(AlertEvent::DeliveryDead, subject).at_level(level.max(AlertLevel::Warning)).with_body(body))
 }
 
 /// The wait after a failed attempt: full jitter, from a second up to a bound that doubles from

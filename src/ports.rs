@@ -371,6 +371,14 @@ pub trait Channel: Send + Sync {
     fn is_chat(&self) -> bool {
         false
     }
+    /// Whether it keeps conditions from their beginning to their end: then neither overtakes the other.
+    fn keeps_conditions(&self) -> bool {
+        false
+    }
+    /// The least time between two messages that the service takes.
+    fn pause(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Delivers one message; the answer is the service's own receipt.
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError>;
 }

@@ -9,6 +9,7 @@ pub mod dead_man;
 mod environment;
 pub mod faulty;
 pub mod feeds;
+mod group;
 pub mod models;
 
 pub use environment::Environment;

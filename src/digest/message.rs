@@ -6,6 +6,7 @@ use daybook_core::alert::{Alert, AlertEvent, AlertLevel};
 use daybook_core::report::{DayReport, words};
 use daybook_core::time::Timestamp;
 
+use super::inert::line;
 use super::{DigestError, equity_curve, page, plain_text};
 use crate::ports::Message;
 
@@ -44,7 +45,8 @@ pub fn day_message(day: &DayReport, key: &str, attempt: u32) -> Result<Message, 
 /// `attempt` are the delivery's.
 #[must_use]
 pub fn alert_message(id: i64, alert: &Alert, at: Timestamp, key: &str, attempt: u32) -> Message {
-    let unnamed = alert.symbol.filter(|symbol| !alert.subject.starts_with(symbol.as_str()));
+    let subject = line(&alert.subject);
+    let unnamed = alert.symbol.filter(|symbol| !subject.starts_with(symbol.as_str()));
     let about = unnamed.map(|symbol| format!("{symbol}: ")).unwrap_or_default();
     let body = if alert.body.is_empty() { String::new() } else { format!("\n{}\n", alert.body.trim_end()) };
     let level = alert.level.as_str();
@@ -57,8 +59,8 @@ pub fn alert_message(id: i64, alert: &Alert, at: Timestamp, key: &str, attempt: 
         event: alert.event.clone(),
         symbol: alert.symbol,
         summary: summary(alert),
-        subject: format!("Daybook {level}: {about}{}", alert.subject),
-        text: format!("{about}{}\n{body}\n{level}, {}, {}\n", alert.subject, alert.event, words::instant(at)),
+        subject: format!("Daybook {level}: {about}{subject}"),
+        text: format!("{about}{subject}\n{body}\n{level}, {}, {}\n", alert.event, words::instant(at)),
         html: None,
         pictures: Vec::new(),
         settled: Vec::new(),
@@ -87,14 +89,16 @@ pub fn group_message(alerts: &[(&Alert, Timestamp)], held_back: usize, key: &str
         .take(LINES_MAX)
         .map(|(at, alert, times)| {
             let repeated = if *times > 1 { format!(" ({times} times)") } else { String::new() };
-            format!("{} {}: {}{repeated}", words::clock(*at), alert.level.as_str(), alert.subject)
+            format!("{} {}: {}{repeated}", words::clock(*at), alert.level.as_str(), line(&alert.subject))
         })
         .collect();
     if let Some(left) = lines.len().checked_sub(LINES_MAX).filter(|left| *left > 0) {
         summary.push(format!("and {left} more: `trade alerts` shows them"));
     }
     if held_back > 0 {
-        summary.push(format!("{held_back} of them were held back: quiet hours, or too many messages"));
+        summary.push(format!(
+            "{held_back} of them were held back: quiet hours, too many messages, or a pause that the service asked for"
+        ));
     }
     let level = alerts.iter().map(|(alert, _)| alert.level).max().unwrap_or(AlertLevel::Info);
     let at = alerts.iter().map(|(_, at)| *at).min().unwrap_or(Timestamp(0));

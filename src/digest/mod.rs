@@ -7,6 +7,7 @@
 
 mod chart;
 mod html;
+mod inert;
 mod message;
 mod template;
 mod text;
@@ -15,6 +16,7 @@ mod week;
 
 pub use chart::{ChartError, equity_curve};
 pub use html::{DigestError, page};
+pub use inert::inert;
 pub use message::{alert_message, day_message, group_message};
 pub use template::Templates;
 pub use text::plain_text;

@@ -22,6 +22,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 use tokio::sync::oneshot;
 
+use super::inert::line;
 use crate::ports::Message;
 
 /// The channel whose messages have a page.
@@ -222,7 +223,7 @@ fn facts(message: &Message, alert: &Alert) -> Value {
         event => alert.event.clone(),
         symbol => alert.symbol.map(|symbol| symbol.to_string()).unwrap_or_default(),
         about => unnamed.map(|symbol| symbol.to_string()).unwrap_or_default(),
-        subject => alert.subject.clone(),
+        subject => line(&alert.subject),
         body => alert.body.trim(),
         meaning => event.map_or("", AlertEvent::meaning),
         advice,
@@ -348,6 +349,7 @@ mod tests {
         assert_eq!(Message { html: None, ..mail }, message());
         assert!(page.contains("AAPL: &lt;b&gt;Rumour&lt;") && !page.contains("<script>") && !page.contains("<b>"));
         assert!(page.contains("What to do:") && page.contains("{{ 7 * 7 }}"), "what is put in is no template");
+        assert!(page.contains("prefers-color-scheme: dark") && page.contains("class=\"warning\""), "{page}");
     }
 
     #[test]
@@ -418,7 +420,9 @@ mod tests {
     fn a_file_that_loops_ends_at_its_bounds() {
         let nested = |inner: &str| {
             let range = "in range(9999) %}";
-            format!("{{% for i {range}{{% for j {range}{{% for k {range}{inner}{{% endfor %}}{{% endfor %}}{{% endfor %}}hello")
+            format!(
+                "{{% for i {range}{{% for j {range}{{% for k {range}{inner}{{% endfor %}}{{% endfor %}}{{% endfor %}}hello"
+            )
         };
         for (text, why) in [
             (nested(""), "it takes more than 20000 steps"),

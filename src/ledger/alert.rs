@@ -6,10 +6,14 @@
 mod acknowledgement;
 mod recent;
 mod routes;
+mod turn;
+mod wait;
 
 pub use acknowledgement::{Acknowledged, acknowledge, end_escalations, escalate, settled_by, unacknowledged};
 pub use recent::{Recent, recent};
 pub use routes::{Besides, Route, Routes};
+pub use turn::in_turn;
+pub use wait::{Lost, MUTE_MAX, lost, mute, muted, release};
 
 use std::cmp::Reverse;
 
@@ -41,7 +45,8 @@ const SQL_GET: &str = "
 const SQL_LIST: &str = "
     SELECT delivery_id, channel, state, attempts, not_before_ms, message_id, last_error, sent_at_ms, receipt, batch,
         alert_id, run_id, at_ms, level, event, symbol, subject, body
-    FROM delivery JOIN alert USING (alert_id) ORDER BY delivery_id DESC LIMIT ?1";
+    FROM delivery JOIN alert USING (alert_id)
+    WHERE (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR state = ?3) ORDER BY delivery_id DESC LIMIT ?1";
 const SQL_NEXT_AT: &str = "
     SELECT min(at_ms) FROM (
         SELECT min(not_before_ms) AS at_ms FROM delivery
@@ -65,7 +70,7 @@ const SQL_CLAIM_NOTES: &str = "
     UPDATE delivery SET state = 'sending', attempts = attempts + 1 WHERE delivery_id IN (
         SELECT delivery_id FROM delivery INDEXED BY delivery_open JOIN alert USING (alert_id)
         WHERE state IN ('pending', 'sending', 'failed') AND state <> 'sending' AND not_before_ms <= ?1 AND channel = ?2
-            AND batch IS NULL AND level <> 'critical' AND event <> 'day.ended'
+            AND batch IS NULL AND level <> 'critical' AND event NOT IN ('day.ended', 'week.ended', 'channel.tested')
         ORDER BY delivery_id LIMIT ?3)
     RETURNING delivery_id";
 const SQL_CLAIM_BATCH: &str = "
@@ -154,10 +159,17 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Whether it may wait, and go out together with others: neither is so for what is critical, nor for a digest.
+    /// Whether it may wait, and go out together with others: neither is so for what is critical, for a digest, and for a
+    /// test, for whose arrival a person waits.
     #[must_use]
     pub fn is_note(&self) -> bool {
         is_note(&self.alert.alert)
+    }
+
+    /// Whether it is a test, which a person has asked for.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        self.alert.alert.event == AlertEvent::ChannelTested.as_str()
     }
 
     /// Whether it waited longer for its first attempt than notes wait for others: through quiet hours, or because there
@@ -172,7 +184,8 @@ impl Delivery {
 pub const GATHER_MAX: Span = Span::minutes(1);
 
 fn is_note(alert: &Alert) -> bool {
-    alert.level < AlertLevel::Critical && !AlertEvent::named(&alert.event).is_some_and(AlertEvent::is_digest)
+    let stands_alone = |event: AlertEvent| event.is_digest() || event == AlertEvent::ChannelTested;
+    alert.level < AlertLevel::Critical && !AlertEvent::named(&alert.event).is_some_and(stands_alone)
 }
 
 fn alert_at(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredAlert> {
@@ -409,7 +422,39 @@ pub fn get(conn: &Connection, delivery_id: i64) -> Result<Delivery, LedgerError>
 /// # Errors
 /// If the ledger cannot be read.
 pub fn deliveries(conn: &Connection, limit: u32) -> Result<Vec<Delivery>, LedgerError> {
-    Ok(conn.prepare_cached(SQL_LIST)?.query_map([limit], delivery_from_row)?.collect::<Result<_, _>>()?)
+    deliveries_of(conn, &Chosen::default(), limit)
+}
+
+/// Which deliveries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// Those of one channel; `None`: of any.
+    pub channel: Option<String>,
+    /// Those that stand so; `None`: wherever they stand.
+    pub state: Option<DeliveryState>,
+}
+
+/// The last `limit` of the chosen deliveries, newest first.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn deliveries_of(conn: &Connection, chosen: &Chosen, limit: u32) -> Result<Vec<Delivery>, LedgerError> {
+    let mut select = conn.prepare_cached(SQL_LIST)?;
+    let rows = select.query_map(params![limit, chosen.channel, chosen.state.map(Word)], delivery_from_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Tries all deliveries again that were given up, those of one channel or of any; the answer is which.
+///
+/// # Errors
+/// As [`retry`].
+pub fn retry_dead(tx: &Transaction<'_>, channel: Option<&str>, now: Timestamp) -> Result<Vec<i64>, LedgerError> {
+    let chosen = Chosen { channel: channel.map(str::to_owned), state: Some(DeliveryState::Dead) };
+    let mut dead: Vec<i64> =
+        deliveries_of(tx, &chosen, u32::MAX)?.into_iter().map(|delivery| delivery.delivery_id).collect();
+    dead.sort_unstable();
+    dead.iter().try_for_each(|delivery_id| retry(tx, *delivery_id, now))?;
+    Ok(dead)
 }
 
 /// The last `limit` alerts, newest first.
@@ -516,6 +561,27 @@ mod tests {
         day.ledger.write_blocking(move |tx| mark_dead(tx, id, "gone")).unwrap();
         day.ledger.write_blocking(move |tx| retry(tx, id, Timestamp(30))).unwrap();
         assert_eq!(day.ledger.read(|conn| get(conn, id)).unwrap().batch, None);
+    }
+
+    #[test]
+    fn all_that_is_dead_is_revived_of_one_channel_or_of_any() {
+        let day = TestLedger::new();
+        raise_two(&day);
+        let ids: Vec<i64> = claim(&day, 10, 11).iter().map(|due| due.delivery_id).collect();
+        let lose = |ids: Vec<i64>| {
+            day.ledger.write_blocking(move |tx| ids.iter().try_for_each(|id| mark_dead(tx, *id, "gone"))).unwrap();
+        };
+        let revived = |channel: Option<&'static str>| {
+            day.ledger.write_blocking(move |tx| retry_dead(tx, channel, Timestamp(20))).unwrap()
+        };
+        let count = |channel: Option<&str>, state| {
+            let chosen = Chosen { channel: channel.map(str::to_owned), state };
+            day.ledger.read(|conn| deliveries_of(conn, &chosen, 9)).unwrap().len()
+        };
+        lose(ids);
+        assert_eq!((count(None, Some(DeliveryState::Dead)), count(Some("file"), None), count(None, None)), (3, 1, 3));
+        assert_eq!((revived(Some("email")).len(), revived(Some("slack")).len()), (2, 0));
+        assert_eq!((revived(None).len(), revived(None).len()), (1, 0));
     }
 
     #[test]

@@ -244,4 +244,23 @@ mod tests {
         assert_eq!(planned(SQL_ENDS_SINCE), "SEARCH run USING INDEX run_finished (finished_at_ms>?)");
         assert!(planned(SQL_LATENESS_SINCE).starts_with("SEARCH run USING INDEX run_finished (finished_at_ms>?)"));
     }
+
+    #[test]
+    fn a_run_is_overdue_that_was_due_long_since_and_has_not_ended() {
+        let day = TestLedger::new();
+        let run = day.run("risk-monitor", 30);
+        let overdue =
+            |kind, before: i64| day.ledger.read(|conn| is_overdue(conn, kind, Timestamp(run.slot.0 + before))).unwrap();
+        assert_eq!((overdue(JobKind::RiskMonitor, 0), overdue(JobKind::RiskMonitor, 1)), (false, true));
+        assert!(!overdue(JobKind::DailySummary, 1), "of another job");
+        let run_id = run.run_id;
+        day.ledger
+            .write_blocking(move |tx| {
+                let end = "UPDATE run SET state = 'expired', finished_at_ms = slot_at_ms WHERE run_id = ?1";
+                tx.execute(end, [run_id])?;
+                Ok(())
+            })
+            .unwrap();
+        assert!(!overdue(JobKind::RiskMonitor, 1), "it has ended");
+    }
 }

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use daybook_core::alert::AlertLevel;
 use daybook_core::time::Timestamp;
 use rusqlite::Transaction;
 
-use super::Policy;
 use super::pacing::{self, HOUR};
+use super::{Policy, Setup};
 use crate::ledger::LedgerError;
 use crate::ledger::alert::{self, Delivery, Recent};
 
@@ -22,14 +23,15 @@ const GROUP_MAX: u32 = 10_000;
 pub(super) type Messages = BTreeMap<String, Vec<Vec<Delivery>>>;
 
 /// Tells others of what nobody has acknowledged, claims what is due on channels that are not `busy`, and makes messages
-/// of it. On `chats` notes that wait go with those that are due, and what is too much is put back.
+/// of it. On chats notes that wait go with those that are due, and what is too much is put back; on pagers the end of a
+/// condition waits for its beginning, and on a channel whose service wants nothing for a while everything does.
 pub(super) fn claim(
     tx: &Transaction<'_>,
-    chats: &[String],
-    policy: &Policy,
+    setup: &Setup,
     busy: &[String],
     now: Timestamp,
 ) -> Result<Messages, LedgerError> {
+    let Setup { chats, pagers, policy, .. } = setup;
     match &policy.escalation {
         Some(others) => {
             alert::escalate(tx, others, now)?;
@@ -46,8 +48,18 @@ pub(super) fn claim(
     for delivery in alert::claim_due(tx, BATCH_MAX, busy, now)? {
         by_channel.entry(delivery.channel.clone()).or_default().push(delivery);
     }
+    let muted = alert::muted(tx, now)?;
     let mut messages = Messages::new();
-    for (channel, due) in by_channel {
+    for (channel, mut due) in by_channel {
+        if let Some(until) = muted.get(&channel) {
+            due = leave_alone(tx, due, *until, setup.fallback_of(&channel).as_deref(), now)?;
+        }
+        if pagers.contains(&channel) {
+            due = alert::in_turn(tx, &channel, due, now)?;
+        }
+        if due.is_empty() {
+            continue;
+        }
         let of_channel = match recent.get(channel.as_str()) {
             Some(recent) => of_chat(tx, &channel, due, recent, policy, now)?,
             None => due.into_iter().map(|delivery| vec![delivery]).collect(),
@@ -55,6 +67,25 @@ pub(super) fn claim(
         messages.insert(channel, of_channel);
     }
     Ok(messages)
+}
+
+/// Puts back what a service does not want yet; what is critical goes to the fallback meanwhile. A test stays: it is to
+/// show what the service says.
+pub(super) fn leave_alone(
+    tx: &Transaction<'_>,
+    due: Vec<Delivery>,
+    until: Timestamp,
+    fallback: Option<&str>,
+    now: Timestamp,
+) -> Result<Vec<Delivery>, LedgerError> {
+    let (tests, others): (Vec<_>, Vec<_>) = due.into_iter().partition(Delivery::is_test);
+    for delivery in others {
+        alert::postpone(tx, delivery.delivery_id, until)?;
+        if let Some(fallback) = fallback.filter(|_| delivery.alert.alert.level == AlertLevel::Critical) {
+            alert::fall_back(tx, delivery.alert.alert_id, fallback, now)?;
+        }
+    }
+    Ok(tests)
 }
 
 fn of_chat(

@@ -38,6 +38,12 @@ struct Scripted {
     chat: bool,
 }
 
+/// A service that is busy, and says for how long.
+fn busy_for(seconds: u64) -> Result<String, ChannelError> {
+    let after = Some(Duration::from_secs(seconds));
+    Err(ChannelError::Transient { channel: "slack".to_owned(), reason: "429".to_owned(), after })
+}
+
 impl Scripted {
     /// Gives the answers in turn, and then takes everything.
     fn new(name: &'static str, mut answers: Vec<Result<String, ChannelError>>) -> Arc<Self> {
@@ -57,6 +63,9 @@ impl Channel for Scripted {
     }
     fn is_chat(&self) -> bool {
         self.chat
+    }
+    fn keeps_conditions(&self) -> bool {
+        self.name == "pager"
     }
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
         self.got.lock().unwrap().push(message.clone());
@@ -286,9 +295,7 @@ async fn what_quiet_hours_held_back_comes_as_one_message_at_their_end() {
     assert_eq!((in_the_quiet.sent, in_the_quiet.next_at), (1, Some(end)));
     assert_eq!(day.deliver_at(end).await.sent, 2);
     assert_eq!(slack.subjects(), ["Daybook critical: stop", "Daybook info: 2 alerts"]);
-    assert!(
-        slack.got.lock().unwrap()[1].summary.ends_with("2 of them were held back: quiet hours, or too many messages")
-    );
+    assert!(slack.got.lock().unwrap()[1].summary.contains("2 of them were held back: quiet hours, too many"));
 }
 
 #[tokio::test]
@@ -331,6 +338,197 @@ async fn what_is_too_much_for_an_hour_comes_as_one_message_after_it() {
     let expected = ["Daybook info: note 0", "Daybook info: note 1", "Daybook critical: stop", "Daybook info: 5 alerts"];
     assert_eq!(slack.subjects(), expected);
     assert_eq!(slack.got.lock().unwrap()[3].attempt, 1, "what was held back was not tried");
+}
+
+fn of_events(pager: &Scripted) -> Vec<String> {
+    pager.got.lock().unwrap().iter().map(|message| message.event.clone()).collect()
+}
+
+#[tokio::test]
+async fn the_end_of_a_condition_does_not_overtake_its_beginning() {
+    let pager = Scripted::new("pager", vec![busy(), busy()]);
+    let day = Day::with(vec![pager.clone()]);
+    let raise = |event: AlertEvent| day.raise(Alert::new(event, event.as_str()));
+    raise(AlertEvent::RiskBreached);
+    let first = day.deliver_at(NOON).await;
+    assert_eq!((first.failed, first.sent), (1, 0));
+    // Its end, a condition that has nothing to do with it, and the same once more.
+    for event in [AlertEvent::EntriesResumed, AlertEvent::SymbolFailed, AlertEvent::RiskBreached] {
+        raise(event);
+    }
+    let mut now = NOON;
+    for _ in 0..9 {
+        now = now.after(Duration::from_secs(60));
+        day.deliver_at(now).await;
+    }
+    let told = of_events(&pager);
+    let about_risk: Vec<&str> = told.iter().map(String::as_str).filter(|event| *event != "symbol.failed").collect();
+    assert_eq!(about_risk, ["risk.breached", "risk.breached", "risk.breached", "entries.resumed", "risk.breached"]);
+    assert!((1..=4).all(|id| day.delivery(id).state == DeliveryState::Sent));
+}
+
+#[tokio::test]
+async fn an_end_brings_the_beginning_that_it_waits_for_forward() {
+    let pager = Scripted::new("pager", (0..9).map(|_| busy()).collect());
+    let day = Day::with(vec![pager.clone()]);
+    day.raise(Alert::new(AlertEvent::MarksStale, "stale"));
+    let mut due = NOON;
+    for _ in 0..9 {
+        due = day.deliver_at(due).await.next_at.unwrap();
+    }
+    // It is away for minutes yet; what is raised now is told at once, in turn.
+    let now = Timestamp(due.0 - 1);
+    let routes = Routes::from([alert::Route::every("pager")]);
+    let over = Alert::new(AlertEvent::MarksFresh, "fresh");
+    day.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &over, &routes, now)).unwrap();
+    assert_eq!(day.deliver_at(now).await.sent, 1);
+    assert_eq!(day.deliver_at(due).await.sent, 1);
+    assert_eq!(of_events(&pager)[9..], ["marks.stale", "marks.fresh"]);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_waits_and_what_is_over_is_not_opened_again() {
+    let pager = Scripted::new("pager", vec![busy(), refusal("pager"), busy(), refusal("pager")]);
+    let day = Day::with(vec![pager.clone()]);
+    let acknowledge = |id: i64| {
+        let routes = Routes::from([alert::Route::every("pager")]);
+        day.books.ledger.write_blocking(move |tx| alert::acknowledge(tx, &[id], "ada", None, &routes, NOON)).unwrap();
+    };
+    day.raise(Alert::new(AlertEvent::PositionUnprotected, "no stop"));
+    day.deliver_at(NOON).await;
+    acknowledge(1);
+    // The page was refused for good: its end goes out, and once revived it is not opened any more.
+    let later = NOON.after(Duration::from_secs(60));
+    day.deliver_at(later).await;
+    day.deliver_at(later.after(Duration::from_secs(60))).await;
+    day.deliver_at(later.after(Duration::from_secs(1_200))).await;
+    assert_eq!(day.delivery(1).state, DeliveryState::Dead);
+    let sent_or_dead = day.delivery(2).state;
+    assert_eq!(sent_or_dead, DeliveryState::Dead, "it was tried after the page, and refused as it");
+    for id in [2, 1] {
+        let now = later.after(Duration::from_secs(2_000));
+        day.books.ledger.write_blocking(move |tx| alert::retry(tx, id, now)).unwrap();
+        day.deliver_at(now).await;
+    }
+    assert_eq!(day.delivery(1).receipt.as_deref(), Some("not sent: it was over by then"));
+    assert_eq!(of_events(&pager).last().map(String::as_str), Some("alert.acknowledged"));
+}
+
+#[tokio::test]
+async fn while_a_service_wants_nothing_its_channel_is_left_alone() {
+    let (slack, file) = (Scripted::new("slack", vec![busy_for(90)]), Scripted::new("file", vec![]));
+    let day = Day::with(vec![slack.clone(), file.clone()]);
+    let told_at = |seconds: u64| NOON.after(Duration::from_secs(seconds));
+    let raise = |alert: Alert| {
+        let routes = Routes::from([alert::Route::every("slack")]);
+        day.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &alert, &routes, NOON)).unwrap();
+    };
+    raise(Alert::new(AlertEvent::RiskBreached, "one"));
+    raise(Alert::new(AlertEvent::RiskStopped, "two"));
+    let first = day.deliver_at(NOON).await;
+    assert_eq!((first.failed, slack.subjects().len()), (1, 1), "the second is not tried");
+    assert_eq!(file.subjects().len(), 2, "the fallback has what is critical");
+    raise(Alert::new(AlertEvent::PositionUnprotected, "three"));
+    raise(note("four"));
+    // Another process knows as much.
+    let routes = Routes::from([alert::Route::every("slack"), alert::Route::every("file")]);
+    let policy = Policy { fallback: Some("file".to_owned()), routes, ..Policy::default() };
+    let channels: Vec<Arc<dyn Channel>> = vec![slack.clone(), file.clone()];
+    let after = Outbox::new(day.books.ledger.clone(), day.clock.clone(), channels, policy);
+    *day.clock.0.lock().unwrap() = told_at(30);
+    let held = after.deliver_due(told_at(30)).await.unwrap();
+    assert_eq!((held.next_at, slack.subjects().len(), file.subjects().len()), (Some(told_at(90)), 1, 3));
+    raise(Alert::new(AlertEvent::ChannelTested, "test"));
+    day.deliver_at(told_at(31)).await;
+    assert_eq!(slack.subjects().last().map(String::as_str), Some("Daybook info: test"), "a person asks for it");
+    assert_eq!(day.deliver_at(told_at(90)).await.sent, 4);
+}
+
+#[tokio::test]
+async fn a_test_is_sent_at_once_whatever_was_sent_before() {
+    let slack = Scripted::new("slack", vec![]);
+    let day = Day::with(vec![slack.clone()]);
+    let pace = Pace { cool_down: Duration::from_secs(600), hourly_max: Some(1) };
+    let policy = Policy { pace, ..Policy::default() };
+    day.outbox.change(vec![slack.clone()], policy);
+    day.raise(note("one"));
+    day.deliver_at(NOON).await;
+    for number in 1..=3 {
+        day.raise(Alert::new(AlertEvent::ChannelTested, format!("test {number}")));
+        assert_eq!(day.deliver_at(NOON).await.sent, 1, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_held_back_is_let_go_as_the_settings_in_force_have_it() {
+    let slack = Scripted::new("slack", vec![]);
+    let day = Day::with(vec![slack.clone()]);
+    let quiet = |until: &str| QuietHours {
+        from: "11:00".parse().unwrap(),
+        until: until.parse().unwrap(),
+        zone: chrono_tz::America::New_York,
+    };
+    let route = |quiet| alert::Route { quiet, ..alert::Route::every("slack") };
+    let policy = |quiet| Policy { routes: [route(quiet)].into(), ..Policy::default() };
+    let early = quiet("13:00");
+    for alert in [note("one"), note("two")] {
+        let routes = Routes::from([route(Some(early))]);
+        day.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &alert, &routes, NOON)).unwrap();
+    }
+    let late = quiet("15:00");
+    for (quiet, due) in [(Some(late), late.end(NOON).unwrap()), (None, NOON)] {
+        day.outbox.change(vec![slack.clone()], policy(quiet));
+        day.outbox.release(NOON).await.unwrap();
+        assert_eq!(day.outbox.shared.next_due_at(&[]).unwrap(), Some(due));
+    }
+    assert_eq!(day.deliver_at(NOON).await.sent, 2);
+    // What waits for the hour to be over waits no longer where there is no limit any more.
+    let full = Policy { pace: Pace { cool_down: Duration::ZERO, hourly_max: Some(1) }, ..policy(None) };
+    day.outbox.change(vec![slack.clone()], full);
+    day.raise(note("three"));
+    assert_eq!(day.deliver_at(NOON).await.sent, 0);
+    day.outbox.change(vec![slack.clone()], policy(None));
+    day.outbox.release(NOON).await.unwrap();
+    assert_eq!(day.deliver_at(NOON).await.sent, 1);
+}
+
+#[tokio::test]
+async fn a_channel_that_stays_dead_is_told_of_once_and_again_when_it_is_worse() {
+    let (slack, file) =
+        (Scripted::new("slack", (0..15).map(|_| refusal("slack")).collect()), Scripted::new("file", vec![]));
+    let day = Day::with(vec![slack.clone(), file.clone()]);
+    let lose = async |alert: Alert| {
+        let routes = Routes::from([alert::Route::every("slack")]);
+        day.books.ledger.write_blocking(move |tx| alert::raise(tx, None, &alert, &routes, NOON)).unwrap();
+        day.deliver_at(NOON).await;
+    };
+    for number in 0..13 {
+        lose(Alert::new(AlertEvent::RiskWarned, format!("note {number}"))).await;
+    }
+    lose(Alert::new(AlertEvent::RiskBreached, "stop")).await;
+    lose(Alert::new(AlertEvent::RiskBreached, "stop again")).await;
+    let told: Vec<String> = file.subjects().into_iter().filter(|subject| subject.contains("could not")).collect();
+    assert_eq!(
+        told,
+        [
+            "Daybook warning: slack could not deliver: note 0",
+            "Daybook warning: slack could not deliver 10 messages since it delivered one",
+            "Daybook critical: slack could not deliver 14 messages since it delivered one",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_a_person_wrote_steers_nobody() {
+    let email = Scripted::new("email", vec![]);
+    let day = Day::with(vec![email.clone()]);
+    day.raise(note("ada halts: \u{1b}[2J\u{202e}news\r\ncritical: all is sold").with_body("one\u{7}\r\ntwo\u{9b}"));
+    day.deliver_at(NOON).await;
+    let got = email.got.lock().unwrap();
+    let subject = r"ada halts: \u{1b}[2J\u{202e}news critical: all is sold";
+    assert_eq!(got[0].subject, format!("Daybook info: {subject}"));
+    assert_eq!(got[0].summary, "one\\u{7}\ntwo\\u{9b}");
+    assert!(got[0].text.starts_with(&format!("{subject}\n\none\\u{{7}}\ntwo")), "{}", got[0].text);
 }
 
 #[tokio::test]

@@ -96,9 +96,7 @@ impl Poster {
 
     /// The same client, which never tells this either.
     pub(super) fn guarding(&self, secret: SecretString) -> Self {
-        let mut poster = self.clone();
-        poster.secrets.push(secret);
-        poster
+        Self { secrets: self.secrets.and(&secret), ..self.clone() }
     }
 
     /// Posts `body` as JSON and reads the answer, whatever it is.

@@ -32,6 +32,13 @@ impl Secrets {
         Self { words: longest_first(words), encoded: Vec::new() }
     }
 
+    /// These, and another one.
+    pub(super) fn and(&self, secret: &SecretString) -> Self {
+        let more = Self::of(std::slice::from_ref(secret)).words;
+        let words = self.words.iter().chain(&more).map(|word| word.expose_secret().to_owned()).collect();
+        Self { words: longest_first(words), encoded: self.encoded.clone() }
+    }
+
     /// A password as it goes over the wire, too: LOGIN sends it in base64, PLAIN together with the name.
     pub(super) fn of_password(name: &str, password: &SecretString) -> Self {
         let password = password.expose_secret();

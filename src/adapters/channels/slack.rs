@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
@@ -14,6 +16,9 @@ const TEXT_MAX: usize = 3_000;
 const SECTION_MAX: usize = 3_000;
 /// Blocks of a message.
 const BLOCKS_MAX: usize = 50;
+
+/// A webhook takes a message a second (Slack, "Rate limits").
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Posts messages to a channel of Slack.
 pub struct SlackChannel {
@@ -41,7 +46,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// The blocks are plain text, in which Slack reads nothing.
-fn payload(message: &Message) -> Value {
+pub(super) fn payload(message: &Message) -> Value {
     let plain = |text: &str| json!({ "type": "plain_text", "text": text, "emoji": false });
     let text = escaped(&shortened(&headline(message), TEXT_MAX / "&amp;".len()));
     // The last block is the footer's.
@@ -88,6 +93,10 @@ impl Channel for SlackChannel {
 
     fn is_chat(&self) -> bool {
         true
+    }
+
+    fn pause(&self) -> Duration {
+        PAUSE
     }
 
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {

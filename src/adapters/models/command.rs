@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use crate::adapters::group::Group;
 use crate::ports::{Score, Scorer, ScorerError};
 
 /// What every program gets of this process's environment; more it gets by name.
@@ -182,19 +183,6 @@ impl Scorer for CommandScorer {
             return Err(self.unavailable(format!("it ended with {status}: {told}")));
         }
         self.read(&answered)
-    }
-}
-
-/// A program and what it has started. Dropped before its end was awaited, all of them are killed.
-struct Group(Child);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // There is a number until the end was awaited: so long no other process can have it.
-        if let Some(leader) = self.0.id().and_then(|id| libc::pid_t::try_from(id).ok()) {
-            // SAFETY: it takes a number and touches no memory. The group is the one that `start` has made.
-            let _ = unsafe { libc::killpg(leader, libc::SIGKILL) };
-        }
     }
 }
 

@@ -19,7 +19,7 @@ const SQL_MESSAGES: &str = "
         SELECT alert_id, coalesce(batch, delivery_id), ?3 FROM delivery
             WHERE channel = ?1 AND state IN ('pending', 'sending', 'failed') AND state = 'sending')
         JOIN alert USING (alert_id)
-    WHERE level <> 'critical' AND event NOT IN ('day.ended', 'week.ended') GROUP BY message ORDER BY 1";
+    WHERE level <> 'critical' AND event NOT IN ('day.ended', 'week.ended', 'channel.tested') GROUP BY message ORDER BY 1";
 const SQL_TOLD: &str = "
     SELECT event, symbol, max(sent.at_ms) FROM (
         SELECT alert_id, sent_at_ms AS at_ms FROM delivery WHERE channel = ?1 AND state = 'sent' AND sent_at_ms > ?2
