@@ -15,17 +15,13 @@ use super::Context;
 use super::exit::CommandError;
 use super::output::{Cell, Column, FormatArg, Table};
 use super::report;
-use crate::adapters::channels::{EmailChannel, self_contained_page};
+use crate::adapters::channels::{CHANNELS, Preview as Shown, PreviewSettings};
 use crate::config::{Configuration, suggestion};
-use crate::digest::{Templates, alert_message, day_message, week_message};
-use crate::ledger::alert::{self, Delivery, DeliveryState, Route, Routes};
+use crate::digest::{Templates, alert_message, day_message, inert, week_message};
+use crate::ledger::alert::{self, Chosen, Delivery, DeliveryState, Route, Routes};
 use crate::ledger::{Ledger, LedgerError, equity, history};
 use crate::ports::Message;
 use crate::wiring;
-
-/// Every channel there is.
-const CHANNELS: [&str; 10] =
-    ["file", "email", "slack", "discord", "telegram", "ntfy", "pagerduty", "webhook", "command", "log"];
 
 /// Deliveries looked through for those of one alert.
 const LOOKED_THROUGH: u32 = 100;
@@ -34,8 +30,15 @@ const LOOKED_THROUGH: u32 = 100;
 #[derive(Debug, Subcommand)]
 pub enum NotifyCommand {
     /// The last deliveries: what, on which channel, and whether it arrived
+    #[command(after_help = "Examples:
+  trade notify list --dead --channel slack
+  trade notify list --all")]
     List(List),
-    /// Tries a delivery again that failed or was given up
+    /// Tries a delivery again that failed or was given up, or all that were given up
+    #[command(after_help = "Examples:
+  trade notify retry 17
+  trade notify retry --dead
+  trade notify retry --dead --channel slack")]
     Retry(Retry),
     /// Sends a message on each channel, or on one, to see that it arrives
     #[command(after_help = "Examples:
@@ -46,7 +49,7 @@ pub enum NotifyCommand {
     #[command(after_help = "Examples:
   trade notify preview order.rejected --channel email
   trade notify preview week.ended
-  trade notify preview risk.breached --channel slack --output breached.txt")]
+  trade notify preview risk.breached --channel slack --output breached.json")]
     Preview(Preview),
     /// Every event that a person can be told of: how much it matters, what it means, what to do
     Catalogue(Catalogue),
@@ -63,18 +66,33 @@ pub struct Catalogue {
 #[derive(Debug, Args)]
 pub struct List {
     /// How many at most
-    #[arg(short, default_value_t = 20, value_name = "N")]
+    #[arg(short, long = "limit", default_value_t = 20, value_name = "N")]
     number: u32,
+    /// All of them
+    #[arg(long, conflicts_with = "number")]
+    all: bool,
+    /// Those alone that were given up
+    #[arg(long)]
+    dead: bool,
+    /// Those alone of one channel
+    #[arg(long, value_name = "CHANNEL", value_parser = CHANNELS)]
+    channel: Option<String>,
     #[command(flatten)]
     format: FormatArg,
 }
 
-/// Which delivery.
+/// Which deliveries.
 #[derive(Debug, Args)]
 pub struct Retry {
     /// Its number, as `trade notify list` shows it
-    #[arg(value_name = "ID")]
-    delivery_id: i64,
+    #[arg(value_name = "ID", required_unless_present = "dead", conflicts_with = "dead")]
+    delivery_id: Option<i64>,
+    /// All that were given up
+    #[arg(long)]
+    dead: bool,
+    /// Of these, those of one channel
+    #[arg(long, value_name = "CHANNEL", value_parser = CHANNELS, requires = "dead")]
+    channel: Option<String>,
 }
 
 /// What to preview, and where it is written.
@@ -82,10 +100,10 @@ pub struct Retry {
 pub struct Preview {
     /// The event, as `trade notify catalogue` names it
     event: String,
-    /// The channel whose words are used; mail is a page
+    /// The channel that it is for: mail is a page, a service gets JSON
     #[arg(long, default_value = "email", value_name = "CHANNEL", value_parser = CHANNELS)]
     channel: String,
-    /// The file [default: EVENT.CHANNEL.html, or .txt]
+    /// The file [default: EVENT.CHANNEL.html, .json or .txt]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -114,16 +132,15 @@ impl NotifyCommand {
         match self {
             Self::Preview(preview) => preview.run(context),
             Self::Catalogue(Catalogue { format }) => context.output.table(&catalogue(), format),
-            Self::List(List { number, format }) => {
+            Self::List(List { number, all, dead, channel, format }) => {
                 let ledger = context.ledger()?;
-                context.output.table(&table(&ledger.read(|conn| alert::deliveries(conn, number))?), format)
+                let limit = if all { u32::MAX } else { number };
+                let chosen = Chosen { channel, state: dead.then_some(DeliveryState::Dead) };
+                let listed = ledger.read(|conn| alert::deliveries_of(conn, &chosen, limit))?;
+                let none = if chosen == Chosen::default() { "nothing was sent yet" } else { "there is none of these" };
+                context.output.table(&table(&listed, none), format)
             }
-            Self::Retry(Retry { delivery_id }) => {
-                let (configuration, ledger) = (context.configuration()?, context.ledger()?);
-                let now = context.now();
-                ledger.write_blocking(move |tx| alert::retry(tx, delivery_id, now))?;
-                deliver(context, &configuration, &ledger, |conn| Ok(vec![alert::get(conn, delivery_id)?]))
-            }
+            Self::Retry(retry) => retry.run(context),
             Self::Test(Test { channel }) => {
                 let (configuration, ledger) = (context.configuration()?, context.ledger()?);
                 let routes = test_routes(&wiring::outbox(&configuration, &ledger)?.1, channel.as_deref())?;
@@ -131,6 +148,24 @@ impl NotifyCommand {
                 send(context, &configuration, &ledger, None, Alert::new(AlertEvent::ChannelTested, subject), routes)
             }
         }
+    }
+}
+
+impl Retry {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let (configuration, ledger) = (context.configuration()?, context.ledger()?);
+        let now = context.now();
+        let Self { delivery_id, dead: _, channel } = self;
+        let revived = match delivery_id {
+            Some(delivery_id) => {
+                ledger.write_blocking(move |tx| alert::retry(tx, delivery_id, now))?;
+                vec![delivery_id]
+            }
+            None => ledger.write_blocking(move |tx| alert::retry_dead(tx, channel.as_deref(), now))?,
+        };
+        deliver(context, &configuration, &ledger, "nothing is dead", |conn| {
+            revived.iter().map(|delivery_id| alert::get(conn, *delivery_id)).collect()
+        })
     }
 }
 
@@ -151,14 +186,18 @@ impl Preview {
             event => {
                 let alert = sample(event);
                 let message = alert_message(0, &alert, now, "preview", 1);
-                let templates = Templates::of(configuration.settings.notifications.templates);
+                let templates = Templates::of(configuration.settings.notifications.templates.clone());
                 context.block_on(templates.worded(message, &alert, &channel))?
             }
         };
-        let page = self_contained_page(&message).filter(|_| channel == EmailChannel::NAME);
-        let ending = if page.is_some() { "html" } else { "txt" };
+        let told = &configuration.settings.notifications;
+        let settings = PreviewSettings {
+            account: &configuration.settings.account.name,
+            chat_id: &told.telegram.chat_id,
+            command: &told.command,
+        };
+        let Shown { ending, text } = Shown::of(&inert(message), &channel, &settings);
         let file = output.unwrap_or_else(|| format!("{name}.{channel}.{ending}").into());
-        let text = page.unwrap_or_else(|| format!("{}\n\n{}\n", message.subject, message.summary));
         std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
         let previewed = Previewed { event: name, channel, file };
         context.output.document(&previewed, |previewed, _| format!("{}\n", previewed.file.display()))
@@ -224,7 +263,7 @@ pub fn send(
 ) -> anyhow::Result<()> {
     let now = context.now();
     let alert_id = ledger.write_blocking(move |tx| alert::raise(tx, run_id, &told, &routes, now))?;
-    deliver(context, configuration, ledger, |conn| {
+    deliver(context, configuration, ledger, "nobody is told", |conn| {
         let mut of_alert = alert::deliveries(conn, LOOKED_THROUGH)?;
         of_alert.retain(|delivery| delivery.alert.alert_id == alert_id);
         Ok(of_alert)
@@ -237,6 +276,7 @@ fn deliver(
     context: &Context,
     configuration: &Configuration,
     ledger: &Ledger,
+    none: &'static str,
     chosen: impl Fn(&crate::ledger::Connection) -> Result<Vec<Delivery>, LedgerError>,
 ) -> anyhow::Result<()> {
     let (outbox, _) = wiring::outbox(configuration, ledger)?;
@@ -246,7 +286,7 @@ fn deliver(
         outbox.deliver_due(context.now()).await
     })??;
     let deliveries = ledger.read(chosen)?;
-    context.output.table(&table(&deliveries), FormatArg::default())?;
+    context.output.table(&table(&deliveries, none), FormatArg::default())?;
     let missing = deliveries.iter().filter(|delivery| delivery.state != DeliveryState::Sent).count();
     if missing == 0 {
         return Ok(());
@@ -280,7 +320,7 @@ fn catalogue() -> Table {
     table
 }
 
-fn table(deliveries: &[Delivery]) -> Table {
+fn table(deliveries: &[Delivery], none: &'static str) -> Table {
     let columns = vec![
         Column::number("delivery_id", "ID"),
         Column::text("at_utc", "RAISED"),
@@ -295,7 +335,7 @@ fn table(deliveries: &[Delivery]) -> Table {
         Column::unseen("receipt"),
         Column::text("last_error", "LAST ERROR"),
     ];
-    let mut table = Table::new(columns, "nothing was sent yet");
+    let mut table = Table::new(columns, none);
     for delivery in deliveries {
         let told = &delivery.alert.alert;
         table.push(vec![

@@ -4,16 +4,19 @@ use async_trait::async_trait;
 use daybook_core::alert::AlertLevel;
 use daybook_core::time::Span;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStderr, Command};
 
 use super::text::{headline, one_line, shortened};
+use crate::adapters::group::Group;
 use crate::ports::{Channel, ChannelError, Message};
 
 /// The exit code of a program that will not work as it is set up (`EX_CONFIG` of BSD's sysexits).
 const EXIT_CONFIG: i32 = 78;
 /// What is told of the program's complaints, in characters.
 const TOLD_MAX: usize = 200;
+/// What is kept of them, in bytes.
+const COMPLAINTS_MAX: usize = 4 * 1024;
 /// Characters of a text that stands in an argument.
 const ARGUMENT_MAX: usize = 2_000;
 /// What the program gets of this process's environment; the secrets that stand there are none of its business.
@@ -80,20 +83,17 @@ impl CommandChannel {
     }
 
     fn command(&self, message: &Message) -> Option<Command> {
-        let (program, arguments) = self.settings.run.split_first()?;
-        let mut command = Command::new(program);
-        command.args(arguments.iter().map(|argument| filled(argument, message)));
+        let mut words = words(&self.settings, message).into_iter();
+        let mut command = Command::new(words.next()?);
+        command.args(words);
         command.env_clear();
         command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command
-            .env("DAYBOOK_KEY", &message.key)
-            .env("DAYBOOK_LEVEL", message.level.as_str())
-            .env("DAYBOOK_EVENT", one_line(&message.event))
-            .env("DAYBOOK_SYMBOL", message.symbol.map_or_else(String::new, |symbol| symbol.to_string()))
-            .env("DAYBOOK_ATTEMPT", message.attempt.to_string())
+            .envs(variables(message))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
+            .process_group(0)
             .kill_on_drop(true);
         Some(command)
     }
@@ -102,23 +102,62 @@ impl CommandChannel {
         let failed = |reason: String| ChannelError::Permanent { channel: Self::NAME.to_owned(), reason };
         let program = self.settings.run.first().map_or("", String::as_str);
         let mut command = self.command(message).ok_or_else(|| failed("no program is configured".to_owned()))?;
-        let mut child = command.spawn().map_err(|error| failed(format!("{program} cannot be started: {error}")))?;
-        if let Some(mut input) = child.stdin.take() {
-            // A program that does not read its input hangs up: that is no failure.
-            drop(input.write_all(message.text.as_bytes()).await);
+        let started = command.spawn().map_err(|error| failed(format!("{program} cannot be started: {error}")))?;
+        let mut group = Group(started);
+        let Child { stdin, stderr, .. } = &mut group.0;
+        let (input, errors) = (stdin.take(), stderr.take());
+        let telling = async move {
+            if let Some(mut input) = input {
+                // A program that does not read its input hangs up: that is no failure.
+                drop(input.write_all(message.text.as_bytes()).await);
+            }
+        };
+        let complaining = async move {
+            match errors {
+                Some(errors) => complaints(errors).await,
+                None => Vec::new(),
+            }
+        };
+        let ((), complained) = tokio::join!(telling, complaining);
+        let status = group.0.wait().await.map_err(|error| transient(format!("{program}: {error}")))?;
+        if status.success() {
+            return Ok(status.to_string());
         }
-        let ended = child.wait_with_output().await.map_err(|error| transient(format!("{program}: {error}")))?;
-        if ended.status.success() {
-            return Ok(ended.status.to_string());
-        }
-        let said = shortened(&one_line(&String::from_utf8_lossy(&ended.stderr)), TOLD_MAX);
-        let reason = format!("{program} ended with {}: {said}", ended.status);
-        Err(if ended.status.code() == Some(EXIT_CONFIG) { failed(reason) } else { transient(reason) })
+        let said = shortened(&one_line(&String::from_utf8_lossy(&complained)), TOLD_MAX);
+        let reason = format!("{program} ended with {status}: {said}");
+        Err(if status.code() == Some(EXIT_CONFIG) { failed(reason) } else { transient(reason) })
     }
+}
+
+/// The beginning of what the program complains of; all of it is read, so that it does not wait for a reader.
+async fn complaints(mut errors: ChildStderr) -> Vec<u8> {
+    let (mut kept, mut bytes) = (Vec::new(), [0; 1_024]);
+    while let Ok(length @ 1..) = errors.read(&mut bytes).await {
+        let room = COMPLAINTS_MAX - kept.len();
+        kept.extend(bytes.iter().take(length.min(room)));
+    }
+    kept
 }
 
 fn transient(reason: String) -> ChannelError {
     ChannelError::Transient { channel: CommandChannel::NAME.to_owned(), reason, after: None }
+}
+
+/// The program and its arguments, as they are for a message.
+pub(super) fn words(settings: &CommandSettings, message: &Message) -> Vec<String> {
+    let Some((program, arguments)) = settings.run.split_first() else { return Vec::new() };
+    [program.clone()].into_iter().chain(arguments.iter().map(|argument| filled(argument, message))).collect()
+}
+
+/// What stands of a message in the program's environment.
+pub(super) fn variables(message: &Message) -> [(&'static str, String); 5] {
+    [
+        ("DAYBOOK_KEY", message.key.clone()),
+        ("DAYBOOK_LEVEL", message.level.as_str().to_owned()),
+        ("DAYBOOK_EVENT", one_line(&message.event)),
+        ("DAYBOOK_SYMBOL", message.symbol.map_or_else(String::new, |symbol| symbol.to_string())),
+        ("DAYBOOK_ATTEMPT", message.attempt.to_string()),
+    ]
 }
 
 /// An argument with the message's words in the place of their names; what a message says is not read again.
@@ -149,7 +188,7 @@ impl Channel for CommandChannel {
 
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
         let timeout = self.settings.timeout.as_duration();
-        // Dropped at the time-out, the program is killed.
+        // Dropped at the time-out, the program is killed with all that it has started.
         tokio::time::timeout(timeout, self.run(message)).await.unwrap_or_else(|_| {
             Err(transient(format!("no end after {timeout:?}; it was killed, and may have told somebody")))
         })
@@ -198,6 +237,26 @@ mod tests {
         let patient = CommandSettings { timeout: Span::millis(50), ..channel(&["sleep", "60"]).settings };
         let late = CommandChannel::new(patient).deliver(&hostile_note()).await;
         assert!(matches!(late, Err(ChannelError::Transient { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_late_takes_all_its_processes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let name = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(pipe.as_os_str())).unwrap();
+        // SAFETY: the name ends with a zero and lives through the call.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        // A child of the program's own holds the pipe open for as long as it lives.
+        let script = format!("sleep 600 > {0} & sleep 600", pipe.display());
+        let hanging = channel(&["sh", "-c", &script]);
+        let note = hostile_note();
+        let opened = tokio::task::spawn_blocking(move || std::fs::File::open(pipe).unwrap());
+        let mut held = tokio::select! {
+            told = hanging.deliver(&note) => panic!("{told:?}"),
+            opened = opened => opened.unwrap(),
+        };
+        let read = tokio::task::spawn_blocking(move || std::io::Read::read_to_end(&mut held, &mut Vec::new()));
+        assert_eq!(read.await.unwrap().unwrap(), 0);
     }
 
     #[test]

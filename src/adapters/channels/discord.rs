@@ -83,7 +83,7 @@ pub(super) fn escaped(text: &str, max: usize) -> String {
 }
 
 /// Everything stands in one embed, where no mention reaches anybody, and none is allowed besides.
-fn payload(message: &Message) -> Value {
+pub(super) fn payload(message: &Message) -> Value {
     let title = escaped(&headline(message), TITLE_MAX);
     let footer = within(&footer(message), FOOTER_MAX, |_| 1); // a footer has no markup
     let left = TOTAL_MAX - title.chars().count() - footer.chars().count();

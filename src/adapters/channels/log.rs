@@ -24,6 +24,11 @@ impl LogChannel {
     pub const NAME: &'static str = "log";
 }
 
+/// What is logged, besides the level, the event and the key.
+pub(super) fn line(message: &Message) -> String {
+    format!("alert.raised: {}", headline(message))
+}
+
 #[async_trait]
 impl Channel for LogChannel {
     fn name(&self) -> &str {
@@ -31,11 +36,11 @@ impl Channel for LogChannel {
     }
 
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
-        let (event, key, line) = (&message.event, &message.key, headline(message));
+        let (event, key, line) = (&message.event, &message.key, line(message));
         match message.level {
-            AlertLevel::Info => tracing::info!(event, key, "alert.raised: {line}"),
-            AlertLevel::Warning => tracing::warn!(event, key, "alert.raised: {line}"),
-            AlertLevel::Critical => tracing::error!(event, key, "alert.raised: {line}"),
+            AlertLevel::Info => tracing::info!(event, key, "{line}"),
+            AlertLevel::Warning => tracing::warn!(event, key, "{line}"),
+            AlertLevel::Critical => tracing::error!(event, key, "{line}"),
         }
         Ok("logged".to_owned())
     }

@@ -135,7 +135,7 @@ impl NtfyChannel {
 }
 
 /// ntfy reads no markup unless it is asked to.
-fn payload(message: &Message, topic: &str) -> Value {
+pub(super) fn payload(message: &Message, topic: &str) -> Value {
     let (priority, tag) = match message.level {
         AlertLevel::Info => (3, "information_source"),
         AlertLevel::Warning => (4, "warning"),

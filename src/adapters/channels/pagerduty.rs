@@ -105,65 +105,8 @@ impl PagerDutyChannel {
         Ok(Self { poster, url, routing_key, account: account.to_owned() })
     }
 
-    fn condition(&self, event: AlertEvent) -> String {
-        shortened(&format!("daybook/{}/{}", self.account, event.as_str()), KEY_MAX)
-    }
-
-    /// What is posted, in order: the ends of conditions, what was acknowledged, and then the event itself, unless that is
-    /// all it says. A condition that another event ends is acknowledged there, too; anything else is resolved.
     fn events(&self, message: &Message) -> Vec<Value> {
-        let event = AlertEvent::named(&message.event);
-        let ended = event.map_or(&[][..], AlertEvent::resolves);
-        let mut events: Vec<Value> = ended
-            .iter()
-            .map(|ended| {
-                json!({
-                    "routing_key": self.routing_key.expose_secret(),
-                    "event_action": "resolve",
-                    "dedup_key": self.condition(*ended),
-                })
-            })
-            .collect();
-        events.extend(message.settled.iter().map(|settled| {
-            let condition = AlertEvent::named(&settled.event).filter(|event| event.is_resolved());
-            let (action, dedup_key) = match condition {
-                Some(condition) => ("acknowledge", self.condition(condition)),
-                None => ("resolve", shortened(&settled.key, KEY_MAX)),
-            };
-            json!({
-                "routing_key": self.routing_key.expose_secret(),
-                "event_action": action,
-                "dedup_key": dedup_key,
-            })
-        }));
-        let says_more = events.is_empty() && event != Some(AlertEvent::AlertAcknowledged);
-        if says_more || message.level > AlertLevel::Info {
-            let condition = event.filter(|event| event.is_resolved());
-            let dedup_key =
-                condition.map_or_else(|| shortened(&message.key, KEY_MAX), |condition| self.condition(condition));
-            events.push(json!({
-                "routing_key": self.routing_key.expose_secret(),
-                "event_action": "trigger",
-                "dedup_key": dedup_key,
-                "client": "Daybook",
-                "payload": {
-                    "summary": shortened(&headline(message), SUMMARY_MAX),
-                    "source": format!("daybook {}", self.account),
-                    "severity": message.level.as_str(),
-                    "timestamp": message.at.to_string(),
-                    "group": self.account,
-                    "class": message.event,
-                    "component": message.symbol.map(|symbol| symbol.to_string()),
-                    "custom_details": {
-                        "text": shortened(message.summary.trim(), DETAILS_MAX),
-                        "meaning": event.map_or("", AlertEvent::meaning),
-                        "what to do": event.map_or("", AlertEvent::advice),
-                        "key": message.key,
-                    },
-                },
-            }));
-        }
-        events
+        events(message, self.routing_key.expose_secret(), &self.account)
     }
 
     fn refused(&self, answer: &Answer) -> ChannelError {
@@ -176,10 +119,75 @@ impl PagerDutyChannel {
     }
 }
 
+fn condition_key(account: &str, event: AlertEvent) -> String {
+    shortened(&format!("daybook/{account}/{}", event.as_str()), KEY_MAX)
+}
+
+/// What is posted, in order: the ends of conditions, what was acknowledged, and then the event itself, unless that is
+/// all it says. A condition that another event ends is acknowledged there, too; anything else is resolved.
+pub(super) fn events(message: &Message, routing_key: &str, account: &str) -> Vec<Value> {
+    let event = AlertEvent::named(&message.event);
+    let ended = event.map_or(&[][..], AlertEvent::resolves);
+    let mut events: Vec<Value> = ended
+        .iter()
+        .map(|ended| {
+            json!({
+                "routing_key": routing_key,
+                "event_action": "resolve",
+                "dedup_key": condition_key(account, *ended),
+            })
+        })
+        .collect();
+    events.extend(message.settled.iter().map(|settled| {
+        let condition = AlertEvent::named(&settled.event).filter(|event| event.is_resolved());
+        let (action, dedup_key) = match condition {
+            Some(condition) => ("acknowledge", condition_key(account, condition)),
+            None => ("resolve", shortened(&settled.key, KEY_MAX)),
+        };
+        json!({
+            "routing_key": routing_key,
+            "event_action": action,
+            "dedup_key": dedup_key,
+        })
+    }));
+    let says_more = events.is_empty() && event != Some(AlertEvent::AlertAcknowledged);
+    if says_more || message.level > AlertLevel::Info {
+        let condition = event.filter(|event| event.is_resolved());
+        let dedup_key =
+            condition.map_or_else(|| shortened(&message.key, KEY_MAX), |condition| condition_key(account, condition));
+        events.push(json!({
+            "routing_key": routing_key,
+            "event_action": "trigger",
+            "dedup_key": dedup_key,
+            "client": "Daybook",
+            "payload": {
+                "summary": shortened(&headline(message), SUMMARY_MAX),
+                "source": format!("daybook {account}"),
+                "severity": message.level.as_str(),
+                "timestamp": message.at.to_string(),
+                "group": account,
+                "class": message.event,
+                "component": message.symbol.map(|symbol| symbol.to_string()),
+                "custom_details": {
+                    "text": shortened(message.summary.trim(), DETAILS_MAX),
+                    "meaning": event.map_or("", AlertEvent::meaning),
+                    "what to do": event.map_or("", AlertEvent::advice),
+                    "key": message.key,
+                },
+            },
+        }));
+    }
+    events
+}
+
 #[async_trait]
 impl Channel for PagerDutyChannel {
     fn name(&self) -> &str {
         Self::NAME
+    }
+
+    fn keeps_conditions(&self) -> bool {
+        true
     }
 
     /// All of a message's events again after a failure: each has its key, and a second one of a key changes nothing.

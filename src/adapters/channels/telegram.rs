@@ -217,7 +217,7 @@ struct Parameters {
 }
 
 /// The text is sent without a parse mode, so nothing in it is markup; that its first line is bold is said beside it.
-fn payload(message: &Message, chat: &Value) -> Value {
+pub(super) fn payload(message: &Message, chat: &Value) -> Value {
     let inert = |text: &str| text.replace('@', "@\u{2060}").replace('/', "/\u{2060}"); // neither a name nor a command
     let first = inert(&shortened(&headline(message), HEADLINE_MAX));
     let last = footer(message);

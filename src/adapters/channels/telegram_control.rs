@@ -1,5 +1,6 @@
 //! What people write to the bot: long polling of `getUpdates`, and answers.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,6 +30,9 @@ pub struct TelegramControl {
     mouth: Poster,
     updates: Url,
     send: Url,
+    me: Url,
+    /// The bot's own name, once Telegram has told it.
+    name: Mutex<Option<String>>,
 }
 
 impl TelegramControl {
@@ -49,7 +53,46 @@ impl TelegramControl {
             mouth: Poster::new(channel, settings.timeout, secrets())?,
             updates: url("getUpdates")?,
             send: url("sendMessage")?,
+            me: url("getMe")?,
+            name: Mutex::default(),
         })
+    }
+
+    /// The bot's own name; `None` if Telegram does not tell it.
+    ///
+    /// # Errors
+    /// What passes by: nothing is lost, the messages are read again.
+    async fn own_name(&self) -> Result<Option<String>, ChannelError> {
+        if let Some(known) = self.name.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Ok(Some(known));
+        }
+        let answer = self.mouth.post(&self.me, HeaderMap::new(), b"{}".to_vec()).await?;
+        let said: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let told = said.get("result").and_then(|me| me.get("username")?.as_str()).map(str::to_owned);
+        if is_taken(&answer) && told.is_some() {
+            self.name.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&told);
+            return Ok(told);
+        }
+        match refused(&self.mouth, &answer) {
+            error @ ChannelError::Transient { .. } => Err(error),
+            error @ ChannelError::Permanent { .. } => {
+                tracing::warn!(%error, "telegram.nameless: what names a bot is passed over");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The updates without what was said to other bots: `/halt@other_bot` is none of ours.
+    async fn ours(&self, mut updates: Vec<ChatUpdate>) -> Result<Vec<ChatUpdate>, ChannelError> {
+        for update in &mut updates {
+            let Some(named) = update.message.as_ref().and_then(|message| bot_of(&message.text)) else { continue };
+            let own = self.own_name().await?;
+            if !own.is_some_and(|own| own.eq_ignore_ascii_case(named)) {
+                tracing::info!(number = update.number, "telegram.of_others: a message to another bot is passed over");
+                update.message = None;
+            }
+        }
+        Ok(updates)
     }
 }
 
@@ -78,6 +121,12 @@ struct Chat {
 #[derive(Debug, Deserialize)]
 struct Sender {
     id: i64,
+}
+
+/// The bot that a message names in its first word.
+fn bot_of(text: &str) -> Option<&str> {
+    let (_, named) = text.split_whitespace().next()?.split_once('@')?;
+    Some(named)
 }
 
 /// An update; `None` for one without a number, which nothing can be done with.
@@ -119,7 +168,9 @@ impl ControlChat for TelegramControl {
         }
         let answer = self.ears.post(&self.updates, HeaderMap::new(), body.to_string().into_bytes()).await?;
         match serde_json::from_str::<Updates>(&answer.body) {
-            Ok(updates) if updates.ok && answer.status == 200 => Ok(updates.result.iter().filter_map(update).collect()),
+            Ok(updates) if updates.ok && answer.status == 200 => {
+                self.ours(updates.result.iter().filter_map(update).collect()).await
+            }
             // A page of something in front of Telegram, or half an answer: it passes by.
             Err(_) if answer.status == 200 => Err(self.ears.transient("the answer is not Telegram's", None)),
             Ok(_) | Err(_) => Err(refused(&self.ears, &answer)),
@@ -200,6 +251,36 @@ mod tests {
         let second = requests[1].json();
         assert_eq!((&second["timeout"], &second["offset"]), (&json!(25), &json!(870_004)));
         assert_eq!(second["allowed_updates"], json!(["message"]));
+    }
+
+    #[tokio::test]
+    async fn what_is_said_to_another_bot_is_none_of_ours() {
+        let said = |number: i64, text: &str| {
+            json!({ "update_id": number, "message": { "date": 1, "chat": { "id": 1, "type": "group" },
+                "from": { "id": 42 }, "text": text } })
+        };
+        let all = [said(1, "/halt@other_bot news"), said(2, "/halt@Daybook_Bot news"), said(3, "/halt ask @other_bot")];
+        let all = Reply::of(200, &json!({ "ok": true, "result": all }).to_string());
+        let me = Reply::of(200, r#"{"ok":true,"result":{"id":7,"is_bot":true,"username":"daybook_bot"}}"#);
+        let heard = |updates: Vec<ChatUpdate>| {
+            let heard = updates.iter().filter(|update| update.message.is_some()).map(|update| update.number);
+            (updates.len(), heard.collect::<Vec<_>>())
+        };
+        let server = FakeHttp::start(vec![all.clone(), me, all.clone()]).await;
+        let bot = bot(&server);
+        for _ in 0..2 {
+            assert_eq!(heard(bot.updates(None).await.unwrap()), (3, vec![2, 3]));
+        }
+        assert_eq!(server.requests()[1].path, format!("/bot{TOKEN}/getMe"));
+        // Where its name is not told, it answers to none; where that passes by, the messages are read again.
+        let nameless = FakeHttp::start(vec![all.clone(), said_status(404), said_status(404)]).await;
+        assert_eq!(heard(self::bot(&nameless).updates(None).await.unwrap()), (3, vec![3]));
+        let busy = FakeHttp::start(vec![all, said_status(502)]).await;
+        assert!(self::bot(&busy).updates(None).await.is_err());
+    }
+
+    fn said_status(status: u16) -> Reply {
+        said(status, "no")
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::post::{Answer, ChannelSetupError, Poster, address};
 use super::text::{one_line, shortened};
@@ -25,6 +25,20 @@ const SECRET_PREFIX: &str = "whsec_";
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// Headers that the channel sets itself begin with this, or are this.
 const OWN_HEADERS: [&str; 4] = ["webhook-", "content-", "authorization", "host"];
+/// Headers of the connection, and of how the body is delimited on it (RFC 9110, 7.6.1): with another than the client's own,
+/// a receiver reads no body, or another one.
+const CONNECTION_HEADERS: [&str; 10] = [
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+];
 
 /// A receiver of one's own, told as Standard Webhooks 1.0 has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,6 +118,9 @@ impl WebhookSettings {
             if OWN_HEADERS.iter().any(|own| lower.starts_with(own)) {
                 return Err(("headers", format!("has \"{name}\", which is set by Daybook; remove it")));
             }
+            if CONNECTION_HEADERS.contains(&lower.as_str()) {
+                return Err(("headers", format!("has \"{name}\", which belongs to the connection; remove it")));
+            }
             let header = HeaderName::try_from(&lower).ok().zip(HeaderValue::try_from(value).ok());
             let (name, value) =
                 header.ok_or_else(|| ("headers", format!("\"{name}\" and its value are no header; correct them")))?;
@@ -182,8 +199,8 @@ fn signature(key: &hmac::Key, id: &str, seconds: &str, body: &[u8]) -> String {
 }
 
 /// The same for every attempt.
-fn payload(message: &Message) -> Vec<u8> {
-    let body = json!({
+pub(super) fn payload(message: &Message) -> Value {
+    json!({
         "type": message.event,
         "timestamp": message.at.to_string(),
         "data": {
@@ -193,8 +210,7 @@ fn payload(message: &Message) -> Vec<u8> {
             "subject": shortened(&one_line(&message.subject), TEXT_MAX / 4),
             "text": shortened(message.summary.trim(), TEXT_MAX),
         },
-    });
-    body.to_string().into_bytes()
+    })
 }
 
 #[async_trait]
@@ -204,7 +220,7 @@ impl Channel for WebhookChannel {
     }
 
     async fn deliver(&self, message: &Message) -> Result<String, ChannelError> {
-        let body = payload(message);
+        let body = payload(message).to_string().into_bytes();
         let headers = self.headers(message, &body, self.clock.wall())?;
         let answer = self.poster.post(&self.url, headers, body).await?;
         match answer.status {
@@ -278,7 +294,7 @@ mod tests {
     #[test]
     fn the_largest_body_stays_small() {
         let note = Message { subject: "🙂".repeat(9_000), summary: "🙂".repeat(90_000), ..hostile_note() };
-        assert!(payload(&note).len() < 20 * 1_024);
+        assert!(payload(&note).to_string().len() < 20 * 1_024);
     }
 
     #[tokio::test]
@@ -301,6 +317,8 @@ mod tests {
     fn each_mistake_names_its_key() {
         let good = || settings("https://example.com/hook".to_owned());
         assert!(good().problems().is_empty() && WebhookSettings::default().problems().is_empty());
+        let team = WebhookSettings { headers: [("Team".to_owned(), "desk".to_owned())].into(), ..good() };
+        assert!(team.problems().is_empty(), "no header of the connection, though it begins as one");
         let with_header = |name: &str, value: &str| WebhookSettings {
             headers: [(name.to_owned(), value.to_owned())].into(),
             ..good()
@@ -311,6 +329,14 @@ mod tests {
             (WebhookSettings { signing_secret: Some("whsec_aHVudGVyMg==".into()), ..good() }, "signing_secret"),
             (WebhookSettings { authorization: Some("hunter2\r\nX: y".into()), ..good() }, "authorization"),
             (with_header("Webhook-Id", "1"), "headers"),
+            (with_header("Transfer-Encoding", "chunked"), "headers"),
+            (with_header("CONNECTION", "close"), "headers"),
+            (with_header("Content-Length", "0"), "headers"),
+            (with_header("Host", "evil.example"), "headers"),
+            (with_header("TE", "trailers"), "headers"),
+            (with_header("Trailer", "x"), "headers"),
+            (with_header("Upgrade", "h2c"), "headers"),
+            (with_header("Expect", "100-continue"), "headers"),
             (with_header("X Y", "1"), "headers"),
             (with_header("X-Y", "1\r\nZ: 2"), "headers"),
         ] {
