@@ -4,6 +4,7 @@
 
 use daybook_core::alert::{Alert, AlertEvent};
 use daybook_core::order::Action;
+use daybook_core::report::words;
 use daybook_core::risk::{Halt, HaltKind, HandOrder};
 use daybook_core::schedule::{JobDefinition, slots};
 use daybook_core::time::{SessionDate, Timestamp};
@@ -174,9 +175,10 @@ fn apply(
             if cleared == 0 {
                 return Ok(Outcome::Refused("nothing is halted".to_owned()));
             }
-            let subject = format!("{by} has cleared {cleared} latches, entries are open again: {reason}");
+            let cleared = words::counted(cleared, "latch", "latches");
+            let subject = format!("{by} has cleared {cleared}, entries are open again: {reason}");
             alert::raise(tx, None, &Alert::new(AlertEvent::EntriesResumed, subject), &parts.routes, now)?;
-            Ok(Outcome::Done(json!({ "message": format!("{cleared} latches cleared: entries are open again") })))
+            Ok(Outcome::Done(json!({ "message": format!("{cleared} cleared: entries are open again") })))
         }
         Command::ApplyConfig { hash, confirm } => apply_config(tx, hash, *confirm, by),
         Command::Answer { answer, entry, reason } => {

@@ -106,7 +106,10 @@ impl Figures {
         if let Some(process) = &self.process {
             let memory = process.rss_kib >> 10;
             let seconds = process.cpu_ms / 1_000;
-            lines.push(format!("{memory} MiB of memory, {seconds} s of CPU, {} MiB of disk left", process.disk_free_mib));
+            lines.push(format!(
+                "{memory} MiB of memory, {seconds} s of CPU, {} MiB of disk left",
+                process.disk_free_mib
+            ));
         }
         lines.join("\n")
     }
@@ -228,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_heartbeat_tells_its_figures_in_words() {
-        let runs = run_facts::RunFigures { done: 1, failed: 0, lateness_p50_us: Some(4_200), lateness_p99_us: Some(9_900) };
+        let runs =
+            run_facts::RunFigures { done: 1, failed: 0, lateness_p50_us: Some(4_200), lateness_p99_us: Some(9_900) };
         let process = Some(ProcessFigures { rss_kib: 40_960, cpu_ms: 12_345, disk_free_mib: 7_000 });
         let told = Figures { live_runs: 2, runs, process }.told();
         assert_eq!(

@@ -223,8 +223,11 @@ fn line_of(stored: &StoredIntent) -> String {
 
 /// What people are told of a change of the phase.
 pub(super) fn alert_of_phase(change: &PhaseChange) -> Alert {
+    let to = change.to.to_string();
     let from = change.from.map_or(String::new(), |from: Phase| format!(", after {from}"));
-    Alert::new(AlertEvent::PhaseChanged, format!("the phase is {}{from}: {}", change.to, change.reason))
+    // That the market is in a phase is why the program is: said once, it is enough.
+    let why = if change.reason == to { String::new() } else { format!(": {}", change.reason) };
+    Alert::new(AlertEvent::PhaseChanged, format!("the phase is {to}{from}{why}"))
 }
 
 #[cfg(test)]

@@ -183,7 +183,7 @@ fn a_person_asks_halts_resumes_and_closes() {
     let code = code_in(&telegram.await_said(4));
     assert_eq!(place.rows("SELECT reason FROM halt WHERE cleared_at_ms IS NULL").len(), 1, "not before the yes");
     telegram.receives(OWNER, &format!("/yes {code}"));
-    assert_eq!(telegram.await_said(5), "1 latches cleared: entries are open again");
+    assert_eq!(telegram.await_said(5), "1 latch cleared: entries are open again");
     telegram.receives(OWNER, "/resume");
     telegram.receives(OWNER, &format!("/yes {}", code_in(&telegram.await_said(6))));
     assert_eq!(telegram.await_said(7), "refused: nothing is halted");
