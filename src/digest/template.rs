@@ -35,6 +35,10 @@ const FILE_MAX: u64 = 64 * 1024;
 const OUTPUT_MAX: usize = 256 * 1024;
 /// Steps of a file; the built-in page has some hundred.
 const STEPS_MAX: u64 = 20_000;
+/// How deep its macros may call one another.
+const DEPTH_MAX: usize = 100;
+/// The stack of a thread that works on a file: room for that depth.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
 /// How long a file may take. Its steps take some milliseconds; a disk that is away takes longer.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Threads that may be at work on files; more are there only where a disk does not answer.
@@ -109,7 +113,7 @@ impl Templates {
         let (templates, reading) = (self.clone(), reading.clone());
         let (message, alert, channel) = (message.clone(), alert.clone(), channel.to_owned());
         let (done, words) = oneshot::channel();
-        thread::Builder::new().name("words".to_owned()).spawn(move || {
+        thread::Builder::new().name("words".to_owned()).stack_size(STACK_BYTES).spawn(move || {
             let _place = place;
             // Nobody listens any more where it took too long.
             drop(done.send(templates.words(message, &alert, &channel, &reading)));
@@ -240,6 +244,7 @@ fn rendered(path: &Path, facts: &Value) -> Result<String, TemplateError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut environment = environment()?;
     environment.set_fuel(Some(STEPS_MAX));
+    environment.set_recursion_limit(DEPTH_MAX);
     let template = environment.template_from_named_str(&name, &source)?;
     let mut written = Bounded(Vec::new());
     match template.render_captured_to(facts, &mut written) {
@@ -428,6 +433,7 @@ mod tests {
             (nested(""), "it takes more than 20000 steps"),
             (nested(&"x".repeat(4_096)), "it writes more than 262144 bytes"),
             ("{{ 'x' * 9000000000 }}".to_owned(), "repeated string is too large"),
+            ("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}".to_owned(), "recursion limit exceeded"),
         ] {
             let told = worded(&[("alert.txt", &text), ("alert.html", &text)], "email");
             assert!(told.summary.contains("alert.txt is broken (") && told.summary.contains(why), "{}", told.summary);
