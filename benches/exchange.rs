@@ -221,7 +221,7 @@ impl Exchange {
     }
 
     fn settings(&self) -> AlpacaSettings {
-        AlpacaSettings { trading_url: format!("http://{}", self.address), ..settings() }
+        AlpacaSettings { trading_url: format!("http://{}", self.address).into(), ..settings() }
     }
 }
 
@@ -309,7 +309,7 @@ async fn stream() -> anyhow::Result<Figure> {
 /// From the call that sends an order to its bytes at the other end of the socket.
 async fn intent_to_socket() -> anyhow::Result<Figure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let settings = AlpacaSettings { trading_url: format!("http://{}", listener.local_addr()?), ..settings() };
+    let settings = AlpacaSettings { trading_url: format!("http://{}", listener.local_addr()?).into(), ..settings() };
     let clock = Arc::new(SystemClock::new());
     let broker = AlpacaBroker::new(&settings, clock.clone())?;
     let answer = json!({

@@ -11,5 +11,8 @@ pub mod faulty;
 pub mod feeds;
 mod group;
 pub mod models;
+mod program;
+mod veiled;
 
 pub use environment::Environment;
+pub use veiled::Veiled;

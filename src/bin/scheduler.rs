@@ -106,6 +106,9 @@ fn main() -> ExitCode {
 fn start(arguments: Arguments) -> anyhow::Result<()> {
     let configuration = config::load(&sources(&arguments))?;
     logging::init(&configuration.settings.logging).map_err(|error| anyhow::anyhow!(error))?;
+    for remark in &configuration.remarks {
+        tracing::warn!(%remark, "configuration.remark");
+    }
     let runtime = match arguments.simulate {
         // On a simulated clock one thing happens at a time.
         Some(_) => tokio::runtime::Builder::new_current_thread().enable_all().build()?,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Context;
 use super::output::{Cell, Column, FormatArg, Paint, Table};
 use super::versions::{ApplyCommand, DiffCommand, HistoryCommand, RestoreCommand};
-use crate::config::{ConfigError, Configuration, DOCUMENTED, Settings, schema};
+use crate::config::{self as settings, ConfigError, Configuration, DOCUMENTED, Settings, schema};
 
 /// `trade config ...`.
 #[derive(Debug, Subcommand)]
@@ -121,6 +121,8 @@ struct Checked {
     profile: Option<String>,
     version: Option<String>,
     problems: Vec<Problem>,
+    /// What is not wrong, and may not be meant.
+    warnings: Vec<Problem>,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,17 +139,19 @@ fn check(context: &Context) -> anyhow::Result<()> {
             if context.output.is_json()
                 && let ConfigError::Invalid { problems } = &error
             {
-                let problems = problems.iter().map(|problem| Problem {
-                    at: problem.origin.to_string(),
-                    key: problem.key.clone(),
-                    message: problem.message.clone(),
-                });
-                let checked =
-                    Checked { ok: false, file: None, profile: None, version: None, problems: problems.collect() };
+                let problems = problems.iter().map(Problem::of).collect();
+                let warnings = Vec::new();
+                let checked = Checked { ok: false, file: None, profile: None, version: None, problems, warnings };
                 context.output.document(&checked, Checked::text)?;
             }
             Err(error.into())
         }
+    }
+}
+
+impl Problem {
+    fn of(problem: &settings::Problem) -> Self {
+        Self { at: problem.origin.to_string(), key: problem.key.clone(), message: problem.message.clone() }
     }
 }
 
@@ -159,6 +163,7 @@ impl Checked {
             profile: configuration.profile.as_ref().map(|file| file.display().to_string()),
             version: Some(configuration.version.hash.clone()),
             problems: Vec::new(),
+            warnings: configuration.remarks.iter().map(Problem::of).collect(),
         }
     }
 
@@ -166,7 +171,12 @@ impl Checked {
         let file = self.file.as_deref().unwrap_or("the built-in defaults (there is no config/daybook.yaml)");
         let profile = self.profile.as_ref().map_or_else(String::new, |profile| format!(" with {profile} over it"));
         let version: String = self.version.iter().flat_map(|version| version.chars()).take(12).collect();
-        format!("{} {file}{profile}, version {version}\n", paint.green("ok:"))
+        let warning = |Problem { at, key, message }: &Problem| {
+            let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
+            format!("{} {at}: {key}{message}\n", paint.yellow("note:"))
+        };
+        let warnings: String = self.warnings.iter().map(warning).collect();
+        format!("{} {file}{profile}, version {version}\n{warnings}", paint.green("ok:"))
     }
 }
 

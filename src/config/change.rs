@@ -99,7 +99,7 @@ fn between(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) 
         let to = after.get(key).cloned();
         (to.as_ref() != Some(from)).then(|| Change {
             key: key.clone(),
-            from: Some(shown(from)),
+            from: Some(if was_a_secret(key, from, to.as_deref()) { UNTOLD.to_owned() } else { shown(from) }),
             to: to.as_deref().map(shown),
         })
     });
@@ -108,6 +108,27 @@ fn between(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) 
     let mut changes: Vec<Change> = gone_or_changed.chain(new).collect();
     changes.sort_by(|a, b| a.key.cmp(&b.key));
     changes
+}
+
+/// Keys whose values may hold secrets by reference.
+const VEILED: [&str; 7] = [
+    "alpaca.",
+    "models.chain",
+    "notifications.command.run",
+    "notifications.ntfy.server",
+    "notifications.pagerduty.url",
+    "notifications.telegram.server",
+    "notifications.webhook.headers.",
+];
+
+/// What is told of a value in whose place a reference came.
+const UNTOLD: &str = "(a value without a reference)";
+
+/// Whether a reference took the place of what it stands for: that may be the secret.
+fn was_a_secret(key: &str, from: &str, to: Option<&str>) -> bool {
+    let is_of_job = key.starts_with("jobs/") && key.ends_with(".command");
+    let may_hold_one = is_of_job || VEILED.iter().any(|veiled| key.starts_with(veiled));
+    may_hold_one && to.is_some_and(|to| to.contains("${")) && !from.contains("${")
 }
 
 fn shown(value: &str) -> String {
@@ -162,6 +183,13 @@ mod tests {
         );
         assert_eq!(words(&told[1..]), ["notifications.fallback null -> email", "risk.max_positions 5 -> 8"]);
         assert_eq!(changes(&body(&before), &body(&before)).unwrap(), []);
+    }
+
+    #[test]
+    fn what_a_reference_took_the_place_of_is_not_told() {
+        let run = |word: &str| format!(r#"{{"notifications": {{"command": {{"run": ["say", "{word}"]}}}}}}"#);
+        let told = words(&changes(&run("hunter2"), &run("${KEY}")).unwrap());
+        assert_eq!(told, [r#"notifications.command.run (a value without a reference) -> ["say","${KEY}"]"#]);
     }
 
     #[test]

@@ -3,10 +3,14 @@
 //! It knows the block style in which the documented file is written, line by line. It is no YAML parser: who uses it
 //! reads what came of it, and compares.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::change::changed_keys;
-use super::settings::SECRETS;
+use super::node::{Entry, Node, Step, Value as Tree};
+use super::yaml::{self, Document};
 
 /// The text of a file that says `before`, edited so that it says `after`: both are settings as the ledger keeps them.
 /// `None` where a key has no line that it could be set on.
@@ -52,12 +56,26 @@ fn set(lines: &mut Vec<String>, settings: &Value, path: &[&str]) -> Option<()> {
         return Some(());
     };
     let (there, missing) = path.split_at(nearest.path.len());
-    if missing.is_empty() || !nearest.value.is_empty() {
-        // A section on one line is replaced as a whole: no reference to a secret may go with it.
-        let prefix = format!("{}.", there.join("."));
-        if !missing.is_empty() && SECRETS.iter().any(|secret| secret.starts_with(&prefix)) {
+    if !missing.is_empty() && !nearest.value.is_empty() {
+        // A section on one line: it is written anew, a line a key, with what stood there and what is set.
+        let end = end_of_value(lines, nearest);
+        let rest = lines.get(nearest.at + 1..end).unwrap_or_default();
+        let source = [std::slice::from_ref(&nearest.value), rest].concat().join("\n");
+        let Document { mut root, problems } = yaml::parse(&source, &Arc::from(Path::new("section"))).ok()?;
+        // Anchors and comments in its midst would be lost.
+        let is_plain = problems.is_empty() && !source.contains(['#', '&', '*']);
+        if !is_plain || !matches!(root.value, Tree::Map(_)) {
             return None;
         }
+        let steps: Vec<Step> = missing.iter().map(|key| Step::Key((*key).to_owned())).collect();
+        let value = yaml::parse(&inline(settings_at(settings, path)?), &Arc::from(Path::new("value"))).ok()?.root;
+        root.set(&steps, value);
+        let mut new = vec![format!("{}{}", nearest.head, nearest.comment)];
+        new.extend(block(&root, nearest.indent + 2));
+        lines.splice(nearest.at..end, new);
+        return Some(());
+    }
+    if missing.is_empty() {
         let value = inline(settings_at(settings, there)?);
         lines
             .splice(nearest.at..end_of_value(lines, nearest), [format!("{} {value}{}", nearest.head, nearest.comment)]);
@@ -84,6 +102,44 @@ fn section(path: &[&str], indent: usize, value: &Value) -> Vec<String> {
             format!("{:1$}{key}:{value}", "", indent + 2 * depth)
         })
         .collect()
+}
+
+/// A section's values, a line a key.
+fn block(section: &Node, indent: usize) -> Vec<String> {
+    let Tree::Map(entries) = &section.value else { return Vec::new() };
+    let mut lines = Vec::new();
+    for entry in entries {
+        let key = written(&entry.key, false);
+        if matches!(&entry.node.value, Tree::Map(inner) if !inner.is_empty()) {
+            lines.push(format!("{:indent$}{key}:", ""));
+            lines.extend(block(&entry.node, indent + 2));
+        } else {
+            lines.push(format!("{:indent$}{key}: {}", "", flow(&entry.node)));
+        }
+    }
+    lines
+}
+
+/// A value on one line, as it was written.
+fn flow(node: &Node) -> String {
+    match &node.value {
+        Tree::Null => "null".to_owned(),
+        Tree::Scalar { text, quoted, .. } => written(text, *quoted),
+        Tree::List(items) => format!("[{}]", items.iter().map(|(_, item)| flow(item)).collect::<Vec<_>>().join(", ")),
+        Tree::Map(entries) => {
+            let entry = |entry: &Entry| format!("{}: {}", written(&entry.key, false), flow(&entry.node));
+            format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// Text with quotes where it had some or needs them.
+fn written(text: &str, quoted: bool) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '%' | '+');
+    if !quoted && !text.is_empty() && text.chars().all(is_word) && text != "-" {
+        return text.to_owned();
+    }
+    Value::String(text.to_owned()).to_string()
 }
 
 /// The place of the first line that does not belong to a key's value any more.
@@ -223,13 +279,32 @@ mod tests {
     }
 
     #[test]
-    fn a_section_on_one_line_is_replaced_unless_it_may_hold_a_secret() {
-        let after = body(|settings| settings.analysis.concurrency = 2);
-        let text = edited("analysis: {concurrency: 8} # few\n", &body(|_| {}), &after).unwrap().unwrap();
-        assert!(text.starts_with("analysis: {\"concurrency\":2,") && text.ends_with("} # few\n"), "{text}");
-        let after = body(|settings| settings.scheduler.drain_timeout = daybook_core::time::Span::seconds(5));
-        let text = "scheduler: {heartbeat: 1m, heartbeat_url: \"${URL}\"}\n";
-        assert_eq!(edited(text, &body(|_| {}), &after).unwrap(), None);
+    fn a_section_on_one_line_gets_a_line_a_key_and_keeps_what_it_says() {
+        let after = body(|settings| {
+            settings.analysis.concurrency = 2;
+            settings.scheduler.drain_timeout = daybook_core::time::Span::seconds(5);
+        });
+        let text = "analysis: {concurrency: 8} # few\nscheduler: {heartbeat: 1m, heartbeat_url: \"${URL}\"}\n";
+        assert_eq!(
+            edited(text, &body(|_| {}), &after).unwrap().unwrap(),
+            "analysis: # few\n  concurrency: 2\nscheduler:\n  heartbeat: 1m\n  heartbeat_url: \"${URL}\"\n  drain_timeout: 5s\n"
+        );
+        let after = body(|settings| settings.risk.trailing.distance = daybook_core::money::Factor(20_000));
+        let text = "risk: {max_positions: 9, trailing: {step: 1},\n  stop_loss: 1%}\nscan: {top: 3}\n";
+        assert_eq!(
+            edited(text, &body(|_| {}), &after).unwrap().unwrap(),
+            "risk:\n  max_positions: 9\n  stop_loss: 1%\n  trailing:\n    step: 1\n    distance: 2\nscan: {top: 3}\n"
+        );
+        assert_eq!(edited("risk: {max_positions: &n 9}\n", &body(|_| {}), &after).unwrap(), None);
+    }
+
+    #[test]
+    fn a_reference_is_written_back() {
+        let with =
+            |written: &str| body(|settings| settings.notifications.command.run = vec!["say".into(), written.into()]);
+        let text = "notifications:\n  command:\n    run: [say, plain]\n";
+        let text = edited(text, &with("plain"), &with("X-Key: ${KEY}")).unwrap().unwrap();
+        assert_eq!(text, "notifications:\n  command:\n    run: [\"say\",\"X-Key: ${KEY}\"]\n");
     }
 
     #[test]

@@ -21,6 +21,10 @@ pub(super) fn read_text(path: &Path) -> Result<String, ConfigError> {
         std::io::ErrorKind::NotFound => ConfigError::Missing { path: path.to_owned() },
         _ => ConfigError::Unreadable { path: path.to_owned(), source },
     };
+    // To open a pipe waits for who writes into it, for ever if nobody does.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unreadable(std::io::Error::other("it is no regular file")));
+    }
     let mut bytes = Vec::new();
     File::open(path).map_err(unreadable)?.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     text_of(bytes, path)

@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 
 use super::checks::full_session;
 use super::files::read_text;
-use super::node::{Node, path_steps};
+use super::node::{Node, Step, Value, path_steps};
 use super::parameters::{AnalysisParameters, HousekeepingParameters, NoParameters, ScanParameters};
 use super::problem::{ConfigError, Origin, Problem, alternatives, suggestion};
 use super::read::read;
-use super::reference::{Environment, interpolate};
+use super::reference::{Environment, Veils, interpolate};
 use super::yaml::{self, Document};
 
 /// The files that are built in, by name.
@@ -122,7 +122,17 @@ pub(super) fn read_job(
     strategies: &[&str],
 ) -> Result<JobDefinition, Vec<Problem>> {
     let Document { mut root, mut problems } = yaml::parse(text, &Arc::from(path))?;
-    problems.extend(interpolate(&mut root, environment, &[]));
+    let mut veils = Veils::default();
+    problems.extend(interpolate(&mut root, environment, &[], &mut veils));
+    // A command may hold secrets: it stays as it was written until it is run.
+    root.for_each_scalar(&mut |path, node| {
+        if let (Some(Step::Key(key)), Value::Scalar { text, told, .. }) = (path.first(), &mut node.value)
+            && key == "command"
+            && let Some(told) = told.take()
+        {
+            *text = told;
+        }
+    });
     if name == JobKind::Operator.as_str() {
         let message = "this name is taken by the built-in job that trades for a person; rename the file".to_owned();
         problems.push(at_the_beginning(path, message));
@@ -147,7 +157,7 @@ pub(super) fn read_job(
         Some(Ok(job)) if problems.is_empty() => Ok(job),
         _ => {
             problems.sort_by_key(|problem| problem.origin.place());
-            Err(problems)
+            Err(problems.into_iter().map(|problem| veils.over(problem)).collect())
         }
     }
 }
@@ -269,6 +279,26 @@ mod tests {
                     .collect()
             },
         )
+    }
+
+    #[test]
+    fn a_command_keeps_its_references_until_it_is_run() {
+        let text =
+            "kind: command\ncommand: [curl, -H, 'X-Key: ${KEY}', '$${x}']\nschedule: {every: 1h}\ntimeout: ${FOR}\n";
+        let folder = folder(&[("mine.yaml", text)]);
+        let environment: Environment = [("KEY", "hunter2"), ("FOR", "5m")].into_iter().collect();
+        let load =
+            |environment| load_jobs(Some(folder.path()), environment, &Calendar::xnys(), StrategySettings::NAMES);
+        let jobs = load(&environment).unwrap_or_else(|error| panic!("{error}"));
+        let mine = jobs.iter().find(|job| job.name == "mine").unwrap();
+        assert_eq!(mine.command, ["curl", "-H", "X-Key: ${KEY}", "$${x}"]);
+        assert_eq!(mine.timeout, Span::minutes(5));
+        let filled = |text: &str| environment.filled(text).map(|filled| filled.value().to_owned());
+        assert_eq!(
+            (filled(&mine.command[2]).unwrap(), filled("$${x}").unwrap()),
+            ("X-Key: hunter2".to_owned(), "${x}".to_owned())
+        );
+        assert!(load(&Environment::default()).unwrap_err().to_string().contains("KEY is not set"));
     }
 
     #[test]

@@ -9,10 +9,11 @@ use serde_json::Value as Json;
 
 use super::files::{profile_file, read_text, text_of};
 use super::jobs::load_jobs;
+use super::named::{problems_of_files, remarks_of_files};
 use super::node::{Node, Step, Value, path_steps, path_text};
-use super::problem::{ConfigError, Origin, Problem, VARIABLE_PREFIX};
+use super::problem::{ConfigError, Origin, Problem, VARIABLE_PREFIX, suggestion, variable_of};
 use super::read::read;
-use super::reference::{Environment, interpolate, resolve_secrets};
+use super::reference::{Environment, HEADERS, Veils, interpolate, resolve_headers, resolve_secrets};
 use super::scripts::read_scripts;
 use super::settings::{SECRETS, Settings, SettingsVersion};
 use super::yaml::{self, Document};
@@ -157,6 +158,8 @@ pub struct Configuration {
     pub profile: Option<PathBuf>,
     /// What the ledger keeps of the settings.
     pub version: SettingsVersion,
+    /// What is not wrong, and may not be meant.
+    pub remarks: Vec<Problem>,
     origins: BTreeMap<String, Origin>,
 }
 
@@ -193,9 +196,10 @@ impl Configuration {
 /// [`ConfigError::Missing`] for a file that was named and is not there, [`ConfigError::UnknownProfile`] likewise,
 /// [`ConfigError::Unreadable`] for one that cannot be read, and [`ConfigError::Invalid`] with everything that is wrong.
 pub fn load(sources: &Sources) -> Result<Configuration, ConfigError> {
-    let Layered { file, profile, root, problems } = layers(sources)?;
-    let Read { mut settings, mut root, mut problems } = decode(root, problems, &sources.environment);
+    let Layered { file, profile, root, problems, veils } = layers(sources)?;
+    let Read { mut settings, mut root, mut problems, veils } = decode(root, problems, &sources.environment, veils);
     problems.extend(read_scripts(&mut settings.strategies, file.as_deref(), &root));
+    problems.extend(problems_of_files(&settings, &root));
     let jobs_folder = jobs_folder(&settings, &root).unwrap_or_else(|problem| {
         problems.push(problem);
         None
@@ -210,12 +214,15 @@ pub fn load(sources: &Sources) -> Result<Configuration, ConfigError> {
         other => other?,
     };
     if !problems.is_empty() {
+        let problems = problems.into_iter().map(|problem| veils.over(problem)).collect();
         return Err(ConfigError::Invalid { problems });
     }
     let version = settings.version().map_err(|error| {
         invalid(Problem { origin: Origin::Default, key: String::new(), message: format!("cannot be kept: {error}") })
     })?;
-    Ok(Configuration { settings, jobs, file, profile, version, origins: origins(&mut root) })
+    let mut remarks = remarks(&sources.environment, &known_keys());
+    remarks.extend(remarks_of_files(&settings, &root));
+    Ok(Configuration { settings, jobs, file, profile, version, remarks, origins: origins(&mut root) })
 }
 
 /// As [`load`], or what of the configuration can be used, and why not all of it can: for who has to look or to intervene
@@ -229,14 +236,16 @@ pub fn load_usable(sources: &Sources) -> Result<(Configuration, Option<ConfigErr
         Err(error @ (ConfigError::Invalid { .. } | ConfigError::Unreadable { .. })) => error,
         Err(error) => return Err(error),
     };
-    let Ok(Layered { file, profile, root, .. }) = layers(sources).or_else(|_| layers(&sources.without_files())) else {
+    let Ok(Layered { file, profile, root, veils, .. }) = layers(sources).or_else(|_| layers(&sources.without_files()))
+    else {
         return Err(error);
     };
-    let Read { settings, mut root, .. } = decode(root, Vec::new(), &sources.environment);
+    let Read { settings, mut root, .. } = decode(root, Vec::new(), &sources.environment, veils);
     match settings.version() {
         Ok(version) => {
             let origins = origins(&mut root);
-            Ok((Configuration { settings, jobs: Vec::new(), file, profile, version, origins }, Some(error)))
+            let (jobs, remarks) = (Vec::new(), Vec::new());
+            Ok((Configuration { settings, jobs, file, profile, version, remarks, origins }, Some(error)))
         }
         Err(_) => Err(error),
     }
@@ -248,6 +257,7 @@ struct Layered {
     profile: Option<PathBuf>,
     root: Node,
     problems: Vec<Problem>,
+    veils: Veils,
 }
 
 /// Lays the sources over one another.
@@ -282,10 +292,11 @@ fn layers(sources: &Sources) -> Result<Layered, ConfigError> {
         return Err(ConfigError::Invalid { problems: unread });
     }
     let environment = &sources.environment;
-    problems.extend(interpolate(&mut root, environment, &SECRETS));
+    let mut veils = Veils::default();
+    problems.extend(interpolate(&mut root, environment, &SECRETS, &mut veils));
     problems.extend(overlay_environment(&mut root, environment));
     problems.extend(overlay_options(&mut root, &sources.options));
-    Ok(Layered { file, profile, root, problems })
+    Ok(Layered { file, profile, root, problems, veils })
 }
 
 /// Settings that were read out of a tree, and everything that is wrong with it.
@@ -294,11 +305,13 @@ struct Read {
     /// The tree without what was wrong.
     root: Node,
     problems: Vec<Problem>,
+    veils: Veils,
 }
 
 /// Reads the settings out of a tree, and holds their values against one another.
-fn decode(mut root: Node, mut problems: Vec<Problem>, environment: &Environment) -> Read {
+fn decode(mut root: Node, mut problems: Vec<Problem>, environment: &Environment, mut veils: Veils) -> Read {
     problems.extend(resolve_secrets(&mut root, environment, &SECRETS));
+    problems.extend(resolve_headers(&mut root, environment, &mut veils));
     let keys = known_keys();
     let (settings, faults) = read::<Settings>(&mut root, &keys);
     problems.extend(faults);
@@ -310,28 +323,88 @@ fn decode(mut root: Node, mut problems: Vec<Problem>, environment: &Environment)
     let senseless: Vec<Problem> = senseless
         .map(|(key, message)| {
             let path = path_steps(&key);
-            let section_stands = path.first().is_some_and(|section| root.at(std::slice::from_ref(section)).is_some());
-            let origin = if section_stands { root.origin_near(&path).clone() } else { Origin::Default };
+            let origin = origin_of(&root, &path).clone();
             Problem { origin, key, message }
         })
         .collect();
     problems.extend(senseless);
-    Read { settings, root, problems }
+    Read { settings, root, problems, veils }
 }
+
+/// Where what is wrong with a key stands: at the key, or around it; where nothing of its section is said, at the word
+/// that chose the section.
+fn origin_of<'a>(root: &'a Node, path: &[Step]) -> &'a Origin {
+    let stands = |path: &[Step]| path.get(..1).is_some_and(|section| root.at(section).is_some());
+    if stands(path) {
+        return root.origin_near(path);
+    }
+    let section = path.first().map_or("", |step| match step {
+        Step::Key(key) => key.as_str(),
+        Step::Item(_) => "",
+    });
+    let chosen_by = |key: &str| {
+        let node = root.at(&path_steps(key))?;
+        matches!(&node.value, Value::Scalar { text, .. } if text == section).then_some(&node.origin)
+    };
+    CHOOSERS.iter().find_map(|key| chosen_by(key)).unwrap_or(&Origin::Default)
+}
+
+/// Keys whose words are names of sections.
+const CHOOSERS: [&str; 2] = ["execution.broker", "market.feed"];
+
+/// What is not wrong, and may not be meant: variables that nothing reads.
+fn remarks(environment: &Environment, keys: &[String]) -> Vec<Problem> {
+    let plain = |name: &str| name.to_uppercase().replace("__", "_");
+    let of_others = |name: &str| {
+        name.starts_with(VARIABLE_PREFIX)
+            || KNOWN_VARIABLES.contains(&name)
+            || FOREIGN_VARIABLES.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let variables = environment.with_prefix(NAMES_OF_OURS).map(|(name, _)| name).filter(|name| !of_others(name));
+    variables
+        .map(|name| {
+            let meant = keys.iter().map(|key| variable_of(key)).find(|variable| plain(variable) == plain(name));
+            let meant = meant.or_else(|| {
+                // What they all begin with tells nothing.
+                let own = |name: &'static str| name.strip_prefix(NAMES_OF_OURS).unwrap_or(name);
+                let word = name.strip_prefix(NAMES_OF_OURS).unwrap_or(name);
+                suggestion(word, KNOWN_VARIABLES.map(own)).map(|meant| format!("{NAMES_OF_OURS}{meant}"))
+            });
+            let meant = meant.map_or_else(
+                || "; expected DAYBOOK__SECTION__KEY, with two underscores".to_owned(),
+                |meant| format!("; did you mean \"{meant}\"?"),
+            );
+            let origin = Origin::Environment { variable: name.into() };
+            Problem { origin, key: String::new(), message: format!("nothing reads this variable{meant}") }
+        })
+        .collect()
+}
+
+/// What the names of this program's variables begin with.
+const NAMES_OF_OURS: &str = "DAYBOOK_";
+
+/// Variables that the program reads, or gives the programs that it runs.
+const KNOWN_VARIABLES: [&str; 6] =
+    [PROFILE_VARIABLE, "DAYBOOK_KEY", "DAYBOOK_LEVEL", "DAYBOOK_EVENT", "DAYBOOK_SYMBOL", "DAYBOOK_ATTEMPT"];
+
+/// What names of others begin with: tests that kill the process, and Kubernetes, which tells of a service of this name.
+const FOREIGN_VARIABLES: [&str; 3] = ["DAYBOOK_CRASH", "DAYBOOK_SERVICE_", "DAYBOOK_PORT"];
 
 /// The settings of one document, as if it were the configuration.
 #[cfg(test)]
 pub(super) fn check_document(document: Document, environment: &Environment) -> Result<Settings, Vec<Problem>> {
     let Document { mut root, mut problems } = document;
-    problems.extend(interpolate(&mut root, environment, &SECRETS));
-    let Read { settings, problems, .. } = decode(root, problems, environment);
+    let mut veils = Veils::default();
+    problems.extend(interpolate(&mut root, environment, &SECRETS, &mut veils));
+    let Read { settings, problems, .. } = decode(root, problems, environment, veils);
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 
 /// Whether what is said of `key` may come of another key that could not be read and stands at its default: it is that
 /// key, the message speaks of it, or that key is unknown and may be meant to be this one.
 fn may_come_of(key: &str, message: &str, unread: &str, root: &Node, keys: &[String]) -> bool {
-    if unread.is_empty() {
+    // Of headers any number may be wrong: none has a default that could be wrong in the place of another.
+    if unread.is_empty() || unread.starts_with(HEADERS) {
         return false;
     }
     let (section, word) = unread.rsplit_once('.').unwrap_or(("", unread));

@@ -25,6 +25,7 @@ mod init;
 mod jobs;
 mod load;
 mod models;
+mod named;
 mod node;
 mod notifications;
 mod parameters;
@@ -40,6 +41,7 @@ mod watch;
 mod watched;
 mod yaml;
 
+pub use crate::adapters::Veiled;
 pub use api::ApiSettings;
 pub use change::{Change, changes, job_changes};
 pub use edit::edited;

@@ -84,7 +84,7 @@ impl ModelSettings {
             } else if self.chain.iter().take(place).any(|before| before.name == *name) {
                 wrong(format!("two models are called {name}; expected names of their own"));
             }
-            if command.first().is_none_or(String::is_empty) {
+            if command.first().is_none_or(|program| program.value().is_empty()) {
                 wrong(format!("{name} has no command; expected a program, such as [python3, score.py]"));
             }
             if let Some(variable) = environment.iter().find(|name| name.is_empty() || name.contains(['=', '\0', '$'])) {

@@ -16,8 +16,9 @@ pub(super) struct Node {
 pub(super) enum Value {
     /// Nothing, `~` or `null`.
     Null,
-    /// A scalar as it was written; quoted, it is text and no number.
-    Scalar { text: String, quoted: bool },
+    /// A scalar as it was written; quoted, it is text and no number. `told` is what it was before values took the place
+    /// of its references, and all that may be told where those can be secrets.
+    Scalar { text: String, quoted: bool, told: Option<String> },
     /// A list. An item keeps its number when others are taken out.
     List(Vec<(usize, Node)>),
     /// A mapping, in the order of the document.
@@ -65,7 +66,7 @@ impl Node {
     }
 
     pub(super) fn text(text: impl Into<String>, origin: Origin) -> Self {
-        Self { value: Value::Scalar { text: text.into(), quoted: false }, origin }
+        Self { value: Value::Scalar { text: text.into(), quoted: false, told: None }, origin }
     }
 
     pub(super) fn list(texts: &[String], origin: &Origin) -> Self {
@@ -264,7 +265,7 @@ pub(super) mod tests {
         let place = |origin: &Origin| origin.to_string().trim_start_matches("t.yaml:").to_owned();
         let inner = match &node.value {
             Value::Null => "null".to_owned(),
-            Value::Scalar { text, quoted: true } => format!("{text:?}"),
+            Value::Scalar { text, quoted: true, .. } => format!("{text:?}"),
             Value::Scalar { text, .. } => text.clone(),
             Value::List(items) => {
                 format!("[{}]", items.iter().map(|(_, item)| shown(item)).collect::<Vec<_>>().join(" "))

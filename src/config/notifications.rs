@@ -172,6 +172,11 @@ impl NotificationSettings {
             let told = format!("is {}; expected {ESCALATION_MIN} or longer", self.escalation.after);
             problems.push(("escalation.after", told));
         }
+        if self.rules.contains(&AlertRule::default()) {
+            let message = "a rule says nothing: expected what it is about and whether it is sent, such as {events: \
+                           [order.*], send: false}";
+            problems.push(("rules", message.to_owned()));
+        }
         for rule in &self.rules {
             let strangers = rule.channels.iter().filter(|channel| !is_on(channel));
             problems.extend(strangers.map(|channel| ("rules", format!("a rule's channel {}", not_on(channel)))));
@@ -238,6 +243,7 @@ mod tests {
                 "did you mean \"order.filled\"?",
             ),
             (NotificationSettings { rules: rule(&[], &["slack"]), ..good() }, "rules", "a channel that is on: file"),
+            (NotificationSettings { rules: rule(&[], &[]), ..good() }, "rules", "a rule says nothing"),
             (NotificationSettings { quiet_hours: quiet(Some("22:00"), None), ..good() }, "quiet_hours.until", "07:00"),
             (NotificationSettings { quiet_hours: quiet(None, Some("07:00")), ..good() }, "quiet_hours.from", "22:00"),
             (

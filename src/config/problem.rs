@@ -93,6 +93,9 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Most problems that are told at once; after these a person starts to mend.
+const TOLD_MAX: usize = 50;
+
 /// The longest path of a key that is told, in characters.
 const KEY_MAX: usize = 120;
 
@@ -161,7 +164,10 @@ fn profiles_there(name: &str, known: &[String]) -> String {
 }
 
 fn all(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let mut lines: Vec<String> = problems.iter().take(TOLD_MAX).map(ToString::to_string).collect();
+    if let Some(more @ 1..) = problems.len().checked_sub(TOLD_MAX) {
+        lines.push(format!("and {more} more"));
+    }
     lines.join("\n")
 }
 
@@ -210,6 +216,18 @@ mod tests {
         ] {
             assert_eq!(suggestion(word, known), found, "{word}");
         }
+    }
+
+    #[test]
+    fn so_many_are_told_and_the_others_counted() {
+        let problem = |line| Problem {
+            origin: Origin::File { file: Path::new("t.yaml").into(), line, column: 1 },
+            key: "a".to_owned(),
+            message: "is wrong".to_owned(),
+        };
+        let told = |count| ConfigError::Invalid { problems: (1..=count).map(problem).collect() }.to_string();
+        assert_eq!(told(50).lines().last(), Some("t.yaml:50:1: a: is wrong"));
+        assert_eq!((told(900).lines().count(), told(900).lines().last()), (51, Some("and 850 more")));
     }
 
     #[test]

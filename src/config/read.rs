@@ -5,15 +5,48 @@
 
 use std::fmt;
 
-use serde::de::value::StrDeserializer;
+use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::node::{Node, Step, Value, of_the_strongest_layer, path_text};
 use super::problem::{Origin, Problem, alternatives, suggestion, variable_of};
+use super::reference::may_be_secret;
+use crate::adapters::Veiled;
 
-/// Most problems that are worth telling at once; after these a person starts to mend.
-const PROBLEMS_MAX: usize = 50;
+/// Most problems that are counted in one document: to find each, all of it is read again.
+const PROBLEMS_MAX: usize = 1_000;
+
+/// What is expected of values whose types say it in words that are not ours.
+const EXPECTED: [(&str, &str); 5] = [
+    ("notifications.quiet_hours.from", "a wall time such as 22:00, or null"),
+    ("notifications.quiet_hours.until", "a wall time such as 07:00, or null"),
+    ("notifications.quiet_hours.zone", "a time zone such as America/New_York or UTC"),
+    ("risk.entry_order", "market, or {limit: {offset: 0.1%}}"),
+    (
+        "risk.sizing",
+        "risk_per_trade, {fixed: 100}, {equity: 5%}, {volatility: 0.5%} or {kelly: {fraction: 25%, cap: 1%, trades: 50}}",
+    ),
+];
+
+/// Sections that other programs have, and where what they say stands here.
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("broker", "who holds the account is said by execution.broker, and its terms by execution.paper, alpaca or ibkr"),
+    ("data", "where bars and quotes come from is said by market.feed, and the rest by market, alpaca or ibkr"),
+    ("feed", "where bars and quotes come from is said by market.feed"),
+    (
+        "news",
+        "what news count for is said by scan.news_weight, analysis.news_half_life and strategies.composite.news_weight",
+    ),
+    ("schedule", "when something happens is said by the files of the jobs; docs/configuration.md, \"When it works\""),
+    ("session", "when something happens is said by the files of the jobs, and who begins it by session_mode"),
+    ("strategy", "strategies stand in strategies, by their names"),
+    (
+        "symbols",
+        "the symbols to scan are said by alpaca.symbols; those of files and of the simulated market are all scanned",
+    ),
+    ("universe", "the symbols to scan are said by alpaca.symbols, and which of them are let through by scan"),
+];
 
 /// The longest piece of a wrong value that a message repeats, in characters.
 const SHOWN_MAX: usize = 60;
@@ -40,6 +73,10 @@ pub(super) fn read<T: DeserializeOwned>(root: &mut Node, keys: &[String]) -> (Op
                 removed.push(path);
             }
         }
+    }
+    if removed.len() == PROBLEMS_MAX {
+        let message = "more may be wrong than was counted; mend what is told first".to_owned();
+        problems.push(Problem { origin: root.origin.clone(), key: String::new(), message });
     }
     (None, problems)
 }
@@ -77,7 +114,12 @@ impl Kind {
             Self::UnknownKey { .. } => root.key_origin(path),
             _ => root.origin_near(path),
         };
+        let expected_here = EXPECTED.iter().find(|(key, _)| *key == path_text(path)).map(|(_, expected)| *expected);
         let message = match self {
+            Self::Told(_) | Self::Wrong { .. } if expected_here.is_some() => {
+                let found = root.at(path).map_or_else(|| "nothing".to_owned(), |node| Reader { node }.found());
+                format!("found {found}; expected {}", expected_here.unwrap_or_default())
+            }
             Self::Told(message) => message.clone(),
             Self::Wrong { found, expected } => format!("found {found}; expected {expected}"),
             Self::UnknownKey { known } => unknown_key(origin, path, known, keys),
@@ -87,6 +129,13 @@ impl Kind {
                 format!("unknown word \"{}\"; expected {}{meant}", shortened(word), alternatives(known))
             }
             Self::Absent { key } => format!("the key \"{key}\" is missing; add it"),
+        };
+        let message = match root.at(path).map(|node| &node.value) {
+            // What was cut is not found by who looks for the whole value.
+            Some(Value::Scalar { text, told: Some(told), .. }) if may_be_secret(text) => {
+                message.replace(&shortened(text), &shortened(told))
+            }
+            _ => message,
         };
         Problem { origin: origin.clone(), key: path_text(path), message }
     }
@@ -98,12 +147,13 @@ fn unknown_key(origin: &Origin, path: &[Step], known: &[&str], keys: &[String]) 
     };
     let around = path_text(around);
     let prefix = if around.is_empty() { String::new() } else { format!("{around}.") };
-    let last = |key: &'_ String| key.rsplit('.').next().unwrap_or_default().to_owned();
-    let elsewhere = || {
-        let words: Vec<String> = keys.iter().map(last).collect();
-        let meant = suggestion(word, words.iter().map(String::as_str))?;
-        keys.iter().find(|key| key.rsplit('.').next() == Some(meant)).cloned()
-    };
+    if let Some((_, told)) = ELSEWHERE.iter().find(|(section, _)| around.is_empty() && section == word) {
+        return format!("unknown key; {told}");
+    }
+    // Far from where it stands only the very word is meant.
+    let plain = |word: &str| word.to_lowercase().replace('-', "_");
+    let is_meant = |key: &&String| key.rsplit('.').next().is_some_and(|last| plain(last) == plain(word));
+    let elsewhere = || keys.iter().find(is_meant).cloned();
     let name = |key: &str| match origin {
         Origin::Environment { .. } => variable_of(key),
         _ => key.strip_prefix(&prefix).unwrap_or(key).to_owned(),
@@ -189,9 +239,10 @@ impl Reader<'_> {
     fn found(&self) -> String {
         match &self.node.value {
             Value::Null => "nothing".to_owned(),
-            Value::Scalar { text, quoted: false } if text.is_empty() => "nothing".to_owned(),
-            Value::Scalar { text, quoted: true } => format!("\"{}\"", shortened(text)),
-            Value::Scalar { text, quoted: false } => shortened(text),
+            Value::Scalar { text, told: Some(told), .. } if may_be_secret(text) => format!("\"{}\"", shortened(told)),
+            Value::Scalar { text, quoted: false, .. } if text.is_empty() => "nothing".to_owned(),
+            Value::Scalar { text, quoted: true, .. } => format!("\"{}\"", shortened(text)),
+            Value::Scalar { text, quoted: false, .. } => shortened(text),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a mapping".to_owned(),
         }
@@ -210,7 +261,7 @@ impl Reader<'_> {
     /// The text of a scalar without quotes, which alone can be a number or a boolean.
     fn plain(&self) -> Option<&str> {
         match &self.node.value {
-            Value::Scalar { text, quoted: false } => Some(text),
+            Value::Scalar { text, quoted: false, .. } => Some(text),
             _ => None,
         }
     }
@@ -245,8 +296,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Null => visitor.visit_unit(),
-            Value::Scalar { text, quoted: true } => visitor.visit_str(text),
-            Value::Scalar { text, quoted: false } => {
+            Value::Scalar { text, quoted: true, .. } => visitor.visit_str(text),
+            Value::Scalar { text, quoted: false, .. } => {
                 if let Ok(value) = text.parse::<bool>() {
                     visitor.visit_bool(value)
                 } else if let Ok(value) = text.parse::<i64>() {
@@ -301,13 +352,18 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         match &self.node.value {
             Value::Null => visitor.visit_none(),
             // A variable that is set to nothing.
-            Value::Scalar { text, quoted: false } if text.is_empty() => visitor.visit_none(),
+            Value::Scalar { text, quoted: false, .. } if text.is_empty() => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_newtype_struct(self)
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Fault> {
+        match &self.node.value {
+            Value::Scalar { text, told: Some(told), .. } if name == Veiled::NAME => {
+                visitor.visit_seq(SeqDeserializer::<_, Fault>::new([text.as_str(), told.as_str()].into_iter()))
+            }
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -342,7 +398,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         match &self.node.value {
-            Value::Scalar { text, .. } => visitor.visit_enum(StrDeserializer::new(text)),
+            Value::Scalar { .. } => visitor.visit_enum(Word { reader: self }),
             Value::Map(entries) => match of_the_strongest_layer(entries) {
                 [entry] => visitor.visit_enum(Variant { key: &entry.key, node: &entry.node }),
                 _ => Err(self.wrong(format!("a mapping with exactly one of {}", alternatives(variants)))),
@@ -388,6 +444,49 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         let entry = self.value.take().ok_or_else(|| de::Error::custom("a value was asked for before its key"))?;
         let value = seed.deserialize(Reader { node: &entry.node });
         value.map_err(|fault| fault.within(Step::Key(entry.key.clone())))
+    }
+}
+
+/// A word that stands alone: a variant without content.
+struct Word<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'de, 'a> de::EnumAccess<'de> for Word<'a> {
+    type Error = Fault;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Fault> {
+        let Value::Scalar { text, .. } = &self.reader.node.value else { return Err(self.reader.wrong("a word")) };
+        Ok((seed.deserialize(StrDeserializer::<Fault>::new(text))?, self))
+    }
+}
+
+impl Word<'_> {
+    fn without_content(&self, content: &str) -> Fault {
+        let word = self.reader.found();
+        self.reader.wrong(format!("it with its content, such as {{{word}: {content}}}"))
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for Word<'_> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, _: S) -> Result<S::Value, Fault> {
+        Err(self.without_content("..."))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Fault> {
+        Err(self.without_content("[...]"))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], _: V) -> Result<V::Value, Fault> {
+        let fields: Vec<String> = fields.iter().map(|field| format!("{field}: ...")).collect();
+        Err(self.without_content(&format!("{{{}}}", fields.join(", "))))
     }
 }
 
@@ -546,6 +645,25 @@ mod tests {
         ];
         assert_eq!(problems, expected);
         assert_eq!(read.map(|sample| sample.symbols.len()), Some(2));
+    }
+
+    #[test]
+    fn a_word_without_its_content_and_the_section_of_another_program_are_told_with_what_is_meant() {
+        let told = |source: &str| sample(source).1.concat();
+        assert_eq!(
+            told("feed: ranged"),
+            "t.yaml:1:7: feed: found ranged; expected it with its content, such as {ranged: {from: ...}}"
+        );
+        assert!(told("broker: paper").contains("unknown key; who holds the account is said by execution.broker"));
+        assert!(!told("schedule: {}").contains("did you mean") && !told("max_dailyloss: 1").contains("inner."));
+    }
+
+    #[test]
+    fn a_thousand_mistakes_are_counted() {
+        let many = |count: usize| (0..count).map(|i| format!("wrong{i}: 1\n")).collect::<String>();
+        assert_eq!(sample(&many(900)).1.len(), 900);
+        let (read, problems) = sample(&many(1_200));
+        assert!(read.is_none() && problems.len() == 1_001 && problems[1_000].contains("more may be wrong"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::node::{Entry, Node, Step, Value, path_steps, path_text};
 use super::problem::{Origin, Problem};
+use crate::adapters::Veiled;
 
 /// The largest file that holds a secret, in bytes: a key with its chain of certificates fits.
 const SECRET_FILE_MAX: u64 = 64 * 1024;
@@ -47,6 +48,15 @@ impl Environment {
         self.variables.get(name).and_then(|value| value.to_str()).map(str::to_owned)
     }
 
+    /// A text with the environment's values in the place of each `${NAME}`, which may be told without them.
+    ///
+    /// # Errors
+    /// The reference that fails, and why.
+    pub fn filled(&self, text: &str) -> Result<Veiled, String> {
+        let value = expanded(text, self, &mut Veils::default())?;
+        Ok(Veiled::new(value, text))
+    }
+
     /// The variable's text, or what is wrong with it.
     fn text(&self, name: &str) -> Result<&str, String> {
         let value = self.variables.get(name).ok_or_else(|| {
@@ -62,18 +72,54 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     }
 }
 
+/// The shortest value that is kept out of what is told of mistakes, in characters: shorter ones are words and numbers.
+const SECRET_MIN: usize = 6;
+
+/// Whether a value that came by a reference may be a secret.
+pub(super) fn may_be_secret(value: &str) -> bool {
+    value.chars().nth(SECRET_MIN - 1).is_some()
+}
+
+/// Values that came by references, each with its reference: what is told of a mistake does not repeat them.
+#[derive(Debug, Default)]
+pub(super) struct Veils(BTreeMap<String, String>);
+
+impl Veils {
+    /// The same problem, told without the values.
+    pub(super) fn over(&self, problem: Problem) -> Problem {
+        // The longest first: one value may be a part of another.
+        let mut values: Vec<_> = self.0.iter().collect();
+        values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        let veiled = |text: String| values.iter().fold(text, |text, (value, told)| text.replace(*value, told));
+        Problem { message: veiled(problem.message), ..problem }
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        if may_be_secret(value) {
+            let told = format!("${{{name}}}");
+            self.0.insert(value.escape_debug().to_string(), told.clone());
+            self.0.insert(value.to_owned(), told);
+        }
+    }
+}
+
 /// Puts the environment's values in the place of each `${NAME}`; `$${` stands for `${`. Secrets are
 /// left to [`resolve_secrets`]. A scalar whose reference fails is reported and taken out.
-pub(super) fn interpolate(root: &mut Node, environment: &Environment, secrets: &[&str]) -> Vec<Problem> {
+pub(super) fn interpolate(
+    root: &mut Node,
+    environment: &Environment,
+    secrets: &[&str],
+    veils: &mut Veils,
+) -> Vec<Problem> {
     let mut failed: Vec<(Vec<Step>, Problem)> = Vec::new();
     root.for_each_scalar(&mut |path, node| {
         let key = path_text(path);
-        let Value::Scalar { text, .. } = &mut node.value else { return };
+        let Value::Scalar { text, told, .. } = &mut node.value else { return };
         if secrets.contains(&key.as_str()) || !text.contains("${") {
             return;
         }
-        match expanded(text, environment) {
-            Ok(expanded) => *text = expanded,
+        match expanded(text, environment, veils) {
+            Ok(expanded) => *told = Some(std::mem::replace(text, expanded)),
             Err(message) => failed.push((path.to_vec(), Problem { origin: node.origin.clone(), key, message })),
         }
     });
@@ -86,7 +132,7 @@ pub(super) fn interpolate(root: &mut Node, environment: &Environment, secrets: &
         .collect()
 }
 
-fn expanded(text: &str, environment: &Environment) -> Result<String, String> {
+fn expanded(text: &str, environment: &Environment, veils: &mut Veils) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
@@ -102,7 +148,9 @@ fn expanded(text: &str, environment: &Environment) -> Result<String, String> {
                 .to_owned()
         })?;
         out.push_str(before);
-        out.push_str(environment.text(name)?);
+        let value = environment.text(name)?;
+        veils.add(name, value);
+        out.push_str(value);
         rest = after.get(name.len() + 1..).unwrap_or_default();
     }
     out.push_str(rest);
@@ -112,6 +160,49 @@ fn expanded(text: &str, environment: &Environment) -> Result<String, String> {
 fn is_name(name: &str) -> bool {
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     name.bytes().all(letters) && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+}
+
+/// The section whose values are secrets within text: `Bearer ${TOKEN}`.
+pub(super) const HEADERS: &str = "notifications.webhook.headers";
+
+/// Sees to it that each header's value is given by reference. One that is not is reported and taken out.
+pub(super) fn resolve_headers(root: &mut Node, environment: &Environment, veils: &mut Veils) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let section = path_steps(HEADERS);
+    let names: Vec<String> = match root.at(&section).map(|node| &node.value) {
+        Some(Value::Map(entries)) => entries.iter().map(|entry| entry.key.clone()).collect(),
+        _ => return problems,
+    };
+    for name in names {
+        // A header's name may have a dot, which ends no key here.
+        let path: Vec<Step> = section.iter().cloned().chain([Step::Key(name)]).collect();
+        let Some(mut node) = root.remove(&path) else { continue };
+        let wrong = |place: &str| {
+            format!(
+                "a header's value may be a secret, and does not stand {place}; expected text with a reference, such as \
+                 Bearer ${{TOKEN}}"
+            )
+        };
+        let resolved = match (&mut node.value, &node.origin) {
+            (Value::Scalar { told: Some(_), .. }, _) => Ok(()),
+            (Value::Scalar { .. }, Origin::File { .. }) => Err(wrong("in the file")),
+            (Value::Scalar { text, told, .. }, Origin::CommandLine { .. }) if text.contains("${") => {
+                expanded(text, environment, veils).map(|value| *told = Some(std::mem::replace(text, value)))
+            }
+            (Value::Scalar { .. }, Origin::CommandLine { .. }) => Err(wrong("on the command line")),
+            (Value::Scalar { told, .. }, Origin::Environment { variable }) => {
+                *told = Some(format!("${{{variable}}}"));
+                Ok(())
+            }
+            // What is no text the reader tells.
+            (Value::Scalar { .. } | Value::Null | Value::List(_) | Value::Map(_), _) => Ok(()),
+        };
+        match resolved {
+            Ok(()) => root.set(&path, node),
+            Err(message) => problems.push(Problem { origin: node.origin, key: path_text(&path), message }),
+        }
+    }
+    problems
 }
 
 /// Puts each secret's value in the place of its reference. One that fails is reported and taken out.
@@ -144,7 +235,7 @@ pub(super) fn resolve_secrets(root: &mut Node, environment: &Environment, secret
         };
         match resolved {
             Ok(Some(secret)) => {
-                let value = Value::Scalar { text: secret, quoted: true };
+                let value = Value::Scalar { text: secret, quoted: true, told: None };
                 root.set(&path, Node { value, origin: reference.origin });
             }
             Ok(None) => {}
@@ -200,6 +291,10 @@ fn from_file(path: &Path) -> Result<Option<String>, String> {
     let unreadable = |error: std::io::Error| {
         format!("{}: cannot be read ({error}); check the path and that this user may read it", path.display())
     };
+    // To open a pipe waits for who writes into it, for ever if nobody does.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(format!("{}: is no regular file; expected one that holds the secret alone", path.display()));
+    }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(SECRET_FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;

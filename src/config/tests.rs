@@ -78,8 +78,11 @@ fn a_file_that_was_named_must_be_there() {
         load(&named).unwrap_err().to_string(),
         "no/such/file.yaml: there is no such file; name another, or write one with `trade init`"
     );
-    let folder = Sources::new(Some(std::env::temp_dir()), Environment::default());
-    assert!(matches!(load(&folder), Err(ConfigError::Unreadable { .. })));
+    // To open what is no regular file may wait for ever, as a pipe does.
+    for strange in [std::env::temp_dir(), "/dev/null".into()] {
+        let strange = Sources::new(Some(strange), Environment::default());
+        assert!(matches!(load(&strange), Err(ConfigError::Unreadable { .. })));
+    }
 }
 
 #[test]
@@ -297,6 +300,157 @@ fn references_to_the_environment_are_filled_in() {
             "daybook.yaml:1:17: account.name: the environment variable ACCOUNT is not set; set it, or remove the reference to it",
             "daybook.yaml:2:16: ledger.path: `${` begins no reference; expected ${NAME} with a name of A-Z, 0-9 and '_', or $${ for the two characters",
         ]
+    );
+}
+
+#[test]
+fn a_value_that_may_hold_a_secret_is_told_by_its_reference() {
+    let file = "notifications:\n  webhook:\n    url: ${WHU}\n    headers: {X-Api-Key: \"Bearer ${KEY}\"}\n  \
+                command: {run: [echo, -H, \"X-Key: ${KEY}\"]}\n  ntfy: {topic: \"${TOPIC}\", server: \"https://ntfy.example/${KEY}\"}\n\
+                models: {chain: [{name: mine, command: [score, \"--key=${KEY}\"]}]}\nrisk:\n  max_positions: ${N}\n";
+    let loaded = |key: &str, file: &str| {
+        let variables = [("WHU", "https://h.example/hook"), ("KEY", key), ("TOPIC", "dbk-topic"), ("N", "3")];
+        Case::new(file).with_environment(&variables).load()
+    };
+    let configuration = loaded("hunter2", file);
+    let told = &configuration.settings.notifications;
+    assert_eq!(told.webhook.headers["X-Api-Key"].value(), "Bearer hunter2");
+    assert_eq!(told.command.run[2].value(), "X-Key: hunter2");
+    assert_eq!(told.ntfy.server.value(), "https://ntfy.example/hunter2");
+    assert_eq!(configuration.settings.models.chain[0].command[1].value(), "--key=hunter2");
+    let everything_told = format!("{configuration:?}{:?}{}", configuration.rows(), configuration.version.body);
+    assert!(!everything_told.contains("hunter2"), "{everything_told}");
+    let row = |key: &str| configuration.rows().into_iter().find(|(of, _, _)| of == key).map(|(_, value, _)| value);
+    assert_eq!(row("notifications.webhook.headers.X-Api-Key").as_deref(), Some("Bearer ${KEY}"));
+    assert_eq!(row("notifications.command.run").as_deref(), Some(r#"["echo","-H","X-Key: ${KEY}"]"#));
+    // A number decides: its value is kept.
+    assert_eq!(row("risk.max_positions").as_deref(), Some("3"));
+
+    assert_eq!(loaded("hunter3", file).version, configuration.version, "the told configuration is the same");
+    let other = loaded("hunter2", &file.replace("X-Key: ${KEY}", "X-Other: ${KEY}"));
+    assert_ne!(other.version.hash, configuration.version.hash);
+    let told: Vec<String> =
+        changes(&configuration.version.body, &other.version.body).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(told, [r#"notifications.command.run ["echo","-H","X-Key: ${KEY}"] -> ["echo","-H","X-Other: ${KEY}"]"#]);
+    let again = Settings::from_version(&configuration.version.body).unwrap();
+    assert_eq!(again.version().unwrap(), configuration.version, "it can be restored");
+}
+
+#[test]
+fn a_header_is_given_by_reference() {
+    let case = Case::new(
+        "notifications:\n  webhook:\n    headers:\n      X-Api-Key: hunter2\n      X-Team: ${TEAM}\n      Content-Type: ${KEY}\n      \
+         X Y: ${KEY}\n    url: ${WHU}\n",
+    )
+    .with_environment(&[("TEAM", "desk"), ("KEY", "hunter2"), ("WHU", "https://h.example/hook")]);
+    let problems = case.problems().join("\n");
+    assert!(!problems.contains("hunter2"), "{problems}");
+    for told in [
+        "daybook.yaml:4:18: notifications.webhook.headers.X-Api-Key: a header's value may be a secret, and does not stand in the file",
+        "has \"Content-Type\", which is set by Daybook",
+        "\"X Y\" and its value are no header",
+    ] {
+        assert!(problems.contains(told), "{told} in {problems}");
+    }
+    let mut case = Case::new("notifications: {webhook: {url: '${WHU}'}}").with_environment(&[
+        ("WHU", "https://h.example/x"),
+        ("DAYBOOK__NOTIFICATIONS__WEBHOOK__HEADERS", "{X-A: hunter2}"),
+    ]);
+    let configuration = case.load();
+    assert_eq!(configuration.settings.notifications.webhook.headers["X-A"].value(), "hunter2");
+    assert!(configuration.version.body.contains("${DAYBOOK__NOTIFICATIONS__WEBHOOK__HEADERS}"));
+    case.sources = case.sources.with_settings(&["notifications.webhook.headers={X-A: hunter2}".parse().unwrap()]);
+    assert!(case.problems()[0].contains("does not stand on the command line"));
+}
+
+#[test]
+fn a_mistake_in_a_value_that_came_by_reference_does_not_repeat_it() {
+    let case = Case::new(
+        "account: {name: \"x ${KEY}\"}\nrisk: {max_positions: '${KEY}', stop_loss: '${KEY}', max_hold: '${SHORT}'}\n\
+         market: {feed: '${KEY}'}\nalpaca: {symbols: ['${LONG}']}\nnotifications: {ntfy: {topic: '${KEY}', server: 'https://u:${KEY}@x'}}\n",
+    )
+    .with_environment(&[("KEY", "hunter2-hunter2"), ("SHORT", "3"), ("LONG", &"hunter2".repeat(20))]);
+    let problems = case.problems();
+    let told = problems.join("\n");
+    assert!(problems.len() >= 6 && !told.contains("hunter2"), "{told}");
+    assert!(
+        told.contains("found \"${KEY}\"; expected a whole number") && told.contains("\"3\" is not a length of time"),
+        "{told}"
+    );
+    assert!(told.contains("notifications.ntfy.server: has a name or a password before its host"), "{told}");
+}
+
+#[test]
+fn files_that_are_named_are_looked_at_before_they_are_used() {
+    let email =
+        "notifications:\n  email: {host: h, from: a@b.example, to: [c@d.example], root_ca: CA}\n  templates: DIR\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let problems = |ca: &str, templates: &str| {
+        let file = email.replace("CA", &path(ca)).replace("DIR", &path(templates));
+        Case::new(file).problems().join("\n").replace(&format!("{}/", folder.path().display()), "")
+    };
+    std::fs::write(path("text.pem"), "no certificate").unwrap();
+    std::fs::write(path("broken.pem"), "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n").unwrap();
+    std::fs::create_dir(path("words")).unwrap();
+    std::fs::write(path("words/order.fileld.txt"), "x").unwrap();
+    let gone = problems("none.pem", "nowhere");
+    assert!(gone.contains("daybook.yaml:2:67: notifications.email.root_ca: none.pem: cannot be read"), "{gone}");
+    assert!(gone.contains("daybook.yaml:3:14: notifications.templates: there is no folder \"nowhere\""), "{gone}");
+    assert!(problems("text.pem", "words").ends_with("-----BEGIN CERTIFICATE-----"));
+    assert!(problems("broken.pem", "words").contains("holds what is no certificate"));
+    let remarks = Case::new(format!("notifications: {{templates: {}}}", path("words"))).load().remarks;
+    assert!(remarks.len() == 1 && remarks[0].message.contains("did you mean \"order.filled\"?"), "{remarks:?}");
+}
+
+#[test]
+fn a_variable_that_nothing_reads_is_remarked_upon() {
+    let case = Case::new("").with_environment(&[
+        ("DAYBOOK_RISK__MAX_POSITIONS", "1"),
+        ("DAYBOOK_PROFIL", "calm"),
+        ("DAYBOOK_SERVICE_HOST", "of Kubernetes"),
+        ("DAYBOOK_WHATEVER", "1"),
+    ]);
+    let told: Vec<String> = case.load().remarks.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "environment variable DAYBOOK_PROFIL: nothing reads this variable; did you mean \"DAYBOOK_PROFILE\"?",
+            "environment variable DAYBOOK_RISK__MAX_POSITIONS: nothing reads this variable; did you mean \"DAYBOOK__RISK__MAX_POSITIONS\"?",
+            "environment variable DAYBOOK_WHATEVER: nothing reads this variable; expected DAYBOOK__SECTION__KEY, with two underscores",
+        ]
+    );
+}
+
+#[test]
+fn what_was_meant_is_told_in_our_words() {
+    let case = Case::new(
+        "risk: {entry_order: limit, max_positions: !!int \"3\"}\nnotifications:\n  quiet_hours: {from: zzz, until: '07:00', zone: Mars/Base}\n\
+         scheduler: {heartbeat_url: {file: URL}}\nbacktest: {flatten: 7h}\nexecution: {broker: alpaca}\n"
+            .replace("URL", "/dev/null"),
+    );
+    let problems = case.problems();
+    for told in [
+        "daybook.yaml:1:21: risk.entry_order: found limit; expected market, or {limit: {offset: 0.1%}}",
+        "daybook.yaml:3:23: notifications.quiet_hours.from: found zzz; expected a wall time such as 22:00, or null",
+        "daybook.yaml:3:50: notifications.quiet_hours.zone: found Mars/Base; expected a time zone such as America/New_York or UTC",
+        "daybook.yaml:5:21: backtest.flatten: is 7h: expected less than the session of XNYS, 6h30m",
+        "daybook.yaml:6:21: alpaca.key_id: is missing; expected a reference such as ${ALPACA_KEY_ID}",
+    ] {
+        assert!(problems.iter().any(|problem| problem == told), "{told} in {problems:#?}");
+    }
+    let elsewhere = Case::new("schedule: {}\nbroker: x\nsession: y\n").problems();
+    let all = || problems.iter().chain(&elsewhere);
+    let of = |key: &str| all().find(|problem| problem.contains(&format!(": {key}: "))).unwrap();
+    assert!(of("schedule").contains("the files of the jobs") && !of("schedule").contains("scheduler\""));
+    assert!(of("broker").contains("execution.broker") && !of("session").contains("did you mean"));
+    assert!(of("scheduler.heartbeat_url").contains("is no regular file"));
+    let wrong =
+        Case::new("scheduler: {heartbeat_url: '${PING}'}").with_environment(&[("PING", "http://ping.example/hunter2")]);
+    let told = wrong.problems().concat();
+    assert!(
+        told.contains("scheduler.heartbeat_url: begins with http:// and leaves this machine")
+            && !told.contains("hunter2")
     );
 }
 

@@ -153,8 +153,11 @@ impl Planter<'_> {
             self.source.get(start..end)
         });
         match written.map(str::trim) {
-            Some(written) if typed => Value::Scalar { text: written.to_owned(), quoted: false },
-            written => Value::Scalar { quoted: !typed && written != Some(text.as_str()), text },
+            // A number by its tag has quotes around it: `!!int "3"`.
+            Some(written) if typed && !written.starts_with(['"', '\'']) => {
+                Value::Scalar { text: written.to_owned(), quoted: false, told: None }
+            }
+            written => Value::Scalar { quoted: !typed && written != Some(text.as_str()), text, told: None },
         }
     }
 
@@ -257,6 +260,7 @@ mod tests {
             ("a: 5", "{a@1:1=5@1:4}"),
             ("a: 1.10\nb: 0x1F\n", "{a@1:1=1.10@1:4 b@2:1=0x1F@2:4}"),
             ("a: 007\r\nb: TRUE\r\n", "{a@1:1=007@1:4 b@2:1=TRUE@2:4}"),
+            ("a: !!int \"3\"", "{a@1:1=3@1:10}"),
             ("a: \"5\"\nb: '5' # five", "{a@1:1=\"5\"@1:4 b@2:1=\"5\"@2:4}"),
             ("a:\nb: ~\n", "{a@1:1=null@1:2 b@2:1=null@2:4}"),
             ("a: {b: [x, 2]}", "{a@1:1={b@1:5=[x@1:9 2@1:12]@1:8}}"),

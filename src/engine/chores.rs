@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use super::Parts;
 use super::audit::audit_ledger;
+use crate::config::{Environment, Veiled};
 use crate::ledger::run::ClaimedRun;
 use crate::ledger::{Ledger, prune, record};
 
@@ -59,9 +60,14 @@ async fn one(parts: &Parts, chore: &Chore) -> anyhow::Result<String> {
 }
 
 /// Runs a person's own program: its exit code decides, and the end of its output is the note.
+///
+/// References to the environment are filled in here, so that no row of the ledger has their values.
 async fn command(program: &str, arguments: &[String], timeout: Duration) -> anyhow::Result<String> {
-    let child = Command::new(program)
-        .args(arguments)
+    let environment = Environment::of_process();
+    let filled = |text: &str| environment.filled(text).map_err(anyhow::Error::msg);
+    let words: Vec<Veiled> = arguments.iter().map(|argument| filled(argument)).collect::<Result<_, _>>()?;
+    let child = Command::new(filled(program)?.value())
+        .args(words.iter().map(Veiled::value))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -74,6 +80,7 @@ async fn command(program: &str, arguments: &[String], timeout: Duration) -> anyh
         .with_context(|| format!("awaiting {program}"))?;
     let said = if output.status.success() { &output.stdout } else { &output.stderr };
     let said = String::from_utf8_lossy(&said[said.len().saturating_sub(OUTPUT_TAIL)..]).trim().to_owned();
+    let said = words.iter().fold(said, |said, word| word.veil(&said));
     if !output.status.success() {
         bail!("{program} ended with {}: {said}", output.status);
     }

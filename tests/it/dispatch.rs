@@ -316,7 +316,7 @@ async fn twenty_positions_at_an_exchange_are_closed_once_within_the_requests_of_
     let server = server.await.unwrap();
     let line = Counted::before(server.address()).await;
     let settings = AlpacaSettings {
-        trading_url: format!("http://{}", line.address),
+        trading_url: format!("http://{}", line.address).into(),
         key_id: Some(SecretString::from(KEY)),
         secret_key: Some(SecretString::from(SECRET)),
         timeout: Span::seconds(20),

@@ -6,7 +6,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::adapters::Environment;
+use crate::adapters::{Environment, Veiled};
 
 /// The least that a budget can be: a look at the account takes six requests, and one is due every minute.
 const REQUESTS_MIN: u32 = 20;
@@ -29,9 +29,9 @@ pub struct AlpacaSettings {
     #[serde(skip_serializing)]
     pub secret_key: Option<SecretString>,
     /// The host of account and orders, where it is not Alpaca's own.
-    pub trading_url: String,
+    pub trading_url: Veiled,
     /// The host of the market data, where it is not Alpaca's own.
-    pub data_url: String,
+    pub data_url: Veiled,
     /// Requests a minute that the account may send.
     pub requests_per_minute: u32,
     /// Requests a minute that the market data may take.
@@ -51,6 +51,9 @@ const fn trading_host(environment: Environment) -> &'static str {
         Environment::Live => "https://api.alpaca.markets",
     }
 }
+
+/// Where market data is asked for.
+const DATA_HOST: &str = "https://data.alpaca.markets";
 
 /// Which trades and quotes market data is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -81,8 +84,8 @@ impl Default for AlpacaSettings {
             live_account: String::new(),
             key_id: None,
             secret_key: None,
-            trading_url: String::new(),
-            data_url: String::new(),
+            trading_url: Veiled::default(),
+            data_url: Veiled::default(),
             // Alpaca's limit for an account, and for the free market data.
             requests_per_minute: 200,
             data_requests_per_minute: 200,
@@ -97,19 +100,35 @@ impl AlpacaSettings {
     /// The address of account and orders.
     #[must_use]
     pub fn trading_host(&self) -> &str {
-        if self.trading_url.is_empty() { trading_host(self.environment) } else { &self.trading_url }
+        Self::host(&self.trading_url, trading_host(self.environment), Veiled::value)
+    }
+
+    /// The address of account and orders, as it may be told.
+    #[must_use]
+    pub fn trading_host_told(&self) -> &str {
+        Self::host(&self.trading_url, trading_host(self.environment), Veiled::told)
+    }
+
+    /// The address of the market data, as it may be told.
+    #[must_use]
+    pub fn data_host_told(&self) -> &str {
+        Self::host(&self.data_url, DATA_HOST, Veiled::told)
+    }
+
+    fn host<'a>(own: &'a Veiled, usual: &'static str, of: fn(&'a Veiled) -> &'a str) -> &'a str {
+        if own.value().is_empty() { usual } else { of(own) }
     }
 
     /// Whether account and orders are at an exchange on this machine.
     #[must_use]
     pub fn is_on_this_machine(&self) -> bool {
-        Url::parse(&self.trading_url).is_ok_and(|url| url.host_str().is_some_and(is_this_machine))
+        Url::parse(self.trading_url.value()).is_ok_and(|url| url.host_str().is_some_and(is_this_machine))
     }
 
     /// The address of the market data.
     #[must_use]
     pub fn data_host(&self) -> &str {
-        if self.data_url.is_empty() { "https://data.alpaca.markets" } else { &self.data_url }
+        Self::host(&self.data_url, DATA_HOST, Veiled::value)
     }
 
     /// Everything that is wrong where Alpaca holds the account.
@@ -161,16 +180,21 @@ fn problem_of_requests(key: &'static str, requests: u32) -> Option<(&'static str
 }
 
 /// An address must be `https`, or be on this machine: the keys go with every call.
-fn problem_of_url(key: &'static str, text: &str) -> Option<(&'static str, String)> {
-    if text.is_empty() {
+fn problem_of_url(key: &'static str, url: &Veiled) -> Option<(&'static str, String)> {
+    if url.value().is_empty() {
         return None;
     }
-    let is_safe = Url::parse(text).is_ok_and(|url| match (url.scheme(), url.host_str()) {
+    let parsed = Url::parse(url.value());
+    if parsed.as_ref().is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+        let message = "has a name or a password before its host; expected an address without them";
+        return Some((key, message.to_owned()));
+    }
+    let is_safe = parsed.is_ok_and(|url| match (url.scheme(), url.host_str()) {
         ("https", Some(_)) => true,
         ("http", Some(host)) => is_this_machine(host),
         _ => false,
     });
-    let message = || format!("is \"{text}\"; expected https://HOST, or http://127.0.0.1:PORT on this machine");
+    let message = || format!("is \"{}\"; expected https://HOST, or http://127.0.0.1:PORT on this machine", url.told());
     (!is_safe).then(|| (key, message()))
 }
 
@@ -201,7 +225,7 @@ mod tests {
         assert_eq!(keys(good().problems_of_trading()), [""; 0]);
         assert_eq!(keys(good().problems_of_data()), [""; 0]);
         assert_eq!(keys(AlpacaSettings::default().problems_of_data()), ["key_id", "secret_key", "symbols"]);
-        let url = |url: &str| AlpacaSettings { trading_url: url.to_owned(), ..good() };
+        let url = |url: &str| AlpacaSettings { trading_url: url.into(), ..good() };
         for local in ["http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost", "https://api.example.com"] {
             assert_eq!(keys(url(local).problems_of_trading()), [""; 0], "{local}");
         }

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use async_trait::async_trait;
@@ -8,7 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, Command};
 
 use super::text::{headline, one_line, shortened};
+use crate::adapters::Veiled;
 use crate::adapters::group::Group;
+use crate::adapters::program::program_file;
 use crate::ports::{Channel, ChannelError, Message};
 
 /// The exit code of a program that will not work as it is set up (`EX_CONFIG` of BSD's sysexits).
@@ -29,9 +32,9 @@ const ENVIRONMENT: [&str; 8] =
 pub struct CommandSettings {
     /// Whether it is told anything.
     pub enabled: bool,
-    /// The program and its arguments, in which `{level}`, `{event}`, `{subject}` and `{text}` stand for the message's;
-    /// empty: nothing is run.
-    pub run: Vec<String>,
+    /// The program and its arguments, in which `{level}`, `{event}`, `{subject}` and `{text}` stand for the message's, and
+    /// `{{` for a brace; empty: nothing is run.
+    pub run: Vec<Veiled>,
     /// The least level that it is told of; none: `notifications.min_level`.
     pub min_level: Option<AlertLevel>,
     /// How long it may take.
@@ -54,12 +57,27 @@ impl CommandSettings {
     /// Everything that is wrong: the key, and what is wrong and expected.
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
-        match self.run.first() {
-            Some(program) if self.is_on() && (program.is_empty() || program.contains('{')) => {
-                vec![("run", format!("begins with \"{program}\"; expected a program, such as notify-send"))]
-            }
-            Some(_) | None => Vec::new(),
+        let Some((program, arguments)) = self.run.split_first().filter(|_| self.is_on()) else { return Vec::new() };
+        let mut problems = Vec::new();
+        if program.value().is_empty() || program.value().contains('{') {
+            problems
+                .push(("run", format!("begins with \"{}\"; expected a program, such as notify-send", program.told())));
         }
+        let unknown = arguments.iter().flat_map(|argument| unknown_words(argument.value()));
+        problems.extend(unknown.map(|word| {
+            let known = WORDS.join("}, {");
+            ("run", format!("has \"{word}\", which stands for nothing; expected {{{known}}}, or {{{{ for a brace"))
+        }));
+        problems
+    }
+
+    /// The file that would be run.
+    ///
+    /// # Errors
+    /// What is wrong: the program is not there, or may not be run.
+    pub fn program(&self) -> Result<PathBuf, String> {
+        let program = self.run.first().ok_or_else(|| "no program is named".to_owned())?;
+        program_file(program.value()).map_err(|error| program.veil(&error))
     }
 }
 
@@ -83,7 +101,7 @@ impl CommandChannel {
     }
 
     fn command(&self, message: &Message) -> Option<Command> {
-        let mut words = words(&self.settings, message).into_iter();
+        let mut words = words(&self.settings, message, Veiled::value).into_iter();
         let mut command = Command::new(words.next()?);
         command.args(words);
         command.env_clear();
@@ -100,7 +118,7 @@ impl CommandChannel {
 
     async fn run(&self, message: &Message) -> Result<String, ChannelError> {
         let failed = |reason: String| ChannelError::Permanent { channel: Self::NAME.to_owned(), reason };
-        let program = self.settings.run.first().map_or("", String::as_str);
+        let program = self.settings.run.first().map_or("", Veiled::told);
         let mut command = self.command(message).ok_or_else(|| failed("no program is configured".to_owned()))?;
         let started = command.spawn().map_err(|error| failed(format!("{program} cannot be started: {error}")))?;
         let mut group = Group(started);
@@ -123,7 +141,8 @@ impl CommandChannel {
         if status.success() {
             return Ok(status.to_string());
         }
-        let said = shortened(&one_line(&String::from_utf8_lossy(&complained)), TOLD_MAX);
+        let said = one_line(&String::from_utf8_lossy(&complained));
+        let said = shortened(&self.settings.run.iter().fold(said, |said, word| word.veil(&said)), TOLD_MAX);
         let reason = format!("{program} ended with {status}: {said}");
         Err(if status.code() == Some(EXIT_CONFIG) { failed(reason) } else { transient(reason) })
     }
@@ -143,10 +162,11 @@ fn transient(reason: String) -> ChannelError {
     ChannelError::Transient { channel: CommandChannel::NAME.to_owned(), reason, after: None }
 }
 
-/// The program and its arguments, as they are for a message.
-pub(super) fn words(settings: &CommandSettings, message: &Message) -> Vec<String> {
+/// The program and its arguments, as they are for a message; `text` says whether a reference's value stands in them.
+pub(super) fn words(settings: &CommandSettings, message: &Message, text: fn(&Veiled) -> &str) -> Vec<String> {
     let Some((program, arguments)) = settings.run.split_first() else { return Vec::new() };
-    [program.clone()].into_iter().chain(arguments.iter().map(|argument| filled(argument, message))).collect()
+    let filled = arguments.iter().map(|argument| filled(text(argument), message));
+    [text(program).to_owned()].into_iter().chain(filled).collect()
 }
 
 /// What stands of a message in the program's environment.
@@ -160,12 +180,47 @@ pub(super) fn variables(message: &Message) -> [(&'static str, String); 5] {
     ]
 }
 
+/// What stands for something of a message, in braces.
+const WORDS: [&str; 4] = ["level", "event", "subject", "text"];
+
+/// Names in braces that stand for nothing, and a brace without its end before the next. JSON's braces are none: a name
+/// is made of letters.
+fn unknown_words(argument: &str) -> Vec<String> {
+    let mut unknown = Vec::new();
+    let mut rest = argument;
+    while let Some((before, after)) = rest.split_once('{') {
+        if let Some(left) = after.strip_prefix('{') {
+            rest = left;
+            continue;
+        }
+        if before.ends_with('$') {
+            // A shell's own variable.
+            rest = after;
+            continue;
+        }
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let (name, left) = after.split_at(end);
+        let is_closed = left.starts_with('}');
+        let is_name = !name.is_empty() && (is_closed || left.is_empty());
+        if is_name && !(is_closed && WORDS.contains(&name)) {
+            unknown.push(format!("{{{name}{}", if is_closed { "}" } else { "" }));
+        }
+        rest = left;
+    }
+    unknown
+}
+
 /// An argument with the message's words in the place of their names; what a message says is not read again.
 fn filled(argument: &str, message: &Message) -> String {
     let mut filled = String::new();
     let mut rest = argument;
     while let Some((before, after)) = rest.split_once('{') {
         filled.push_str(before);
+        if let Some(left) = after.strip_prefix('{') {
+            filled.push('{');
+            rest = left;
+            continue;
+        }
         let (word, left) = match after.split_once('}') {
             Some(("level", left)) => (message.level.as_str().to_owned(), left),
             Some(("event", left)) => (one_line(&message.event), left),
@@ -201,7 +256,7 @@ mod tests {
     use super::*;
 
     fn channel(run: &[&str]) -> CommandChannel {
-        let run = run.iter().map(|&word| word.to_owned()).collect();
+        let run = run.iter().map(|&word| word.into()).collect();
         CommandChannel::new(CommandSettings { run, ..CommandSettings::default() })
     }
 
@@ -209,6 +264,21 @@ mod tests {
     fn what_a_message_says_stays_in_its_argument() {
         let note = Message { subject: "$(reboot); {text} `x`\n--help".to_owned(), ..hostile_note() };
         assert_eq!(filled("{level}: {subject} {other} {", &note), "critical: $(reboot); {text} `x` --help {other} {");
+    }
+
+    #[test]
+    fn a_word_that_stands_for_nothing_is_refused() {
+        let problems = |run: &[&str]| channel(run).settings.problems();
+        let good = ["sh", "-c", "x=${1}; awk '{print $1}'", "{level}: {{literal} {subject}", r#"{"text": "{text}"}"#];
+        assert_eq!(problems(&good), []);
+        let told: Vec<String> = problems(&["say", "{subjct}", "{text"]).into_iter().map(|(_, told)| told).collect();
+        assert!(
+            told[0].starts_with("has \"{subjct}\", which stands for nothing; expected {level}, {event}"),
+            "{told:?}"
+        );
+        assert!(told.len() == 2 && told[1].starts_with("has \"{text\""), "{told:?}");
+        assert_eq!(filled("{{literal} {level}", &hostile_note()), "{literal} critical");
+        assert!(channel(&["no-such-program"]).settings.program().is_err_and(|told| told.contains("no folder of PATH")));
     }
 
     #[tokio::test]

@@ -9,6 +9,9 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::response::Response;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -157,6 +160,34 @@ impl EmailChannel {
         &self.letterhead
     }
 
+    /// Connects as for a letter, signs in, and takes leave; nobody is sent anything.
+    ///
+    /// # Errors
+    /// Why no letter could be sent, in words for a person.
+    pub async fn try_out(settings: &EmailSettings, within: Duration) -> Result<(), String> {
+        let channel = Self::new(settings).map_err(|error| chain(&error))?;
+        let (port, implicit) = (settings.port(), settings.security == Security::ImplicitTls);
+        let tried = tokio::time::timeout(within, channel.transport.test_connection()).await;
+        match tried {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err("it took the sign-in and then hung up".to_owned()),
+            Ok(Err(error)) => Err(match channel.classed(&error) {
+                Failure::ReceiverRefused(why)
+                | Failure::ReceiverBusy(why)
+                | Failure::Transient(why)
+                | Failure::Permanent(why) => {
+                    let speaks_plain = implicit && speaks_in_the_clear(&error);
+                    let meant = format!("; it speaks in the clear at port {port}: expected security: starttls");
+                    format!("{why}{}", if speaks_plain { meant.as_str() } else { "" })
+                }
+            }),
+            Err(_) if settings.security == Security::Starttls => Err(format!(
+                "no greeting within {within:?}; a server that waits for TLS at port {port} wants security: implicit_tls"
+            )),
+            Err(_) => Err(format!("no answer within {within:?}")),
+        }
+    }
+
     async fn deliver_to(&self, receiver: &Mailbox, message: &Message) -> Result<String, Failure> {
         let letter = self
             .letterhead
@@ -233,6 +264,36 @@ impl Server {
     }
 }
 
+/// The largest file of certificates, in bytes: a system's own authorities have some 200 KiB.
+const CERTIFICATES_MAX: u64 = 1024 * 1024;
+
+impl EmailSettings {
+    /// What is wrong with the file of the private authority, where mail is sent and there is one.
+    #[must_use]
+    pub fn problem_of_root_ca(&self) -> Option<String> {
+        let path = self.root_ca.as_ref().filter(|_| self.is_on())?;
+        let shown = path.display();
+        let read = std::fs::metadata(path).and_then(|file| match file.is_file() && file.len() <= CERTIFICATES_MAX {
+            true => std::fs::read(path),
+            false => Err(std::io::Error::other("it is no file, or far too large")),
+        });
+        let pem = match read {
+            Ok(pem) => pem,
+            Err(error) => {
+                return Some(format!("{shown}: cannot be read ({error}); expected a PEM file of certificates"));
+            }
+        };
+        let expected = "expected the certificates of an authority, which begin with -----BEGIN CERTIFICATE-----";
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let added = certificates.ok().map(|all| RootCertStore::empty().add_parsable_certificates(all));
+        match added {
+            Some((1.., 0)) => None,
+            Some((0, 0)) | None => Some(format!("{shown}: is no PEM file; {expected}")),
+            Some(_) => Some(format!("{shown}: holds what is no certificate; {expected}")),
+        }
+    }
+}
+
 fn tls_parameters(settings: &EmailSettings) -> Result<TlsParameters, EmailError> {
     let failed = |source| EmailError::Tls { host: settings.host.clone(), source };
     let mut builder = TlsParameters::builder(settings.host.clone());
@@ -241,6 +302,12 @@ fn tls_parameters(settings: &EmailSettings) -> Result<TlsParameters, EmailError>
         builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(failed)?);
     }
     builder.build().map_err(failed)
+}
+
+/// Whether the other side has answered a TLS handshake with something else.
+fn speaks_in_the_clear(error: &(dyn std::error::Error + 'static)) -> bool {
+    let told = chain(error);
+    told.contains("InvalidContentType") || told.contains("InvalidMessage") || told.contains("corrupt message")
 }
 
 fn receipt(response: &Response) -> String {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::post::{Answer, ChannelSetupError, Poster, address};
 use super::text::{footer, headline, shortened, within};
+use crate::adapters::Veiled;
 use crate::ports::{Channel, ChannelError, Message};
 
 /// What a message may hold, in bytes: a longer one becomes a file.
@@ -38,7 +39,7 @@ pub struct NtfySettings {
     #[serde(skip_serializing)]
     pub token: Option<SecretString>,
     /// The server's address.
-    pub server: String,
+    pub server: Veiled,
     /// The least level that it is told of; none: `notifications.min_level`.
     pub min_level: Option<AlertLevel>,
     /// How long one message may take.
@@ -51,7 +52,7 @@ impl Default for NtfySettings {
             enabled: true,
             topic: None,
             token: None,
-            server: "https://ntfy.sh".to_owned(),
+            server: "https://ntfy.sh".into(),
             min_level: None,
             timeout: Span::seconds(10),
         }
@@ -78,7 +79,7 @@ impl NtfySettings {
             let expected = "expected 1 to 64 of A-Z, a-z, 0-9, '-' and '_'; on a public server at least 20 random ones";
             problems.push(("topic", format!("is no topic; {expected}")));
         }
-        problems.extend(address(&self.server).err().map(|problem| ("server", problem)));
+        problems.extend(address(self.server.value()).err().map(|problem| ("server", problem)));
         problems.extend(self.headers().err().map(|problem| ("token", problem)));
         problems
     }
@@ -116,7 +117,7 @@ impl NtfyChannel {
         if let Some((key, problem)) = settings.problems().into_iter().next() {
             return Err(failed(key, problem));
         }
-        let url = address(&settings.server).map_err(|problem| failed("server", problem))?;
+        let url = address(settings.server.value()).map_err(|problem| failed("server", problem))?;
         let headers = settings.headers().map_err(|problem| failed("token", problem))?;
         let secrets = settings.topic.iter().chain(&settings.token).cloned().collect();
         let topic = settings.topic.clone().unwrap_or_default();
@@ -187,7 +188,7 @@ mod tests {
         NtfySettings {
             topic: Some("dbk-hunter2hunter2".into()),
             token: Some("tk_hunter3hunter3".into()),
-            server: server.to_owned(),
+            server: server.into(),
             timeout: Span::millis(300),
             ..NtfySettings::default()
         }
@@ -244,7 +245,7 @@ mod tests {
             (NtfySettings { topic: Some("hunter2 a".into()), ..good() }, "topic"),
             (NtfySettings { topic: Some("settings".into()), ..good() }, "topic"),
             (NtfySettings { token: Some("hunter2\n".into()), ..good() }, "token"),
-            (NtfySettings { server: "http://example.com".to_owned(), ..good() }, "server"),
+            (NtfySettings { server: "http://example.com".into(), ..good() }, "server"),
         ] {
             let problems = settings.problems();
             assert_eq!(problems.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [key]);

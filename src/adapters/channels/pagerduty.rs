@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::post::{Answer, ChannelSetupError, Poster, address};
 use super::text::{headline, shortened};
+use crate::adapters::Veiled;
 use crate::ports::{Channel, ChannelError, Message};
 
 /// Characters of an event's summary.
@@ -32,7 +33,7 @@ pub struct PagerDutySettings {
     #[serde(skip_serializing)]
     pub routing_key: Option<SecretString>,
     /// Where events go; `https://events.eu.pagerduty.com/v2/enqueue` for accounts in Europe.
-    pub url: String,
+    pub url: Veiled,
     /// The least level that it is told of.
     pub min_level: AlertLevel,
     /// How long one event may take.
@@ -44,7 +45,7 @@ impl Default for PagerDutySettings {
         Self {
             enabled: true,
             routing_key: None,
-            url: "https://events.pagerduty.com/v2/enqueue".to_owned(),
+            url: "https://events.pagerduty.com/v2/enqueue".into(),
             min_level: AlertLevel::Critical,
             timeout: Span::seconds(10),
         }
@@ -70,7 +71,7 @@ impl PagerDutySettings {
             let problem = "is no integration key; expected the 32 letters and digits of an Events API v2 integration";
             problems.push(("routing_key", problem.to_owned()));
         }
-        problems.extend(address(&self.url).err().map(|problem| ("url", problem)));
+        problems.extend(address(self.url.value()).err().map(|problem| ("url", problem)));
         problems
     }
 }
@@ -99,7 +100,7 @@ impl PagerDutyChannel {
         if let Some((key, problem)) = settings.problems().into_iter().next() {
             return Err(failed(key, problem));
         }
-        let url = address(&settings.url).map_err(|problem| failed("url", problem))?;
+        let url = address(settings.url.value()).map_err(|problem| failed("url", problem))?;
         let routing_key = settings.routing_key.clone().unwrap_or_default();
         let poster = Poster::new(Self::NAME, settings.timeout, vec![routing_key.clone()])?;
         Ok(Self { poster, url, routing_key, account: account.to_owned() })
@@ -219,7 +220,7 @@ mod tests {
     fn channel(server: &str) -> PagerDutyChannel {
         let settings = PagerDutySettings {
             routing_key: Some(KEY.into()),
-            url: server.to_owned(),
+            url: server.into(),
             timeout: Span::millis(300),
             ..PagerDutySettings::default()
         };
@@ -306,7 +307,7 @@ mod tests {
         assert!(good().problems().is_empty() && PagerDutySettings::default().problems().is_empty());
         for (settings, key) in [
             (PagerDutySettings { routing_key: Some("hunter2".into()), ..good() }, "routing_key"),
-            (PagerDutySettings { url: "http://example.com".to_owned(), ..good() }, "url"),
+            (PagerDutySettings { url: "http://example.com".into(), ..good() }, "url"),
         ] {
             let problems = settings.problems();
             assert_eq!(problems.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [key]);

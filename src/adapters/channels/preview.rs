@@ -13,6 +13,7 @@ use super::self_contained_page;
 use super::slack::{self, SlackChannel};
 use super::telegram::{self, TelegramChannel};
 use super::webhook::{self, WebhookChannel};
+use crate::adapters::Veiled;
 use crate::ports::Message;
 
 /// What stands where a secret goes.
@@ -70,7 +71,7 @@ impl Preview {
             },
             WebhookChannel::NAME => Self::json(&webhook::payload(message)),
             CommandChannel::NAME => Self::json(&json!({
-                "run": command::words(settings.command, message),
+                "run": command::words(settings.command, message, Veiled::told),
                 "environment": command::variables(message).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
                 "standard_input": message.text,
             })),

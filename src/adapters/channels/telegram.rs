@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::control;
 use super::post::{Answer, ChannelSetupError, Poster, address};
 use super::text::{footer, headline, shortened, within};
+use crate::adapters::Veiled;
 use crate::ports::{Channel, ChannelError, Message};
 
 /// What a message may hold, in UTF-16 units.
@@ -32,7 +33,7 @@ pub struct TelegramSettings {
     /// The chat: a number, negative for a group, or `@name` of a public channel.
     pub chat_id: String,
     /// The service's address; another for a server of one's own.
-    pub server: String,
+    pub server: Veiled,
     /// The least level that it is told of; none: `notifications.min_level`.
     pub min_level: Option<AlertLevel>,
     /// How long one message may take.
@@ -85,7 +86,7 @@ impl Default for TelegramSettings {
             enabled: true,
             bot_token: None,
             chat_id: String::new(),
-            server: "https://api.telegram.org".to_owned(),
+            server: "https://api.telegram.org".into(),
             min_level: None,
             timeout: Span::seconds(15),
             control: TelegramControlSettings::default(),
@@ -139,7 +140,7 @@ impl TelegramSettings {
         if !token.contains(':') || !token.chars().all(letters) {
             return Err(("bot_token", "is no token; expected one as @BotFather gives it, 123456:ABC...".to_owned()));
         }
-        address(&format!("{}/bot{token}/{method}", self.server.trim_end_matches('/')))
+        address(&format!("{}/bot{token}/{method}", self.server.value().trim_end_matches('/')))
             .map_err(|problem| ("server", problem))
     }
 }
@@ -273,7 +274,7 @@ mod tests {
         TelegramSettings {
             bot_token: Some("123:hunter2hunter2".into()),
             chat_id: "-1001234567890".to_owned(),
-            server: server.to_owned(),
+            server: server.into(),
             timeout: Span::millis(300),
             ..TelegramSettings::default()
         }
@@ -349,7 +350,7 @@ mod tests {
         for (settings, key) in [
             (TelegramSettings { bot_token: Some("hunter2/".into()), ..good() }, "bot_token"),
             (TelegramSettings { chat_id: "ops".to_owned(), ..good() }, "chat_id"),
-            (TelegramSettings { server: "http://example.com".to_owned(), ..good() }, "server"),
+            (TelegramSettings { server: "http://example.com".into(), ..good() }, "server"),
             (TelegramSettings { bot_token: None, control: heard(&[1], &[]), ..good() }, "bot_token"),
             (TelegramSettings { control: heard(&[], &[-100]), ..good() }, "control.users"),
             (TelegramSettings { control: heard(&[-7], &[]), ..good() }, "control.users"),

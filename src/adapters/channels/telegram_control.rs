@@ -207,7 +207,7 @@ mod tests {
         TelegramControl::new(&TelegramSettings {
             bot_token: Some(TOKEN.into()),
             chat_id: "1".to_owned(),
-            server: server.url(""),
+            server: server.url("").into(),
             timeout: Span::millis(300),
             ..TelegramSettings::default()
         })

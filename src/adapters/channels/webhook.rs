@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::post::{Answer, ChannelSetupError, Poster, address};
 use super::text::{one_line, shortened};
+use crate::adapters::Veiled;
 use crate::ports::{Channel, ChannelError, Clock, Message};
 
 /// Characters of the text: with everything around it the body stays below the 20 KB that receivers expect.
@@ -55,8 +56,8 @@ pub struct WebhookSettings {
     /// The `Authorization` header, for a receiver that wants one.
     #[serde(skip_serializing)]
     pub authorization: Option<SecretString>,
-    /// More headers; what is secret in them stands in `authorization`.
-    pub headers: BTreeMap<String, String>,
+    /// More headers, whose values may be secrets: they are told as they were written, by reference.
+    pub headers: BTreeMap<String, Veiled>,
     /// The least level that it is told of; none: `notifications.min_level`.
     pub min_level: Option<AlertLevel>,
     /// How long one message may take.
@@ -90,12 +91,10 @@ impl WebhookSettings {
         if !self.is_on() {
             return Vec::new();
         }
-        let problems = [
-            self.url().err().map(|problem| ("url", problem)),
-            self.key().err().map(|problem| ("signing_secret", problem)),
-            self.headers().err(),
-        ];
-        problems.into_iter().flatten().collect()
+        let mut problems: Vec<_> = self.url().err().map(|problem| ("url", problem)).into_iter().collect();
+        problems.extend(self.key().err().map(|problem| ("signing_secret", problem)));
+        problems.extend(self.headers().err().unwrap_or_default());
+        problems
     }
 
     fn url(&self) -> Result<Url, String> {
@@ -111,28 +110,36 @@ impl WebhookSettings {
         }
     }
 
-    fn headers(&self) -> Result<HeaderMap, (&'static str, String)> {
-        let mut headers = HeaderMap::new();
+    /// The headers, or everything that is wrong with them.
+    fn headers(&self) -> Result<HeaderMap, Vec<(&'static str, String)>> {
+        let (mut headers, mut problems) = (HeaderMap::new(), Vec::new());
         for (name, value) in &self.headers {
             let lower = name.to_ascii_lowercase();
             if OWN_HEADERS.iter().any(|own| lower.starts_with(own)) {
-                return Err(("headers", format!("has \"{name}\", which is set by Daybook; remove it")));
+                problems.push(("headers", format!("has \"{name}\", which is set by Daybook; remove it")));
+                continue;
             }
             if CONNECTION_HEADERS.contains(&lower.as_str()) {
-                return Err(("headers", format!("has \"{name}\", which belongs to the connection; remove it")));
+                problems.push(("headers", format!("has \"{name}\", which belongs to the connection; remove it")));
+                continue;
             }
-            let header = HeaderName::try_from(&lower).ok().zip(HeaderValue::try_from(value).ok());
-            let (name, value) =
-                header.ok_or_else(|| ("headers", format!("\"{name}\" and its value are no header; correct them")))?;
-            headers.insert(name, value);
+            match HeaderName::try_from(&lower).ok().zip(HeaderValue::try_from(value.value()).ok()) {
+                Some((name, mut value)) => {
+                    value.set_sensitive(true);
+                    headers.insert(name, value);
+                }
+                None => problems.push(("headers", format!("\"{name}\" and its value are no header; correct them"))),
+            }
         }
-        if let Some(authorization) = &self.authorization {
-            let value = HeaderValue::try_from(authorization.expose_secret());
-            let mut value = value.map_err(|_| ("authorization", "is no value of a header; correct it".to_owned()))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+        match self.authorization.as_ref().map(|secret| HeaderValue::try_from(secret.expose_secret())) {
+            Some(Ok(mut value)) => {
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
+            Some(Err(_)) => problems.push(("authorization", "is no value of a header; correct it".to_owned())),
+            None => {}
         }
-        Ok(headers)
+        if problems.is_empty() { Ok(headers) } else { Err(problems) }
     }
 }
 
@@ -156,11 +163,16 @@ impl WebhookChannel {
     pub fn new(settings: &WebhookSettings, clock: Arc<dyn Clock>) -> Result<Self, ChannelSetupError> {
         let failed = |key, problem| ChannelSetupError::Settings { channel: Self::NAME, key, problem };
         let secrets = [&settings.url, &settings.signing_secret, &settings.authorization];
+        let headers = settings.headers.values().map(|value| SecretString::from(value.value()));
+        let secrets = secrets.into_iter().flatten().cloned().chain(headers).collect();
         Ok(Self {
-            poster: Poster::new(Self::NAME, settings.timeout, secrets.into_iter().flatten().cloned().collect())?,
+            poster: Poster::new(Self::NAME, settings.timeout, secrets)?,
             url: settings.url().map_err(|problem| failed("url", problem))?,
             key: settings.key().map_err(|problem| failed("signing_secret", problem))?,
-            headers: settings.headers().map_err(|(key, problem)| failed(key, problem))?,
+            headers: settings.headers().map_err(|problems| {
+                let (key, problem) = problems.into_iter().next().unwrap_or_default();
+                failed(key, problem)
+            })?,
             clock,
         })
     }
@@ -244,7 +256,7 @@ mod tests {
             url: Some(url.into()),
             signing_secret: Some(SECRET.into()),
             authorization: Some("Bearer hunter2hunter2".into()),
-            headers: [("X-Team".to_owned(), "desk".to_owned())].into(),
+            headers: [("X-Team".to_owned(), "desk".into())].into(),
             timeout: Span::millis(300),
             ..WebhookSettings::default()
         }
@@ -317,12 +329,10 @@ mod tests {
     fn each_mistake_names_its_key() {
         let good = || settings("https://example.com/hook".to_owned());
         assert!(good().problems().is_empty() && WebhookSettings::default().problems().is_empty());
-        let team = WebhookSettings { headers: [("Team".to_owned(), "desk".to_owned())].into(), ..good() };
+        let team = WebhookSettings { headers: [("Team".to_owned(), "desk".into())].into(), ..good() };
         assert!(team.problems().is_empty(), "no header of the connection, though it begins as one");
-        let with_header = |name: &str, value: &str| WebhookSettings {
-            headers: [(name.to_owned(), value.to_owned())].into(),
-            ..good()
-        };
+        let with_header =
+            |name: &str, value: &str| WebhookSettings { headers: [(name.to_owned(), value.into())].into(), ..good() };
         for (settings, key) in [
             (settings("http://example.com/hunter2".to_owned()), "url"),
             (WebhookSettings { signing_secret: Some("hunter2".into()), ..good() }, "signing_secret"),

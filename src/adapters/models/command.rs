@@ -1,6 +1,5 @@
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use async_trait::async_trait;
@@ -11,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use crate::adapters::Veiled;
 use crate::adapters::group::Group;
+use crate::adapters::program::program_file;
 use crate::ports::{Score, Scorer, ScorerError};
 
 /// What every program gets of this process's environment; more it gets by name.
 const ENVIRONMENT: [&str; 4] = ["PATH", "HOME", "USER", "LANG"];
-/// Where the system looks for programs if `PATH` is not set.
-const PATH_UNSET: &str = "/bin:/usr/bin";
 /// The longest answer, in bytes.
 const ANSWER_MAX: u64 = 16 * 1024;
 /// What is kept of a program's complaints, in bytes: the last line is told.
@@ -37,7 +36,7 @@ pub struct ScorerSettings {
     /// Its name, as it stands with the answers.
     pub name: String,
     /// The program and its arguments.
-    pub command: Vec<String>,
+    pub command: Vec<Veiled>,
     /// Variables of this process's environment that it gets, by name.
     pub environment: Vec<String>,
     /// How long one answer may take; `None`: as `models.timeout` says.
@@ -50,25 +49,9 @@ impl ScorerSettings {
     /// # Errors
     /// What is wrong: the program is not there, or may not be run.
     pub fn program(&self) -> Result<PathBuf, String> {
-        let Some(program) = self.command.first().filter(|program| !program.is_empty()) else {
-            return Err("no program is named".to_owned());
-        };
-        if program.contains('/') {
-            let path = PathBuf::from(program);
-            return match std::fs::metadata(&path) {
-                Ok(_) if is_executable(&path) => Ok(path),
-                Ok(_) => Err(format!("{program} is not executable")),
-                Err(error) => Err(format!("{program}: {error}")),
-            };
-        }
-        let folders = std::env::var_os("PATH").unwrap_or_else(|| PATH_UNSET.into());
-        let mut places = std::env::split_paths(&folders).map(|folder| folder.join(program));
-        places.find(|path| is_executable(path)).ok_or_else(|| format!("{program} is in no folder of PATH"))
+        let program = self.command.first().ok_or_else(|| "no program is named".to_owned())?;
+        program_file(program.value()).map_err(|error| program.veil(&error))
     }
-}
-
-fn is_executable(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 /// Asks a program: one line of JSON on its standard input, one line of JSON on its standard output. There is no shell.
@@ -100,11 +83,12 @@ impl CommandScorer {
         names.filter_map(|name| Some((name, std::env::var_os(name)?)))
     }
 
-    /// What the program says, without the values of the variables that it was given by name.
+    /// What the program says, without the values of the variables that it was given by name, or in its arguments.
     fn without_secrets(&self, text: &str) -> String {
         let given = self.settings.environment.iter().filter_map(|name| std::env::var(name).ok());
         let secrets = given.filter(|value| value.len() >= SECRET_MIN);
-        secrets.fold(text.to_owned(), |text, secret| text.replace(&secret, "***"))
+        let text = secrets.fold(text.to_owned(), |text, secret| text.replace(&secret, "***"));
+        self.settings.command.iter().fold(text, |text, word| word.veil(&text))
     }
 
     fn unavailable(&self, reason: String) -> ScorerError {
@@ -119,8 +103,8 @@ impl CommandScorer {
         let Some((program, arguments)) = self.settings.command.split_first() else {
             return Err(self.unavailable("no program is configured".to_owned()));
         };
-        let started = Command::new(program)
-            .args(arguments)
+        let started = Command::new(program.value())
+            .args(arguments.iter().map(Veiled::value))
             .env_clear()
             .envs(self.variables())
             .stdin(Stdio::piped())
@@ -129,7 +113,7 @@ impl CommandScorer {
             .process_group(0)
             .kill_on_drop(true)
             .spawn();
-        started.map(Group).map_err(|error| self.unavailable(format!("{program} cannot be started: {error}")))
+        started.map(Group).map_err(|error| self.unavailable(format!("{} cannot be started: {error}", program.told())))
     }
 
     fn read(&self, output: &[u8]) -> Result<Score, ScorerError> {
@@ -213,7 +197,7 @@ mod tests {
     use crate::ports::question_about;
 
     fn scorer(script: &str) -> CommandScorer {
-        let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+        let command = ["sh", "-c", script].map(Veiled::from).to_vec();
         CommandScorer::new(ScorerSettings { name: "mine".to_owned(), command, ..ScorerSettings::default() })
     }
 
@@ -267,7 +251,7 @@ mod tests {
         assert_eq!(told_of, "mine: it ended with exit status: 3: no key for it");
         let loud = told("head -c 300000 /dev/zero | tr '\\0' x >&2; echo >&2; echo last >&2; exit 1").await;
         assert!(loud.ends_with(": last"), "{loud}");
-        let missing = CommandScorer::new(ScorerSettings { command: vec!["/no/such".to_owned()], ..Default::default() });
+        let missing = CommandScorer::new(ScorerSettings { command: vec!["/no/such".into()], ..Default::default() });
         let told_of = missing.score(&question_about("AAPL")).await.unwrap_err().to_string();
         assert!(told_of.contains("/no/such cannot be started: "), "{told_of}");
     }
@@ -283,7 +267,7 @@ mod tests {
         let told = scorer.score(&question_about("AAPL")).await.unwrap_err().to_string();
         assert!(told.ends_with("key *** refused") && !told.contains(&value), "{told}");
         let answer = r#"printf '{"score": "%s"}' "$NAME""#.replace("NAME", name);
-        scorer.settings.command = ["sh", "-c", &answer].map(str::to_owned).to_vec();
+        scorer.settings.command = ["sh", "-c", &answer].map(Veiled::from).to_vec();
         let told = scorer.score(&question_about("AAPL")).await.unwrap_err().to_string();
         assert!(told.contains("\"***\"") && !told.contains(&value), "{told}");
     }
@@ -313,7 +297,7 @@ mod tests {
         let path = folder.path().join("score.py");
         std::fs::write(&path, "").unwrap();
         let program = |name: &str| {
-            let command = vec![name.to_owned()];
+            let command = vec![name.into()];
             ScorerSettings { command, ..ScorerSettings::default() }.program()
         };
         let plain = path.display().to_string();

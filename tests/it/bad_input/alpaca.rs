@@ -38,7 +38,7 @@ fn start() -> Timestamp {
 
 fn broker(url: &str, secret: &str, ahead: Duration) -> Arc<AlpacaBroker> {
     let settings = AlpacaSettings {
-        trading_url: url.to_owned(),
+        trading_url: url.into(),
         key_id: Some(SecretString::from("PK1")),
         secret_key: Some(SecretString::from(secret)),
         requests_per_minute: 1_000_000,

@@ -45,7 +45,7 @@ impl ExchangeVenue {
 
     fn broker_at(server: &Server) -> AlpacaBroker {
         let settings = AlpacaSettings {
-            trading_url: format!("http://{}", server.address()),
+            trading_url: format!("http://{}", server.address()).into(),
             key_id: Some(SecretString::from("PK1")),
             secret_key: Some(SecretString::from("hush")),
             requests_per_minute: 1_000_000,

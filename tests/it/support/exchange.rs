@@ -47,7 +47,7 @@ pub fn environment(address: &str) -> [(&'static str, String); 5] {
 /// The adapter, for a look from outside.
 pub fn broker(address: &str) -> AlpacaBroker {
     let settings = AlpacaSettings {
-        trading_url: format!("http://{address}"),
+        trading_url: format!("http://{address}").into(),
         key_id: Some(SecretString::from(KEY)),
         secret_key: Some(SecretString::from(SECRET)),
         requests_per_minute: 1_000_000,

@@ -49,7 +49,7 @@ pub(super) async fn listen(settings: &AlpacaSettings, happened: &Notify) -> Resu
     // An error means that the process has a provider already.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut socket = sign_in(settings).await?;
-    tracing::info!(host = settings.trading_host(), "stream.opened");
+    tracing::info!(host = settings.trading_host_told(), "stream.opened");
     happened.notify_one();
     let mut pings = pings();
     let mut unanswered = 0;
@@ -155,7 +155,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let key = Some(SecretString::from("PK1"));
         let settings = AlpacaSettings {
-            trading_url: format!("http://{}/", listener.local_addr().unwrap()),
+            trading_url: format!("http://{}/", listener.local_addr().unwrap()).into(),
             key_id: key.clone(),
             secret_key: key,
             ..AlpacaSettings::default()
@@ -220,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_at_home_may_be_tried_again() {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let settings = AlpacaSettings { trading_url: format!("http://{closed}"), ..AlpacaSettings::default() };
+        let settings = AlpacaSettings { trading_url: format!("http://{closed}").into(), ..AlpacaSettings::default() };
         let error = listen(&settings, &Notify::new()).await.unwrap_err();
         assert!(matches!(error, BrokerError::Retryable { .. }), "{error}");
     }

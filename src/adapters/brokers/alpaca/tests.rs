@@ -29,7 +29,7 @@ async fn served(answers: Vec<Answer>) -> (Scripted, AlpacaBroker) {
 fn broker(url: &str, settings: AlpacaSettings) -> AlpacaBroker {
     let clock = Arc::new(SimulatedClock::new(Timestamp(1_794_840_605_000), Speed::Max));
     let key = Some(SecretString::from("PK1"));
-    let settings = AlpacaSettings { trading_url: url.to_owned(), key_id: key.clone(), secret_key: key, ..settings };
+    let settings = AlpacaSettings { trading_url: url.into(), key_id: key.clone(), secret_key: key, ..settings };
     AlpacaBroker::new(&settings, clock).unwrap()
 }
 

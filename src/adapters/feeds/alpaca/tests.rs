@@ -22,7 +22,7 @@ async fn served(bodies: &[&str]) -> (Scripted, AlpacaFeed) {
 fn feed(url: &str) -> AlpacaFeed {
     let key = Some(SecretString::from("PK1"));
     let settings = AlpacaSettings {
-        data_url: url.to_owned(),
+        data_url: url.into(),
         key_id: key.clone(),
         secret_key: key,
         symbols: vec![symbol("AAPL"), symbol("BRK.B")],
