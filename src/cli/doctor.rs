@@ -1,14 +1,14 @@
 //! `trade doctor`: is everything there that a trading day needs?
 
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use daybook_core::calendar::Calendar;
 use daybook_core::report::words::{counted, instant};
 use daybook_core::schedule::JobKind;
 use daybook_core::time::Timestamp;
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::Context;
@@ -17,18 +17,16 @@ use super::output::Paint;
 use crate::adapters::alpaca::AlpacaSettings;
 use crate::adapters::brokers::alpaca::{AlpacaBroker, Inspection};
 use crate::adapters::brokers::ibkr::IbkrSettings;
-use crate::adapters::channels::EmailSettings;
+use crate::adapters::channels::{TriedOut, reach};
 use crate::adapters::clocks::SystemClock;
 use crate::adapters::feeds::files::read_bars;
 use crate::adapters::models::ScorerSettings;
-use crate::config::{BrokerKind, Configuration, FeedKind, ModelSettings};
+use crate::config::{BrokerKind, Configuration, FeedKind, ModelSettings, Settings};
 use crate::ledger::{Ledger, LedgerError, LedgerLock, OpenOptions};
 use crate::process;
 
 /// Free space below which a person is warned: a busy day writes a few megabytes, a backup doubles the ledger.
 const FREE_MIN_MIB: u64 = 500;
-/// How long a mail server may take to answer.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 /// Before this instant (2026-01-01T00:00:00Z) a clock is certainly wrong.
 const CLOCK_MIN: Timestamp = Timestamp(1_767_225_600_000);
 
@@ -99,11 +97,15 @@ fn examine(configuration: &Configuration, now: Timestamp) -> Vec<Finding> {
     findings.push(feed(configuration));
     findings.extend(models(&settings.models));
     findings.push(mail_folder(&settings.notifications.folder));
-    findings.push(email(&settings.notifications.email));
+    findings.extend(channels(settings));
     findings
 }
 
 fn configured(configuration: &Configuration) -> Finding {
+    if !configuration.remarks.is_empty() {
+        let remarks: Vec<String> = configuration.remarks.iter().map(ToString::to_string).collect();
+        return Finding::warning("configuration", remarks.join("\n"), "correct each, or take it away");
+    }
     match &configuration.file {
         Some(file) => Finding::well("configuration", format!("{}: right, with its secrets", file.display())),
         None => Finding::warning(
@@ -218,7 +220,7 @@ fn broker(configuration: &Configuration) -> Finding {
 /// Asks Alpaca whether the key is right, and what is not.
 fn alpaca(settings: &AlpacaSettings, calendar: &Calendar) -> Finding {
     let what = "broker";
-    let (environment, host) = (settings.environment.as_str(), settings.trading_host());
+    let (environment, host) = (settings.environment.as_str(), settings.trading_host_told());
     let inspected = AlpacaBroker::new(settings, Arc::new(SystemClock::new())).map_err(anyhow::Error::from);
     let inspected = inspected.and_then(|broker| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -305,7 +307,7 @@ fn feed(configuration: &Configuration) -> Finding {
         }
         FeedKind::Alpaca => {
             let alpaca = &configuration.settings.alpaca;
-            let (feed, host) = (alpaca.data_feed.as_str(), alpaca.data_host());
+            let (feed, host) = (alpaca.data_feed.as_str(), alpaca.data_host_told());
             Finding::well("feed", format!("{feed} at {host}, {}", counted(alpaca.symbols.len(), "symbol", "symbols")))
         }
     }
@@ -339,22 +341,65 @@ fn mail_folder(folder: &Path) -> Finding {
     Finding::wrong("mail folder", told, "name another in notifications.folder, or give its owner the right to write")
 }
 
-fn email(settings: &EmailSettings) -> Finding {
-    if !settings.is_on() {
+/// Looks at each channel that is on, and at the dead man's switch, all at the same time; nobody is told anything.
+fn channels(settings: &Settings) -> Vec<Finding> {
+    type Look = Pin<Box<dyn Future<Output = TriedOut>>>;
+    let told = settings.notifications.clone();
+    let mut looks: Vec<(&'static str, &'static str, Look)> = Vec::new();
+    let mut findings = Vec::new();
+    let mut look = |what, key, looked: Look| looks.push((what, key, looked));
+    if told.email.is_on() {
+        look("e-mail", "notifications.email", Box::pin(async move { told.email.try_out().await }));
+    } else {
         let advice = "set notifications.email, then `trade notify test email`";
-        return Finding::warning("e-mail", "no server is configured: mails are files only", advice);
+        findings.push(Finding::warning("e-mail", "no server is configured: mails are files only", advice));
     }
-    let (host, port) = (settings.host.as_str(), settings.port());
-    let addresses = (host, port).to_socket_addrs();
-    let answered = addresses.and_then(|mut addresses| {
-        let first = addresses.next().ok_or_else(|| std::io::Error::other("the name has no address"))?;
-        TcpStream::connect_timeout(&first, ANSWERED_WITHIN)
-    });
-    match answered {
-        Ok(_) => Finding::well("e-mail", format!("{host}:{port} answers; `trade notify test email` sends one")),
+    if told.slack.is_on() {
+        look("slack", "notifications.slack", Box::pin(async move { told.slack.try_out_slack().await }));
+    }
+    if told.discord.is_on() {
+        look("discord", "notifications.discord", Box::pin(async move { told.discord.try_out_discord().await }));
+    }
+    if told.telegram.is_on() {
+        look("telegram", "notifications.telegram", Box::pin(async move { told.telegram.try_out().await }));
+    }
+    if told.ntfy.is_on() {
+        look("ntfy", "notifications.ntfy", Box::pin(async move { told.ntfy.try_out().await }));
+    }
+    if told.pagerduty.is_on() {
+        look("pagerduty", "notifications.pagerduty", Box::pin(async move { told.pagerduty.try_out().await }));
+    }
+    if told.webhook.is_on() {
+        look("webhook", "notifications.webhook", Box::pin(async move { told.webhook.try_out().await }));
+    }
+    if told.command.is_on() {
+        look("command", "notifications.command.run", Box::pin(async move { told.command.try_out() }));
+    }
+    if let Some(url) = settings.scheduler.heartbeat_url.clone() {
+        let looked = Box::pin(async move { reach("heartbeat", &url).await });
+        look("dead man", "scheduler.heartbeat_url", looked);
+    }
+    if looks.is_empty() {
+        return findings;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
         Err(error) => {
-            Finding::wrong("e-mail", format!("{host}:{port}: {error}"), "check notifications.email and the network")
+            findings.push(Finding::wrong("channels", error.to_string(), "see what else this machine is short of"));
+            return findings;
         }
+    };
+    let looked = looks.into_iter().map(|(what, key, look)| async move { finding(what, key, look.await) });
+    findings.extend(runtime.block_on(join_all(looked)));
+    // A name that is still being looked up must not keep the command from ending.
+    runtime.shutdown_background();
+    findings
+}
+
+fn finding(what: &'static str, key: &str, looked: TriedOut) -> Finding {
+    match looked {
+        Ok(told) => Finding::well(what, told),
+        Err(why) => Finding::wrong(what, why, &format!("check {key} and the network")),
     }
 }
 
@@ -417,6 +462,26 @@ mod tests {
         let files =
             configuration(&[("DAYBOOK__MARKET__FEED", "files"), ("DAYBOOK__MARKET__FILES__BARS", "[none.csv]")]);
         assert_eq!(feed(&files).health, Health::Wrong);
+    }
+
+    #[test]
+    fn each_channel_that_is_on_is_looked_at_and_no_other() {
+        assert_eq!(channels(&configuration(&[]).settings).len(), 1, "without channels nothing is asked");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (here, ping) = (format!("http://{free}/services/hunter2hunter2"), format!("http://{free}/ping/hunter2"));
+        let findings = channels(
+            &configuration(&[
+                ("DAYBOOK__NOTIFICATIONS__SLACK__WEBHOOK_URL", &here),
+                ("DAYBOOK__NOTIFICATIONS__COMMAND__RUN", "[no-such-program]"),
+                ("DAYBOOK__SCHEDULER__HEARTBEAT_URL", &ping),
+            ])
+            .settings,
+        );
+        let told: Vec<_> = findings.iter().map(|finding| (finding.what, finding.health)).collect();
+        let wrong = Health::Wrong;
+        assert_eq!(told, [("e-mail", Health::Warning), ("slack", wrong), ("command", wrong), ("dead man", wrong)]);
+        assert!(findings[2].told.contains("no-such-program is in no folder of PATH"));
+        assert!(findings.iter().all(|finding| !finding.told.contains("hunter2")), "{findings:?}");
     }
 
     #[test]

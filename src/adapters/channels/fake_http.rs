@@ -138,7 +138,7 @@ async fn read(stream: &mut TcpStream) -> Request {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         let mut request = Request { path, headers, body: bytes[end + 4..].to_vec() };
-        let length: usize = request.header("content-length").unwrap().parse().unwrap();
+        let length: usize = request.header("content-length").map_or(0, |length| length.parse().unwrap());
         while request.body.len() < length {
             let more = stream.read(&mut buffer).await.unwrap();
             request.body.extend_from_slice(&buffer[..more]);

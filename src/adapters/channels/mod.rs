@@ -29,6 +29,7 @@ mod telegram;
 mod telegram_control;
 mod text;
 mod tls;
+mod try_out;
 mod webhook;
 
 #[cfg(test)]
@@ -46,10 +47,12 @@ pub use log::{LogChannel, LogSettings};
 pub use ntfy::{NtfyChannel, NtfySettings};
 pub use pagerduty::{PagerDutyChannel, PagerDutySettings};
 pub use post::ChannelSetupError;
+pub(crate) use post::address;
 pub use preview::{CHANNELS, Preview, PreviewSettings};
 pub use settings::{EmailSettings, Security};
 pub use slack::SlackChannel;
 pub use slack_control::{SlackControl, SlackControlSettings, SlackSettings};
 pub use telegram::{TelegramChannel, TelegramControlSettings, TelegramSettings};
 pub use telegram_control::TelegramControl;
+pub use try_out::{TriedOut, reach};
 pub use webhook::{WebhookChannel, WebhookSettings};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use daybook_core::time::Span;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Url};
+use reqwest::{Client, Method, Response, Url};
 use secrecy::SecretString;
 
 use super::secrets::Secrets;
@@ -120,7 +120,20 @@ impl Poster {
     ) -> Result<Answer, ChannelError> {
         let request =
             self.client.request(method, url.clone()).header("content-type", "application/json").headers(headers);
-        let mut response = request.body(body).send().await.map_err(|error| self.unanswered(error))?;
+        let response = request.body(body).send().await.map_err(|error| self.unanswered(error))?;
+        self.answer(response).await
+    }
+
+    /// Asks without saying anything, and reads the answer, whatever it is.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub(super) async fn ask(&self, method: Method, url: &Url, headers: HeaderMap) -> Result<Answer, ChannelError> {
+        let response = self.client.request(method, url.clone()).headers(headers).send().await;
+        self.answer(response.map_err(|error| self.unanswered(error))?).await
+    }
+
+    async fn answer(&self, mut response: Response) -> Result<Answer, ChannelError> {
         let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
         let retry_after = header(RETRY_AFTER).and_then(|wish| wait(wish, header(DATE)));
         let mut bytes = Vec::new();
@@ -200,9 +213,12 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// An address that secrets may be sent to: `https`, or `http` on this machine. No message repeats it.
-pub(super) fn address(text: &str) -> Result<Url, String> {
+pub(crate) fn address(text: &str) -> Result<Url, String> {
     let expected = "expected an address that begins with https://";
     let url: Url = text.parse().map_err(|_| format!("is no address; {expected}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a name or a password before its host; expected an address without them".to_owned());
+    }
     let here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match url.scheme() {
         "https" => Ok(url),
@@ -220,6 +236,8 @@ mod tests {
         for good in ["https://hooks.example.com/a", "http://127.0.0.1:80/a", "http://localhost/x", "http://[::1]:1/"] {
             assert!(address(good).is_ok(), "{good}");
         }
+        let signed_in = address("https://user:token@hooks.example.com/").unwrap_err();
+        assert!(signed_in.starts_with("has a name or a password") && !signed_in.contains("token"), "{signed_in}");
         for bad in ["http://hooks.example.com/token", "ftp://localhost/", "hooks.example.com/token", ""] {
             let problem = address(bad).unwrap_err();
             assert!(problem.contains("https://") && !problem.contains("token"), "{problem}");
