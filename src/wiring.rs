@@ -5,6 +5,7 @@
 mod api;
 mod channels;
 mod chat;
+mod dead_man;
 mod drive;
 mod errand;
 mod models;

@@ -8,10 +8,13 @@ use daybook_core::calendar::{Calendar, Session};
 use daybook_core::strategy::{Direction, Directions, ScriptSettings, strategies};
 use daybook_core::time::{SessionDate, Span};
 
+use secrecy::ExposeSecret;
+
 use super::settings::{
     AccountSettings, AnalysisSettings, BrokerKind, ExecutionSettings, FeedKind, LedgerSettings, LoggingSettings,
     MarketSettings, RestartSettings, SchedulerSettings, Settings,
 };
+use crate::adapters::channels::address;
 
 /// The longest name of an account, in characters: it stands in mail subjects and order ids.
 const ACCOUNT_NAME_MAX: usize = 32;
@@ -79,6 +82,7 @@ impl Settings {
                 breakout.latest_entry.to_string(),
             ),
             ("risk.min_session_left", self.risk.min_session_left, self.risk.min_session_left.to_string()),
+            ("backtest.flatten", self.backtest.flatten, self.backtest.flatten.to_string()),
         ];
         let beyond = times.into_iter().filter(|(_, time, _)| *time >= length);
         beyond
@@ -246,6 +250,8 @@ impl SchedulerSettings {
             let message = format!("is {backoff_max}; expected restarts.backoff_first ({backoff_first}) or longer");
             problems.push(("restarts.backoff_max", message));
         }
+        let url = self.heartbeat_url.as_ref().and_then(|url| address(url.expose_secret()).err());
+        problems.extend(url.map(|problem| ("heartbeat_url", problem)));
         problems
     }
 }

@@ -4,18 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Live, Wired, api, chat, reload};
-use crate::adapters::dead_man::DeadManSwitch;
-use crate::engine::bus::Event;
+use super::{Live, Wired, api, chat, dead_man, reload};
 use crate::engine::driver::{Driver, Ended, Limits};
 use crate::engine::supervisor::supervise;
-use crate::engine::{Execution, Parts, follower, waker};
+use crate::engine::{Execution, follower, waker};
 
 /// Runs until the simulation is over or `stop` is asked for.
 ///
@@ -98,7 +93,7 @@ async fn drive(
         })));
     }
     if !parts.simulated {
-        tasks.push(tokio::spawn(ping_with_heartbeats(in_force, parts.bus.subscribe(), beside.clone())));
+        tasks.push(tokio::spawn(dead_man::ping_with_heartbeats(in_force, parts.bus.subscribe(), beside.clone())));
     }
     let ended = driver.run().await;
     drop(driver);
@@ -141,48 +136,6 @@ impl Drop for JobRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
-        }
-    }
-}
-
-/// Asks for the dead man's switch at each heartbeat of a process that is well, where there is one, until it is told to
-/// stop. A loop that does not turn has no heartbeat; one whose runs hang, or whose parts have failed, is not well.
-async fn ping_with_heartbeats(
-    in_force: watch::Receiver<Arc<Parts>>,
-    mut events: Receiver<Event>,
-    stop: CancellationToken,
-) {
-    let mut built: Option<(SecretString, DeadManSwitch)> = None;
-    loop {
-        let event = tokio::select! {
-            event = events.recv() => event,
-            () = stop.cancelled() => return,
-        };
-        match event {
-            Ok(Event::Heartbeat { is_well: true, .. }) => {}
-            Ok(Event::Heartbeat { is_well: false, .. }) => {
-                tracing::warn!("dead_man.silent: the process is not well");
-                continue;
-            }
-            Ok(Event::PhaseChanged { .. } | Event::RunEnded { .. } | Event::Finished { .. })
-            | Err(RecvError::Lagged(_)) => continue,
-            Err(RecvError::Closed) => return,
-        }
-        let url = in_force.borrow().settings.scheduler.heartbeat_url.clone();
-        let Some(url) = url else { continue };
-        if built.as_ref().is_none_or(|(known, _)| known.expose_secret() != url.expose_secret()) {
-            match DeadManSwitch::new(url.clone()) {
-                Ok(switch) => built = Some((url, switch)),
-                Err(error) => {
-                    tracing::error!(%error, "dead_man.unusable: scheduler.heartbeat_url");
-                    continue;
-                }
-            }
-        }
-        if let Some((_, switch)) = &built
-            && let Err(error) = switch.ping().await
-        {
-            tracing::warn!(%error, "dead_man.unreachable");
         }
     }
 }

@@ -214,6 +214,12 @@ catalogue! {
     HeartbeatRecorded = "heartbeat.recorded", Info,
         "The scheduler is alive, with the figures that are told.",
         "Nothing; for silence to be noticed set `scheduler.heartbeat_url`.";
+    DeadManUnreachable = "dead_man.unreachable", Warning,
+        "The dead man's switch has not been reached for a while: it may tell that this process is silent.",
+        "Look at the network, then at `scheduler.heartbeat_url`; `trade doctor` tries it.";
+    DeadManReached = "dead_man.reached", Info,
+        "The dead man's switch is reached again.",
+        "Nothing.";
     DiskLow = "disk.low", Critical,
         "The ledger's disk is nearly full: soon nothing can be committed.",
         "Make room on it.";
@@ -301,6 +307,7 @@ impl AlertEvent {
         match self {
             Self::MarksFresh => &[Self::MarksStale],
             Self::SafeModeEnded => &[Self::SafeModeBegun],
+            Self::DeadManReached => &[Self::DeadManUnreachable],
             Self::RiskFlat => &[Self::RiskClosing],
             Self::EntriesResumed => &[
                 Self::EntriesHalted,

@@ -76,6 +76,13 @@ impl BacktestSettings {
         }
         if self.latency_bars > LATENCY_BARS_MAX {
             problems.push(("latency_bars", format!("is {}: expected 0 to {LATENCY_BARS_MAX}", self.latency_bars)));
+        } else if self.flatten <= Span::minutes(self.latency_bars) {
+            let message = format!(
+                "is {}, and flatten is {}: the orders that leave positions would come after the close; expected fewer \
+                 1-minute bars than flatten has minutes",
+                self.latency_bars, self.flatten
+            );
+            problems.push(("latency_bars", message));
         }
         if self.borrow_rate.0 < 0 {
             problems.push(("borrow_rate", format!("is {}: expected 0% or more", self.borrow_rate)));
@@ -100,5 +107,8 @@ mod tests {
         assert_eq!((settings.fills, settings.exits), (Fills::LastClose, Exits::OnClose));
         let keys: Vec<&str> = settings.problems().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["looks", "flatten", "latency_bars", "borrow_rate"]);
+        let late = |latency_bars| BacktestSettings { latency_bars, ..BacktestSettings::default() }.problems();
+        assert_eq!(late(9), vec![]);
+        assert!(late(10)[0].1.starts_with("is 10, and flatten is 10m: "), "positions would be held over night");
     }
 }
