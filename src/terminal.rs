@@ -1,6 +1,8 @@
 //! What a person sees while days go by: one line that moves on a terminal, plain lines elsewhere, and a
-//! table at the end.
+//! table at the end. And the way by which all text comes to a terminal: what others have said (a feed, a broker, a file)
+//! moves no cursor, paints nothing and turns no text around.
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +29,86 @@ pub const TABLE_STYLE: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none())
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .content_lines(ContentLineStyle::none());
+
+/// Colours, and the characters that stand for them until text is written: no text has a use for these, and what a
+/// terminal would obey stands in none that is not ours.
+const PAINTS: [(char, &str, &str); 6] = [
+    (RESET, "0", "\x1b[0m"),
+    ('\u{fdd1}', "1", "\x1b[1m"),
+    ('\u{fdd2}', "2", "\x1b[2m"),
+    ('\u{fdd3}', "31", "\x1b[31m"),
+    ('\u{fdd4}', "32", "\x1b[32m"),
+    ('\u{fdd5}', "33", "\x1b[33m"),
+];
+
+/// What ends a colour.
+const RESET: char = '\u{fdd0}';
+
+/// The longest line of an error, in characters: what it repeats may be as long as a file.
+const LINE_MAX: usize = 1_000;
+
+/// A text in a colour, by the colour's number; [`shown`] paints it.
+#[must_use]
+pub fn painted(code: &str, text: &str) -> String {
+    match PAINTS.iter().find(|(_, known, _)| *known == code) {
+        Some((mark, _, _)) => format!("{mark}{text}{RESET}"),
+        None => text.to_owned(),
+    }
+}
+
+/// A text as a terminal may have it: what it would obey is written out (`\u{1b}`), line ends and tabs are left.
+#[must_use]
+pub fn visible(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| is_obeyed(c) || ('\u{fdd0}'..='\u{fdef}').contains(&c))
+}
+
+/// A text of ours, in which others may be repeated, as it goes to a terminal: with its colours and nothing else that a
+/// terminal obeys.
+#[must_use]
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let escaped = escaped(text, is_obeyed);
+    if !escaped.contains(|c: char| PAINTS.iter().any(|(mark, _, _)| *mark == c)) {
+        return escaped;
+    }
+    Cow::Owned(PAINTS.iter().fold(escaped.into_owned(), |text, (mark, _, sequence)| text.replace(*mark, sequence)))
+}
+
+/// A text whose lines have an end.
+#[must_use]
+pub fn bounded(text: &str) -> Cow<'_, str> {
+    if text.lines().all(|line| line.len() <= LINE_MAX) {
+        return Cow::Borrowed(text);
+    }
+    let cut = |line: &str| match line.char_indices().nth(LINE_MAX) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line.to_owned(),
+    };
+    Cow::Owned(text.lines().map(cut).collect::<Vec<_>>().join("\n"))
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_escaped(c) {
+            true => escaped.extend(c.escape_unicode()),
+            false => escaped.push(c),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// Whether a terminal does something at a character instead of showing it: control characters, and those that turn the
+/// direction of the text around them.
+fn is_obeyed(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => c.is_control(),
+    }
+}
 
 /// How often the line on a terminal is drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
@@ -66,6 +148,7 @@ async fn watch(parts: &Parts, mut events: Receiver<Event>, from: Timestamp, unti
             Ok(Event::RunEnded { at, kind, job, state, summary, .. }) => {
                 seen.runs += 1;
                 if !on_terminal && is_news(kind) {
+                    let summary = visible(&summary);
                     eprintln!("{}  {job}: {}: {summary}", local(parts, at), state.as_str());
                 }
                 bar.set_position(u64::try_from((at.0 - from.0) / 60_000).unwrap_or(0));
@@ -191,4 +274,37 @@ pub fn summary(ledger: &Ledger, first: SessionDate, last: SessionDate) -> Result
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     Ok(lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        for (text, expected) in [
+            ("evil \x1b]0;pwned\x07\x1b[31mRED", "evil \\u{1b}]0;pwned\\u{7}\\u{1b}[31mRED"),
+            ("c1 \u{9b}31m del \x7f cr \r", "c1 \\u{9b}31m del \\u{7f} cr \\u{d}"),
+            ("\u{202e}txt.exe\u{2069}", "\\u{202e}txt.exe\\u{2069}"),
+            ("two\nlines\tü 🙂", "two\nlines\tü 🙂"),
+        ] {
+            assert_eq!(visible(text), expected);
+            assert_eq!(shown(text), expected);
+        }
+    }
+
+    #[test]
+    fn only_our_own_colours_are_painted() {
+        let text = painted("31", &visible("\x1b[32m\u{fdd4}x"));
+        assert_eq!(shown(&text), "\x1b[31m\\u{1b}[32m\\u{fdd4}x\x1b[0m");
+        assert_eq!(painted("99", "x"), "x");
+    }
+
+    #[test]
+    fn a_line_has_an_end() {
+        let long = format!("short\n{}\nshort", "ü".repeat(20_000));
+        let cut = bounded(&long);
+        assert_eq!(cut.lines().map(|line| line.chars().count()).collect::<Vec<_>>(), [5, 1_001, 5]);
+        assert_eq!(bounded("short\n"), "short\n");
+    }
 }

@@ -11,6 +11,7 @@ use crate::config::ConfigError;
 use crate::ledger::LedgerError;
 use crate::paper_exchange::{PaperExchangeError, StoreError};
 use crate::ports::{BrokerError, FeedError};
+use crate::terminal::{bounded, visible};
 use crate::wiring::WiringError;
 
 /// The exit codes that scripts may depend on.
@@ -77,8 +78,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 
 /// An error and its causes, one a line.
 fn told(error: &anyhow::Error, paint: Paint) -> String {
-    let causes = error.chain().skip(1).map(|cause| format!("\n  because: {cause}"));
-    format!("{} {error}{}", paint.red("error:"), causes.collect::<String>())
+    let causes = error.chain().skip(1).map(|cause| format!("\n  because: {}", visible(&cause.to_string())));
+    let told = format!("{} {}{}", paint.red("error:"), visible(&error.to_string()), causes.collect::<String>());
+    bounded(&told).into_owned()
 }
 
 /// Whether the reader of the output went away.
@@ -172,6 +174,13 @@ mod tests {
     fn an_error_is_told_with_its_causes() {
         let error = anyhow::anyhow!("the disk said no").context("writing day.db");
         assert_eq!(told(&error, Paint::PLAIN), "error: writing day.db\n  because: the disk said no");
+        let hostile = anyhow::anyhow!("row {}", "x".repeat(20_000_000)).context("\x1b]0;pwned\x07");
+        let told = told(&hostile, Paint::PLAIN);
+        assert!(
+            told.starts_with("error: \\u{1b}]0;pwned\\u{7}\n") && told.len() < 1_200 && told.ends_with('…'),
+            "{}",
+            told.len()
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What stands on standard output, in one way for every command: a table for people, CSV, or one JSON
 //! document.
 //!
-//! A command builds a [`Table`] or a document and hands it over; only [`Output`] writes. What is said
+//! A command builds a [`Table`] or a document and hands it over; only [`Output`] writes, and what it writes for people has
+//! nothing in it that a terminal would obey but our colours. What is said
 //! beside the data (an echoed time, a hint) goes to standard error.
 
 use std::borrow::Cow;
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use super::time::ZONE;
 use crate::ledger::query;
-use crate::terminal::TABLE_STYLE;
+use crate::terminal::{TABLE_STYLE, painted, shown, visible};
 
 /// The form of the data on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -64,7 +65,7 @@ impl Paint {
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colours { painted(code, text) } else { text.to_owned() }
     }
 
     /// What the eye should find first.
@@ -247,7 +248,7 @@ impl Table {
     #[must_use]
     pub fn to_text(&self, paint: Paint, width: Option<u16>) -> String {
         if self.rows.is_empty() {
-            return format!("{}\n", self.nothing);
+            return format!("{}\n", visible(&self.nothing));
         }
         let mut table = comfy_table::Table::new();
         table.load_style(TABLE_STYLE);
@@ -256,10 +257,10 @@ impl Table {
             None => table.set_content_arrangement(ContentArrangement::Disabled),
         };
         let titles = self.seen.iter().filter_map(|i| self.columns.get(*i)).filter_map(|column| column.title.clone());
-        table.set_header(titles.map(String::from).collect::<Vec<_>>());
+        table.set_header(titles.map(|title| visible(&title).into_owned()).collect::<Vec<_>>());
         for row in &self.rows {
             table.add_row(
-                self.seen.iter().filter_map(|i| row.get(*i)).map(|cell| cell.shown.as_str()).collect::<Vec<_>>(),
+                self.seen.iter().filter_map(|i| row.get(*i)).map(|cell| visible(&cell.shown)).collect::<Vec<_>>(),
             );
         }
         for (place, column) in self.seen.iter().filter_map(|i| self.columns.get(*i)).enumerate() {
@@ -353,7 +354,7 @@ impl Output {
     /// If standard output cannot be written.
     pub fn table(&self, table: &Table, FormatArg { format }: FormatArg) -> anyhow::Result<()> {
         match if self.json { Format::Json } else { format } {
-            Format::Table => self.raw(table.to_text(self.paint, self.width).as_bytes()),
+            Format::Table => self.text(&table.to_text(self.paint, self.width)),
             Format::Csv => self.raw(&table.to_csv()?),
             Format::Json => self.json(table),
         }
@@ -387,7 +388,7 @@ impl Output {
     /// # Errors
     /// If standard output cannot be written.
     pub fn document<T: Serialize>(&self, document: &T, text: impl FnOnce(&T, Paint) -> String) -> anyhow::Result<()> {
-        if self.json { self.json(document) } else { self.raw(text(document, self.paint).as_bytes()) }
+        if self.json { self.json(document) } else { self.text(&text(document, self.paint)) }
     }
 
     /// Prints a document as JSON.
@@ -398,6 +399,11 @@ impl Output {
         let mut bytes = serde_json::to_vec_pretty(document)?;
         bytes.push(b'\n');
         self.raw(&bytes)
+    }
+
+    /// Writes text for people.
+    fn text(&self, text: &str) -> anyhow::Result<()> {
+        self.raw(shown(text).as_bytes())
     }
 
     /// Writes bytes as they are.
@@ -437,7 +443,7 @@ pub fn progress(total: u64, what: &'static str) -> ProgressBar {
 
 /// Says something beside the data, on standard error. Who cannot hear it misses nothing.
 pub fn say(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", shown(text));
 }
 
 #[cfg(test)]
@@ -489,6 +495,16 @@ mod tests {
     #[test]
     fn colours_are_for_terminals_only() {
         assert_eq!(Paint::PLAIN.red("x"), "x");
-        assert_eq!(Paint { colours: true }.red("x"), "\x1b[31mx\x1b[0m");
+        assert_eq!(shown(&Paint { colours: true }.red("x")), "\x1b[31mx\x1b[0m");
+    }
+
+    #[test]
+    fn a_table_shows_what_others_would_have_a_terminal_do_and_data_has_it_as_it_is() {
+        let mut table = Table::new(vec![Column::text("\x1b[2J", "\x1b[2J")], "");
+        table.push(vec![Cell::text("evil \x1b]0;pwned\x07")]);
+        let text = table.to_text(Paint { colours: true }, Some(60));
+        assert!(!text.contains(['\x1b', '\x07']) && text.contains("\\u{1b}[2J"), "{text:?}");
+        assert!(text.contains("evil \\u{1b}]0;pwned\\u{7}"), "{text:?}");
+        assert!(table.to_csv().unwrap().contains(&0x1b));
     }
 }

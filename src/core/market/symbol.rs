@@ -19,8 +19,18 @@ pub struct Symbol([u8; LENGTH_MAX + 1]);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{text}\" is not a symbol: expected 1 to 15 of A-Z, 0-9, '.', '-' and '/', such as AAPL or BRK.B")]
 pub struct SymbolError {
-    /// What was read.
+    /// What was read, or its beginning.
     pub text: String,
+}
+
+/// Characters of what was read that an error repeats.
+const SHOWN_MAX: usize = 60;
+
+impl SymbolError {
+    fn of(input: &str) -> Self {
+        let cut = input.char_indices().nth(SHOWN_MAX).and_then(|(end, _)| input.get(..end));
+        Self { text: cut.map_or_else(|| input.to_owned(), |cut| format!("{cut}…")) }
+    }
 }
 
 impl Symbol {
@@ -42,7 +52,7 @@ impl FromStr for Symbol {
     type Err = SymbolError;
     /// Reads a symbol; lower case is accepted and raised.
     fn from_str(input: &str) -> Result<Self, SymbolError> {
-        let error = || SymbolError { text: input.to_owned() };
+        let error = || SymbolError::of(input);
         if input.is_empty() || input.len() > LENGTH_MAX {
             return Err(error());
         }
