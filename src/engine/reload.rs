@@ -139,8 +139,10 @@ pub fn admit(
     };
     let mut now = read.clone();
     let held = hold_loosened(&before.risk, &mut now.settings.risk);
-    let Some(session) = waits_in.filter(|_| !held.is_empty()) else { return Ok(Admitted { now: read, waits: None }) };
-    let limits: Vec<String> = held.into_iter().map(|key| format!("risk.{key}")).collect();
+    let policy = before.reconcile.hold_loosened(&mut now.settings.reconcile);
+    let mut limits: Vec<String> = held.into_iter().map(|key| format!("risk.{key}")).collect();
+    limits.extend(policy.map(|key| format!("reconcile.{key}")));
+    let Some(session) = waits_in.filter(|_| !limits.is_empty()) else { return Ok(Admitted { now: read, waits: None }) };
     if let Some((key, why)) = now.settings.risk.problems().into_iter().next() {
         return Err(AdmissionError::Entangled { limits, why: format!("risk.{key} {why}") });
     }

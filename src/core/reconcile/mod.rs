@@ -79,6 +79,17 @@ pub struct ReconcileSettings {
     pub on_difference: DifferencePolicy,
 }
 
+impl ReconcileSettings {
+    /// Sets the policy back to what it was where another lets positions be that stopped entries before, and names it.
+    pub fn hold_loosened(&self, after: &mut Self) -> Option<&'static str> {
+        let loosens = self.on_difference == DifferencePolicy::Halt && after.on_difference != DifferencePolicy::Halt;
+        loosens.then(|| {
+            after.on_difference = self.on_difference;
+            "on_difference"
+        })
+    }
+}
+
 /// An intent of the ledger that may still have something to do with the broker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownIntent {

@@ -43,6 +43,20 @@ fn key(text: &str) -> ClientOrderId {
     text.parse().unwrap()
 }
 
+#[test]
+fn a_difference_that_no_longer_halts_is_looser() {
+    use DifferencePolicy::{Adopt, Close, Halt};
+    for (before, after, held, stays) in [
+        (Halt, Adopt, Some("on_difference"), Halt),
+        (Halt, Close, Some("on_difference"), Halt),
+        (Adopt, Halt, None, Halt),
+    ] {
+        let mut settings = ReconcileSettings { on_difference: after };
+        assert_eq!(ReconcileSettings { on_difference: before }.hold_loosened(&mut settings), held);
+        assert_eq!(settings.on_difference, stays);
+    }
+}
+
 fn events(decision: &Decision) -> Vec<&str> {
     decision.alerts.iter().map(|alert| alert.event.as_str()).collect()
 }

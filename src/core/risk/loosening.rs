@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::ProtectionSettings;
-use super::settings::{RiskSettings, SafeModeSettings};
+use super::settings::{RiskSettings, SafeModeSettings, TrailingSettings};
 use super::sizing::Sizing;
+use crate::money::Factor;
 
 /// When a change that loosens a limit comes into force, if it is made while the market is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ pub fn hold_loosened(before: &RiskSettings, after: &mut RiskSettings) -> Vec<&'s
         stop_loss,
         max_hold,
         max_adjustments,
-        trailing: _,
+        trailing: TrailingSettings { break_even_after, distance, step },
         safe_mode: SafeModeSettings { after_losses, after_failures, cool_down },
         protections,
         loosening,
@@ -79,6 +80,12 @@ pub fn hold_loosened(before: &RiskSettings, after: &mut RiskSettings) -> Vec<&'s
     held.more_is_looser("stop_loss", before.stop_loss, stop_loss);
     held.more_is_looser("max_hold", before.max_hold, max_hold);
     held.more_is_looser("max_adjustments", before.max_adjustments, max_adjustments);
+    // At zero the stop never follows.
+    let reached = |gain: Factor| if gain.0 == 0 { Factor(i64::MAX) } else { gain };
+    let (was, is) = (reached(before.trailing.break_even_after), reached(*break_even_after));
+    held.set_back("trailing.break_even_after", is > was, before.trailing.break_even_after, break_even_after);
+    held.more_is_looser("trailing.distance", before.trailing.distance, distance);
+    held.more_is_looser("trailing.step", before.trailing.step, step);
     held.more_or_never_is_looser("safe_mode.after_losses", before.safe_mode.after_losses, after_losses);
     held.more_or_never_is_looser("safe_mode.after_failures", before.safe_mode.after_failures, after_failures);
     held.less_is_looser("safe_mode.cool_down", before.safe_mode.cool_down, cool_down);
@@ -146,7 +153,7 @@ mod tests {
     #[test]
     fn each_limit_has_its_loose_side() {
         type Change = fn(&mut RiskSettings);
-        let table: [(Change, &[&str]); 15] = [
+        let table: [(Change, &[&str]); 18] = [
             (|risk| risk.sizing = Sizing::Fixed(crate::money::Quantity::whole(1)), &["sizing"]),
             (|risk| risk.max_daily_loss = Money::whole(2_001), &["max_daily_loss"]),
             (|risk| risk.max_daily_loss = Money::whole(1_999), &[]),
@@ -157,7 +164,10 @@ mod tests {
             (|risk| risk.safe_mode.after_losses = 1, &[]),
             (|risk| risk.safe_mode.cool_down = Span::minutes(1), &["safe_mode.cool_down"]),
             (|risk| risk.warning_at = Bps(9_000), &["warning_at"]),
-            (|risk| risk.trailing.step = crate::money::Factor(1), &[]),
+            (|risk| risk.trailing.step = Factor(1), &[]),
+            (|risk| risk.trailing.distance = Factor(50_000), &["trailing.distance"]),
+            (|risk| risk.trailing.break_even_after = Factor(0), &["trailing.break_even_after"]),
+            (|risk| risk.trailing.break_even_after = Factor(5_000), &[]),
             (|risk| risk.loosening = Loosening::Confirm, &[]),
             (|risk| risk.sizing = Sizing::Equity(Bps(1)), &["sizing"]),
             (|risk| risk.protections.loss_cooldown = Span::minutes(5), &[]),

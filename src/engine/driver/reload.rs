@@ -55,6 +55,9 @@ impl Driver {
         };
         let is_same = |other: &Configuration| other.version == read.version && other.jobs == read.jobs;
         if waits.as_ref().is_some_and(is_same) {
+            if reading.cause == Cause::Asked {
+                tracing::info!("configuration.unchanged: nothing has changed since it was read; a part of it waits");
+            }
             return Ok(());
         }
         if is_same(in_force) {
@@ -106,7 +109,7 @@ impl Driver {
         if refresh == Refresh::Changed {
             return Ok(());
         }
-        tracing::info!("configuration.unchanged");
+        tracing::info!("configuration.unchanged: nothing has changed; secrets are read again");
         match (reload.prepare)(&self.parts, &reload.standing.in_force, refresh) {
             Ok(prepared) => {
                 self.swap(prepared, &[]);
