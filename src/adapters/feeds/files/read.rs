@@ -207,7 +207,8 @@ impl<R: io::Read> Lines<R> {
                     self.torn.trim_ascii_end().is_empty()
                 }
             };
-            if found.unwrap_or(self.torn.len()) > LINE_BYTES_MAX {
+            let length = found.unwrap_or_else(|| self.torn.strip_suffix(b"\n").unwrap_or(&self.torn).len());
+            if length > LINE_BYTES_MAX {
                 let told = format!("line {} is longer than {LINE_BYTES_MAX} bytes: expected rows of bars", self.number);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, told));
             }
