@@ -355,10 +355,10 @@ fn channels(settings: &Settings) -> Vec<Finding> {
         findings.push(Finding::warning("e-mail", "no server is configured: mails are files only", advice));
     }
     if told.slack.is_on() {
-        look("slack", "notifications.slack", Box::pin(async move { told.slack.try_out_slack().await }));
+        look("slack", "notifications.slack", Box::pin(async move { told.slack.try_out().await }));
     }
     if told.discord.is_on() {
-        look("discord", "notifications.discord", Box::pin(async move { told.discord.try_out_discord().await }));
+        look("discord", "notifications.discord", Box::pin(async move { told.discord.try_out().await }));
     }
     if told.telegram.is_on() {
         look("telegram", "notifications.telegram", Box::pin(async move { told.telegram.try_out().await }));

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn each_channel_shows_what_it_would_be_sent() {
         let command = CommandSettings {
-            run: ["notify-send", "Daybook {level}", "{subject}"].map(str::to_owned).to_vec(),
+            run: ["notify-send", "Daybook {level}", "{subject}"].map(Veiled::from).to_vec(),
             ..CommandSettings::default()
         };
         let settings = PreviewSettings { account: "paper", chat_id: "-100", command: &command };

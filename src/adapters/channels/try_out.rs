@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::post::{Answer, Poster, address};
 use super::text::{one_line, shortened};
 use super::{
-    ChatWebhookSettings, CommandSettings, EmailChannel, EmailSettings, NtfySettings, PagerDutySettings,
+    CommandSettings, DiscordSettings, EmailChannel, EmailSettings, NtfySettings, PagerDutySettings, SlackSettings,
     TelegramSettings, WebhookSettings,
 };
 use crate::ports::ChannelError;
@@ -38,22 +38,23 @@ impl EmailSettings {
     }
 }
 
-impl ChatWebhookSettings {
-    /// Looks for Discord's webhook, which is there for who knows its address.
-    pub async fn try_out_discord(&self) -> TriedOut {
+impl DiscordSettings {
+    /// Looks for the webhook, which is there for who knows its address.
+    pub async fn try_out(&self) -> TriedOut {
         let (poster, url) = self.poster("discord").map_err(|error| error.to_string())?;
         let answer = bounded(poster.ask(Method::GET, &url, HeaderMap::new())).await?;
         match answer.status {
             200 => Ok(format!("the webhook{} is there", named(&answer, "/name"))),
             401 | 404 => Err(format!("{}: the webhook is gone, or its address is wrong", answer.status)),
-            _ => Err(poster.refused(&answer)).map_err(reason),
+            _ => Err(reason(poster.refused(&answer))),
         }
     }
+}
 
-    /// Looks for Slack's host.
-    pub async fn try_out_slack(&self) -> TriedOut {
-        let secret = self.webhook_url.clone().unwrap_or_default();
-        reach("slack", &secret).await
+impl SlackSettings {
+    /// Looks for the host.
+    pub async fn try_out(&self) -> TriedOut {
+        reach("slack", &self.webhook_url.clone().unwrap_or_default()).await
     }
 }
 
@@ -67,7 +68,7 @@ impl TelegramSettings {
         match answer.status {
             200 => Ok(format!("the token is that of the bot{}", named(&answer, "/result/username"))),
             401 | 404 => Err(format!("{}: the token is refused", answer.status)),
-            _ => Err(poster.refused(&answer)).map_err(reason),
+            _ => Err(reason(poster.refused(&answer))),
         }
     }
 }
@@ -200,12 +201,12 @@ mod tests {
         let hook = r#"{"name":"Captain \u001b Hook","token":"hunter2hunter2"}"#;
         let replies = vec![Reply::of(200, hook), Reply::of(404, "hunter2hunter2"), Reply::of(401, "")];
         let server = FakeHttp::start(replies).await;
-        let discord = ChatWebhookSettings {
+        let discord = DiscordSettings {
             webhook_url: Some(server.url("/api/webhooks/1/hunter2hunter2").into()),
-            ..ChatWebhookSettings::default()
+            ..DiscordSettings::default()
         };
-        assert!(discord.try_out_discord().await.is_ok_and(|told| told.starts_with("the webhook \"Captain")));
-        let gone = discord.try_out_discord().await.unwrap_err();
+        assert!(discord.try_out().await.is_ok_and(|told| told.starts_with("the webhook \"Captain")));
+        let gone = discord.try_out().await.unwrap_err();
         assert_eq!(gone, "404: the webhook is gone, or its address is wrong");
         let telegram = TelegramSettings {
             bot_token: Some("1:hunter2hunter2".into()),
