@@ -1,14 +1,24 @@
 //! The figures that the README states, measured on the real programs:
-//! `cargo bench --bench figures -- [--lateness SECONDS]`.
+//! `cargo bench --bench figures -- [--only WHAT] [--lateness SECONDS]`.
+//!
+//! WHAT is one of `days`, `idle`, `restart`, `reload`, `lateness` and `silence`; without it all are measured.
+//! `--only silence --lateness 3600` is the hour beside a channel that hangs: two schedulers at once, so that whatever
+//! else the machine does hits both, one with a receiver that takes each message and never answers, one with a
+//! receiver that does. Then the first answers, too, and every message has to arrive.
 //!
 //! CPU time and resident memory come from Linux's /proc, so that another load on the machine matters
 //! little; lateness comes from the ledger, where every run has its own.
 
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
@@ -20,7 +30,6 @@ use daybook_core::calendar::Calendar;
 use rusqlite::{Connection, OpenFlags};
 
 const SCHEDULER: &str = env!("CARGO_BIN_EXE_scheduler");
-const TRADE: &str = env!("CARGO_BIN_EXE_trade");
 
 /// How long an idle scheduler is watched.
 const IDLE: Duration = Duration::from_secs(60);
@@ -41,6 +50,24 @@ const EVERY_SECOND: &str = "kind: reconcile\nschedule: {every: 1s, during: alway
 /// A message for each run.
 const EVERY_RUN_IS_TOLD: &str =
     "notifications: {min_level: info, rules: [{events: [job.started], channels: [webhook], send: true}]}\n";
+
+/// How long everything that waited for a receiver may take once it answers: no wait between two attempts is longer than
+/// the outbox's longest, which is 15 minutes.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(20 * 60);
+
+/// How often it is looked whether it has arrived.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How late each slot was, up to a run.
+const SQL_LATENESS: &str = "
+    SELECT lateness_ms FROM v_run WHERE job = 'every-second' AND state = 'done' AND trigger = 'schedule'
+        AND run_id <= ?1 ORDER BY 1";
+
+/// Messages to the receiver: all, those it has, those that were given up, those tried again, attempts.
+const SQL_DELIVERIES: &str = "
+    SELECT count(*), count(*) FILTER (WHERE state = 'sent'), count(*) FILTER (WHERE state = 'dead'),
+        count(*) FILTER (WHERE attempts > 1), coalesce(sum(attempts), 0)
+    FROM delivery JOIN alert USING (alert_id) WHERE channel = 'webhook' AND run_id <= ?1";
 
 /// Whether the risk of an account was decided on after the one lease that it was made under.
 const SQL_DECIDED: &str = "
@@ -79,10 +106,55 @@ fn main() -> ExitCode {
     }
 }
 
+/// What may be asked for alone.
+const PARTS: [&str; 6] = ["days", "idle", "restart", "reload", "lateness", "silence"];
+
 fn measure() -> anyhow::Result<Vec<Figure>> {
-    let lateness_for = lateness_argument()?;
+    let Asked { only, lateness_for } = asked()?;
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
+    let mut figures = Vec::new();
+    for part in PARTS.into_iter().filter(|part| only.as_deref().is_none_or(|only| only == *part)) {
+        figures.extend(match part {
+            "days" => days(folder)?,
+            "idle" => idle(folder)?,
+            "restart" => vec![after_a_kill(folder)?],
+            "reload" => vec![reload(folder)?],
+            "lateness" => lateness(folder, lateness_for)?,
+            "silence" => lateness_beside_silence(folder, lateness_for)?,
+            _ => bail!("{part} is no part"),
+        });
+    }
+    Ok(figures)
+}
+
+/// What is measured, and for how long slots of a second run.
+struct Asked {
+    /// `None`: everything.
+    only: Option<String>,
+    lateness_for: Duration,
+}
+
+/// Reads the command line; cargo adds `--bench` of its own.
+fn asked() -> anyhow::Result<Asked> {
+    let mut asked = Asked { only: None, lateness_for: LATENESS };
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().with_context(|| format!("{name} has no value"))?;
+        match name.as_str() {
+            "--lateness" => {
+                asked.lateness_for = Duration::from_secs(value.parse().context("--lateness takes seconds")?);
+            }
+            "--only" if PARTS.contains(&value.as_str()) => asked.only = Some(value),
+            "--only" => bail!("--only takes one of {}, found {value}", PARTS.join(", ")),
+            _ => bail!("expected --only WHAT or --lateness SECONDS, found {name}"),
+        }
+    }
+    Ok(asked)
+}
+
+/// What whole days cost.
+fn days(folder: &Path) -> anyhow::Result<Vec<Figure>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut figures = vec![Figure {
         what: "five simulated sessions, 500 symbols, CPU",
@@ -106,22 +178,7 @@ fn measure() -> anyhow::Result<Vec<Figure>> {
             unit: "s",
         });
     }
-    figures.extend(idle(folder)?);
-    figures.push(after_a_kill(folder)?);
-    figures.push(reload(folder)?);
-    figures.extend(lateness(folder, lateness_for)?);
-    figures.extend(lateness_beside_silence(folder, lateness_for)?);
     Ok(figures)
-}
-
-/// How long the slots of a second run, from the command line; cargo adds `--bench` of its own.
-fn lateness_argument() -> anyhow::Result<Duration> {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Ok(LATENESS),
-        ["--lateness", seconds] => Ok(Duration::from_secs(seconds.parse().context("--lateness takes seconds")?)),
-        _ => bail!("expected --lateness SECONDS, found {arguments:?}"),
-    }
 }
 
 /// The CPU seconds of a program that runs to its end.
@@ -144,7 +201,7 @@ fn cpu_of_ended_children() -> anyhow::Result<f64> {
 }
 
 /// A scheduler with nothing to do: when it says that it is ready, what it holds, what it burns.
-fn idle(folder: &Path) -> anyhow::Result<[Figure; 3]> {
+fn idle(folder: &Path) -> anyhow::Result<Vec<Figure>> {
     let socket = UnixDatagram::bind(folder.join("notify"))?;
     socket.set_read_timeout(Some(Duration::from_secs(30)))?;
     let clock = SystemClock::new();
@@ -165,7 +222,7 @@ fn idle(folder: &Path) -> anyhow::Result<[Figure; 3]> {
     let share = (scheduler.cpu()? - before) / (clock.monotonic() - from).as_secs_f64();
     let resident = scheduler.resident_mib()?;
     scheduler.stop()?;
-    Ok([
+    Ok(vec![
         Figure {
             what: "scheduler, from its start to ready",
             promised: 100.0,
@@ -178,62 +235,237 @@ fn idle(folder: &Path) -> anyhow::Result<[Figure; 3]> {
 }
 
 /// How late runs of a job start that is due each second.
-fn lateness(folder: &Path, how_long: Duration) -> anyhow::Result<[Figure; 2]> {
-    let [median, most] = lateness_beside(folder, "late.db", &[], how_long)?;
-    Ok([
-        Figure { what: "lateness of one-second slots, median", promised: 1.0, measured: median, unit: "ms" },
-        Figure { what: "lateness of one-second slots, 99 of 100", promised: 5.0, measured: most, unit: "ms" },
-    ])
-}
-
-/// The same, told to a receiver that takes each message and never answers.
-fn lateness_beside_silence(folder: &Path, how_long: Duration) -> anyhow::Result<[Figure; 2]> {
-    let receiver = TcpListener::bind("127.0.0.1:0")?;
-    let url = format!("http://{}", receiver.local_addr()?);
-    thread::spawn(move || {
-        let mut taken: Vec<TcpStream> = Vec::new();
-        taken.extend(receiver.incoming().flatten());
-    });
-    fs::write(folder.join("silence.yaml"), EVERY_RUN_IS_TOLD)?;
-    let to_receiver = format!("notifications.webhook.url={url}");
-    let told = ["--config", "silence.yaml", "--setting", to_receiver.as_str()];
-    let [median, most] = lateness_beside(folder, "silence.db", &told, how_long)?;
-    let ledger = Connection::open_with_flags(folder.join("silence.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let (waiting, others): (i64, i64) = ledger.query_row(
-        "SELECT count(*) FILTER (WHERE state <> 'sent'), count(*) FILTER (WHERE state = 'sent') FROM delivery
-            WHERE channel = 'webhook'",
-        [],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    ensure!(waiting > 0 && others == 0, "{waiting} messages wait for the receiver, and {others} were taken");
-    Ok([
-        Figure { what: "the same beside a receiver that hangs, median", promised: 1.0, measured: median, unit: "ms" },
-        Figure { what: "the same beside a receiver that hangs, 99 of 100", promised: 5.0, measured: most, unit: "ms" },
-    ])
-}
-
-/// The median and the value that 99 of 100 are not above, in milliseconds.
-fn lateness_beside(folder: &Path, ledger: &str, arguments: &[&str], how_long: Duration) -> anyhow::Result<[f64; 2]> {
-    let jobs = folder.join("jobs");
-    fs::create_dir_all(&jobs)?;
-    fs::write(jobs.join("every-second.yaml"), EVERY_SECOND)?;
-    let mut scheduler = Command::new(SCHEDULER);
-    scheduler.current_dir(folder).args(["--ledger", ledger]).env("DAYBOOK__JOBS_DIR", &jobs);
-    scheduler.args(arguments);
-    let mut scheduler = Scheduler(scheduler.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?);
+fn lateness(folder: &Path, how_long: Duration) -> anyhow::Result<Vec<Figure>> {
+    let mut busy = EachSecond::start(folder, "late.db", None)?;
     sleep(SETTLING + how_long);
-    scheduler.stop()?;
-    let sql = "SELECT lateness_ms FROM v_run WHERE job = 'every-second' AND state = 'done' AND trigger = 'schedule' ORDER BY 1";
-    let answer = Command::new(TRADE)
-        .current_dir(folder)
-        .args(["ledger", "query", sql, "--ledger", ledger, "--format", "csv"])
-        .output()?;
-    ensure!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
-    let answer = String::from_utf8(answer.stdout)?;
-    let sorted: Vec<f64> = answer.lines().skip(1).map(str::parse).collect::<Result<_, _>>().context("lateness")?;
-    ensure!(sorted.len() as u64 >= how_long.as_secs(), "{} slots in {how_long:?}", sorted.len());
-    let quantile = |percent: usize| sorted.get((sorted.len() - 1) * percent / 100).copied().unwrap_or(f64::NAN);
-    Ok([quantile(50), quantile(99)])
+    let until = busy.last_run()?;
+    busy.scheduler.stop()?;
+    let late = busy.lateness(until, how_long)?;
+    println!("slots of a second: {late}");
+    Ok(vec![
+        Figure { what: "lateness of one-second slots, median", promised: 1.0, measured: late.of(50), unit: "ms" },
+        Figure { what: "lateness of one-second slots, 99 of 100", promised: 5.0, measured: late.of(99), unit: "ms" },
+    ])
+}
+
+/// The same, twice at once: each run is told to a receiver, and one of the receivers hangs for all that time. Then it
+/// answers, and has to be told everything.
+fn lateness_beside_silence(folder: &Path, how_long: Duration) -> anyhow::Result<Vec<Figure>> {
+    let (silent, answering) = (Receiver::listen(Manner::Hangs)?, Receiver::listen(Manner::Answers)?);
+    let mut beside_silent = EachSecond::start(folder, "silence.db", Some(&silent))?;
+    let mut beside_answering = EachSecond::start(folder, "answers.db", Some(&answering))?;
+    sleep(SETTLING + how_long);
+    let (until, until_answered) = (beside_silent.last_run()?, beside_answering.last_run()?);
+    let hung = beside_silent.deliveries(until)?;
+    ensure!(hung.sent == 0, "the silent receiver was told {} messages", hung.sent);
+    println!("while it hung: {} messages, {} attempts, {} given up", hung.all, hung.attempts, hung.dead);
+
+    silent.shared.hangs.store(false, Ordering::Relaxed);
+    let clock = SystemClock::new();
+    let answers_since = clock.monotonic();
+    let told = loop {
+        let told = beside_silent.deliveries(until)?;
+        if told.sent + told.dead == told.all || clock.monotonic() - answers_since > ARRIVES_WITHIN {
+            break told;
+        }
+        sleep(LOOK_EVERY);
+    };
+    let took = clock.monotonic() - answers_since;
+    beside_silent.scheduler.stop()?;
+    beside_answering.scheduler.stop()?;
+    let arrived = beside_silent.arrived(until, &silent)?;
+    println!(
+        "once it answers: {} of {} messages have arrived after {:.1} s, {} of them tried before, {} given up",
+        arrived,
+        told.all,
+        took.as_secs_f64(),
+        told.again,
+        told.dead
+    );
+    ensure!(told.all == hung.all, "there were {} messages, and are {}", hung.all, told.all);
+    let late = beside_silent.lateness(until, how_long)?;
+    let usual = beside_answering.lateness(until_answered, how_long)?;
+    println!("beside the receiver that hangs:   {late}\nbeside the receiver that answers: {usual}");
+    let lost = told.all - told.dead - arrived;
+    Ok(vec![
+        Figure {
+            what: "the same beside a receiver that hangs, median",
+            promised: 1.0,
+            measured: late.of(50),
+            unit: "ms",
+        },
+        Figure {
+            what: "the same beside a receiver that hangs, 99 of 100",
+            promised: 5.0,
+            measured: late.of(99),
+            unit: "ms",
+        },
+        Figure {
+            what: "more than beside one that answers, median",
+            promised: 0.1,
+            measured: late.of(50) - usual.of(50),
+            unit: "ms",
+        },
+        Figure { what: "messages lost beside it", promised: 1.0, measured: lost as f64, unit: "" },
+    ])
+}
+
+/// A scheduler with a job that is due each second.
+struct EachSecond {
+    scheduler: Scheduler,
+    ledger: PathBuf,
+}
+
+/// How messages to a receiver stand.
+struct Deliveries {
+    all: i64,
+    sent: i64,
+    dead: i64,
+    again: i64,
+    attempts: i64,
+}
+
+impl EachSecond {
+    /// Starts it; `told` hears of each run.
+    fn start(folder: &Path, ledger: &str, told: Option<&Receiver>) -> anyhow::Result<Self> {
+        let jobs = folder.join("jobs");
+        fs::create_dir_all(&jobs)?;
+        fs::write(jobs.join("every-second.yaml"), EVERY_SECOND)?;
+        let mut scheduler = Command::new(SCHEDULER);
+        scheduler.current_dir(folder).args(["--ledger", ledger]).env("DAYBOOK__JOBS_DIR", &jobs);
+        if let Some(receiver) = told {
+            fs::write(folder.join("told.yaml"), EVERY_RUN_IS_TOLD)?;
+            scheduler.args(["--config", "told.yaml"]);
+            scheduler.env("DAYBOOK__NOTIFICATIONS__WEBHOOK__URL", format!("http://{}", receiver.address));
+        }
+        let scheduler = Scheduler(scheduler.stdin(Stdio::null()).stderr(Stdio::null()).spawn()?);
+        Ok(Self { scheduler, ledger: folder.join(ledger) })
+    }
+
+    fn reader(&self) -> anyhow::Result<Connection> {
+        Ok(Connection::open_with_flags(&self.ledger, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+    }
+
+    /// The last run that has ended.
+    fn last_run(&self) -> anyhow::Result<i64> {
+        Ok(self.reader()?.query_row("SELECT max(run_id) FROM run WHERE state = 'done'", [], |row| row.get(0))?)
+    }
+
+    /// How late the slots were up to a run.
+    fn lateness(&self, until: i64, how_long: Duration) -> anyhow::Result<Late> {
+        let reader = self.reader()?;
+        let mut statement = reader.prepare(SQL_LATENESS)?;
+        let sorted: Vec<f64> = statement.query_map([until], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        ensure!(sorted.len() as u64 >= how_long.as_secs(), "{} slots in {how_long:?}", sorted.len());
+        Ok(Late(sorted))
+    }
+
+    /// How the messages of runs up to one stand.
+    fn deliveries(&self, until: i64) -> anyhow::Result<Deliveries> {
+        Ok(self.reader()?.query_row(SQL_DELIVERIES, [until], |row| {
+            Ok(Deliveries {
+                all: row.get(0)?,
+                sent: row.get(1)?,
+                dead: row.get(2)?,
+                again: row.get(3)?,
+                attempts: row.get(4)?,
+            })
+        })?)
+    }
+
+    /// How many of them the receiver has answered, by its own word.
+    fn arrived(&self, until: i64, receiver: &Receiver) -> anyhow::Result<i64> {
+        let reader = self.reader()?;
+        let mut statement = reader.prepare(
+            "SELECT message_id FROM delivery JOIN alert USING (alert_id) WHERE channel = 'webhook' AND run_id <= ?1",
+        )?;
+        let ids: Vec<String> = statement.query_map([until], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let answered = receiver.shared.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(ids.iter().filter(|id| answered.contains(*id)).count() as i64)
+    }
+}
+
+/// How late slots were, in milliseconds, in order.
+struct Late(Vec<f64>);
+
+impl Late {
+    /// The value that so many of a hundred are not above.
+    fn of(&self, percent: usize) -> f64 {
+        self.0.get((self.0.len() - 1) * percent / 100).copied().unwrap_or(f64::NAN)
+    }
+}
+
+impl Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (slots, [median, most, longest]) = (self.0.len(), [50, 99, 100].map(|percent| self.of(percent)));
+        write!(f, "{slots} slots, late by {median:.3} ms (median), {most:.3} ms (99 of 100), {longest:.3} ms (at most)")
+    }
+}
+
+/// Whether a receiver answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Answers,
+    Hangs,
+}
+
+/// A receiver of webhooks.
+struct Receiver {
+    address: SocketAddr,
+    shared: Arc<Received>,
+}
+
+#[derive(Default)]
+struct Received {
+    hangs: AtomicBool,
+    /// The ids of those that were answered.
+    answered: Mutex<BTreeSet<String>>,
+}
+
+impl Receiver {
+    fn listen(manner: Manner) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Received { hangs: (manner == Manner::Hangs).into(), ..Received::default() });
+        let answering = shared.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = answering.clone();
+                // A caller that gives up is the caller's business.
+                thread::spawn(move || drop(shared.take(stream)));
+            }
+        });
+        Ok(Self { address, shared })
+    }
+}
+
+impl Received {
+    /// Takes a message, and answers or waits until the caller goes away.
+    fn take(&self, stream: TcpStream) -> std::io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        let (mut id, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line)?;
+            let Some((name, value)) = line.trim().split_once(": ") else {
+                if line.trim().is_empty() {
+                    break;
+                }
+                continue; // the request's own line
+            };
+            match name.to_ascii_lowercase().as_str() {
+                "webhook-id" => value.clone_into(&mut id),
+                "content-length" => length = value.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+        stream.read_exact(&mut vec![0; length])?;
+        if self.hangs.load(Ordering::Relaxed) {
+            return stream.read_to_end(&mut Vec::new()).map(drop);
+        }
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    }
 }
 
 /// How long a killed scheduler needs, from its start, until it has decided on the risk of what it holds.
