@@ -38,7 +38,7 @@ const DOUBT: Duration = Duration::from_millis(50);
 /// The least time between two readings that changes of files call for.
 const SPACING: Duration = Duration::from_millis(200);
 
-/// How long a file may be absent before that is told: some programs remove it, and write it anew.
+/// How long a file may be absent or empty before that is told: some programs remove or empty it, and write it anew.
 const ABSENCE: Duration = Duration::from_secs(1);
 
 /// Who holds a file open so long and does not write may be done with it.
@@ -237,6 +237,11 @@ impl Reader {
         self.absent_since = None;
         (self.read_at, self.stamps) = (Some(now), stamps);
         let read = load(&self.sources).and_then(|read| self.watched.still_there(read));
+        if cause == Cause::File && self.watched.stamps() != self.stamps {
+            // Somebody has written meanwhile: what was read may be neither the one nor the other.
+            self.due = Some((cause, self.clock.monotonic().saturating_add(SETTLE)));
+            return None;
+        }
         if let Ok(read) = &read {
             let watched = Watched::of(read);
             if watched != self.watched {

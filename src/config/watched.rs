@@ -166,8 +166,13 @@ fn is_hidden(path: &Path) -> bool {
 }
 
 impl Stamp {
+    /// Of a file that is there. One that is empty is not there yet: most programs empty a file before they write it, and
+    /// nothing at all would be read as the built-in defaults.
     fn of(path: &Path, jobs: &Path) -> Option<Self> {
         let found = path.metadata().ok()?;
+        if found.is_file() && found.len() == 0 {
+            return None;
+        }
         let changed = [(found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec())];
         // Of the folder of jobs it matters that it is there: what is in it has stamps of its own.
         let (length, changed) = if path == jobs { (0, [(0, 0); 2]) } else { (found.len(), changed) };

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::adapters::clocks::SystemClock;
-use crate::config::Environment;
+use crate::config::{Environment, Settings};
 
 /// How long a reading may take that has to come: far longer than it does.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -193,18 +193,16 @@ fn who_asks_is_answered_though_nothing_changed() {
     assert_eq!(place.next().cause, Cause::Asked);
 }
 
-#[test]
-fn what_the_system_does_not_tell_the_stamps_show() {
-    let place = Place::unwatched(plain);
+/// A reader that has read the place's files once, and is told nothing.
+fn reader(place: &Place) -> Reader {
     let (sources, current) = place.sources();
-    let (signals, _received) = channel();
     let watched = Watched::of(&current);
     let (folders, stamps) = (watched.folders(), watched.stamps());
-    let mut reader = Reader {
+    Reader {
         sources,
         watched,
         clock: Arc::new(SystemClock::new()),
-        signals,
+        signals: channel().0,
         due: None,
         look_at: Duration::ZERO,
         read_at: None,
@@ -212,19 +210,43 @@ fn what_the_system_does_not_tell_the_stamps_show() {
         stamps,
         absent_since: None,
         being_written: BTreeMap::new(),
-        eye: Some((folders, None)), // it tells nothing
-    };
-    let second = Duration::from_secs(1);
-    reader.look(second);
+        eye: Some((folders, None)),
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn what_the_system_does_not_tell_the_stamps_show() {
+    let place = Place::unwatched(plain);
+    let mut reader = reader(&place);
+    reader.look(SECOND);
     assert_eq!(reader.due, None);
     write(&place.file(), 22);
-    reader.look(second * 2);
+    reader.look(SECOND * 2);
     assert_eq!(reader.due, None, "somebody may still write");
-    reader.look(second * 3);
-    assert_eq!(reader.due, Some((Cause::File, second * 3 + SETTLE)));
-    let read = reader.read(Cause::File, second * 4).unwrap().read.unwrap();
+    reader.look(SECOND * 3);
+    assert_eq!(reader.due, Some((Cause::File, SECOND * 3 + SETTLE)));
+    let read = reader.read(Cause::File, SECOND * 4).unwrap().read.unwrap();
     assert_eq!(read.settings.risk.max_positions, 22);
     reader.due = None;
-    reader.look(second * 5);
+    reader.look(SECOND * 5);
     assert_eq!(reader.due, None, "it is read");
+}
+
+#[test]
+fn a_file_that_is_emptied_before_it_is_written_is_not_read_empty() {
+    let place = Place::unwatched(plain);
+    let mut reader = reader(&place);
+    let positions = |read: Option<Reading>| read.map(|it| it.read.unwrap().settings.risk.max_positions);
+    fs::write(place.file(), "").unwrap();
+    assert_eq!(positions(reader.read(Cause::File, SECOND)), None);
+    assert_eq!(reader.due, Some((Cause::File, SECOND + ABSENCE)));
+    write(&place.file(), 22);
+    assert_eq!(positions(reader.read(Cause::File, SECOND)), Some(22));
+
+    fs::write(place.file(), "").unwrap();
+    assert_eq!(positions(reader.read(Cause::File, SECOND * 5)), None);
+    let built_in = Settings::default().risk.max_positions;
+    assert_eq!(positions(reader.read(Cause::File, SECOND * 5 + ABSENCE)), Some(built_in), "it stays empty");
 }
