@@ -32,6 +32,7 @@ mod power_loss;
 mod real_smtp;
 mod regime;
 mod reload;
+mod reload_at_work;
 mod repository;
 mod restart;
 mod scripts;

@@ -13,8 +13,8 @@ use daybook::engine::commands::Command;
 use daybook::engine::driver::Ended;
 use daybook::jobs;
 use daybook::ledger::{Gate, LedgerError, command};
-use daybook::ports::{Channel, ChannelError, Clock, Message};
-use daybook::wiring::{self, World};
+use daybook::ports::{Broker, Channel, ChannelError, Clock, Message};
+use daybook::wiring::{self, Wired, World};
 use daybook_core::order::Order;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +29,8 @@ pub const MONDAY: &str = "2026-11-16";
 pub struct Outside {
     pub ledger: PathBuf,
     pub broker: Arc<PaperBroker>,
+    pub clock: Arc<SimulatedClock>,
     configuration: Configuration,
-    clock: Arc<SimulatedClock>,
     spells: Vec<Spell<BrokerFault>>,
     _folder: TempDir,
 }
@@ -65,8 +65,12 @@ impl Outside {
 
     /// A world whose broker is at fault during these spells.
     pub fn with(spells: Vec<Spell<BrokerFault>>) -> Self {
+        Self { spells, ..Self::configured(configuration(&[])) }
+    }
+
+    /// A world in which nothing is at fault, and a process that begins under this configuration.
+    pub fn configured(configuration: Configuration) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let configuration = configuration(&[]);
         let ledger = folder.path().join("day.db");
         let clock = Arc::new(SimulatedClock::new(new_york(MONDAY, "00:00"), Speed::Max));
         let settings = &configuration.settings;
@@ -78,27 +82,33 @@ impl Outside {
             clock.clone(),
             settings.calendar(),
         );
-        Self { ledger, clock, broker: Arc::new(paper.unwrap()), configuration, spells, _folder: folder }
+        let broker = Arc::new(paper.unwrap());
+        Self { ledger, clock, broker, configuration, spells: Vec::new(), _folder: folder }
     }
 
     /// A process takes up the ledger, and works on it until an instant.
     pub async fn live_until(&self, wall: &str) {
-        let settings = &self.configuration.settings;
         let broker = FaultyBroker::new(self.broker.clone(), self.clock.clone(), self.spells.clone(), Struck::default());
+        let wired = self.process(Arc::new(broker), self.clock.clone(), wall).await;
+        let ended = wiring::run(&wired, CancellationToken::new(), Arc::new(|| {})).await.unwrap();
+        assert_eq!(ended, Ended::Finished);
+    }
+
+    /// A process that has taken up the ledger, and sees the broker and the clock as it is given them.
+    pub async fn process(&self, broker: Arc<dyn Broker>, clock: Arc<dyn Clock>, until: &str) -> Wired {
+        let settings = &self.configuration.settings;
         let world = World {
-            clock: self.clock.clone(),
+            clock,
             feed: Arc::new(SimulatedMarket::new(&settings.market.simulated, settings.calendar())),
-            broker: Arc::new(broker),
+            broker,
             channel: Arc::new(Nobody),
             jobs: Arc::new(jobs::table()),
             gate: Arc::new(Open),
             began: new_york(MONDAY, "00:00"),
-            until: new_york(MONDAY, wall),
+            until: new_york(MONDAY, until),
             name: "outside".to_owned(),
         };
-        let wired = wiring::in_world(&self.configuration, &self.ledger, world).await.unwrap();
-        let ended = wiring::run(&wired, CancellationToken::new(), Arc::new(|| {})).await.unwrap();
-        assert_eq!(ended, Ended::Finished);
+        wiring::in_world(&self.configuration, &self.ledger, world).await.unwrap()
     }
 
     /// The orders that were sent, without their legs.
