@@ -177,7 +177,7 @@ static LIVED_FROM: LazyLock<Mutex<HashSet<State>>> = LazyLock::new(Mutex::defaul
 static KILLED_AT: LazyLock<Mutex<HashSet<State>>> = LazyLock::new(Mutex::default);
 
 /// Whether the day was over before the last kill: a process that starts then has nothing to do, and says so.
-fn was_over(error: &str) -> bool {
+pub fn was_over(error: &str) -> bool {
     error.contains("finished: name another file")
 }
 

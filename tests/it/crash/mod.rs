@@ -10,6 +10,7 @@
 mod by_hand;
 pub mod host;
 mod matrix;
+mod week;
 pub mod world;
 mod zombie;
 

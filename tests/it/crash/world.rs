@@ -108,6 +108,10 @@ pub enum Account {
 pub struct World {
     folder: TempDir,
     keeper: Keeper,
+    /// The first day that is lived, and the last.
+    days: (&'static str, &'static str),
+    /// What the process is told besides, in its environment.
+    told: Vec<(&'static str, String)>,
     /// What is broken in the program.
     sabotage: Option<&'static str>,
     /// The lease's epoch as it was seen last.
@@ -119,7 +123,17 @@ impl World {
     pub fn new(account: Account) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keeper = Keeper::listen(folder.path(), account);
-        Self { folder, keeper, sabotage: None, epoch: 0 }
+        Self { folder, keeper, days: (DAY, DAY), told: Vec::new(), sabotage: None, epoch: 0 }
+    }
+
+    /// The same, in which other days are lived.
+    pub fn living(self, from: &'static str, to: &'static str) -> Self {
+        Self { days: (from, to), ..self }
+    }
+
+    /// The same, whose process has these variables in its environment.
+    pub fn told(self, told: Vec<(&'static str, String)>) -> Self {
+        Self { told, ..self }
     }
 
     /// The same, with something broken in the program.
@@ -132,7 +146,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         copy(self.folder.path(), folder.path());
         let keeper = Keeper::listen(folder.path(), self.keeper.account());
-        Self { folder, keeper, sabotage: self.sabotage, epoch: self.epoch }
+        let (days, told, sabotage, epoch) = (self.days, self.told.clone(), self.sabotage, self.epoch);
+        Self { folder, keeper, days, told, sabotage, epoch }
     }
 
     pub fn ledger_path(&self) -> PathBuf {
@@ -166,12 +181,14 @@ impl World {
         let file = repository::root().join("tests/it/crash/daybook.yaml");
         let jobs = repository::root().join("tests/it/crash/jobs");
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("scheduler"));
+        let days = format!("{}..{}", self.days.0, self.days.1);
         command
-            .args(["--simulate", DAY, "--speed", "max", "--exit-when-done", "--ledger", "day.db", "--config"])
+            .args(["--simulate", &days, "--speed", "max", "--exit-when-done", "--ledger", "day.db", "--config"])
             .arg(file)
             .current_dir(self.folder.path())
             .env_clear()
             .env("DAYBOOK__JOBS_DIR", jobs)
+            .envs(self.told.iter().map(|(name, value)| (name, value)))
             .envs(self.sabotage.map(|way| ("DAYBOOK_SABOTAGE", way)))
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
@@ -252,7 +269,7 @@ impl World {
 
     /// What is wrong with the finished day, a line each.
     pub fn findings(&self) -> Vec<String> {
-        findings(&self.ledger(), &self.record(), at("23:59"))
+        findings(&self.ledger(), &self.record(), new_york(self.days.1, "23:59"))
     }
 }
 
