@@ -35,6 +35,9 @@ const NEXT_SHOWN: usize = 8;
 const FAULTS_SHOWN: usize = 5;
 /// Alerts looked through for those that are faults.
 const ALERTS_LOOKED_AT: u32 = 50;
+/// What is told instead of slots where the jobs are not known.
+const JOBS_UNKNOWN: &str =
+    "  not known here: the configuration cannot be used; a scheduler that runs goes on under the one in force\n";
 /// Cells of the bar that shows how much of the loss limit is used.
 const BAR_CELLS: i64 = 20;
 
@@ -58,7 +61,8 @@ struct Status {
     /// Entries that wait for a person.
     approvals: Vec<Waiting>,
     positions: Vec<StoredPosition>,
-    next_slots: Vec<NextSlot>,
+    /// The next slot of each job; absent where the jobs are not known, because the configuration cannot be used.
+    next_slots: Option<Vec<NextSlot>>,
     faults: Vec<FaultLine>,
 }
 
@@ -175,13 +179,16 @@ fn session_at(calendar: &Calendar, at: Timestamp) -> Option<SessionStatus> {
     Some(SessionStatus { session, market: session.phase_at(at) })
 }
 
-/// The next slot of each job, the soonest first.
-fn next_slots(planned: &Planned<'_>, as_of: Timestamp) -> Vec<NextSlot> {
+/// The next slot of each job, the soonest first; `None` where no job is known.
+fn next_slots(planned: &Planned<'_>, as_of: Timestamp) -> Option<Vec<NextSlot>> {
+    if planned.jobs().is_empty() {
+        return None;
+    }
     let of_job = |job: &JobDefinition| Some(NextSlot { job: job.name.clone(), slot: planned.next_of(job, as_of)? });
     let mut next: Vec<NextSlot> = planned.jobs().iter().filter_map(of_job).collect();
     next.sort_by_key(|next| next.slot);
     next.truncate(NEXT_SHOWN);
-    next
+    Some(next)
 }
 
 /// What went wrong last: events of the program and alerts that a person should have seen.
@@ -284,8 +291,13 @@ impl Status {
         let _ = writeln!(text, "\n{}", paint.bold("Positions")); // writing to a `String` cannot fail; so below
         text.push_str(&position_table(&self.positions).to_text(paint, None));
         let _ = writeln!(text, "\n{}", paint.bold("Next"));
-        for NextSlot { job, slot } in &self.next_slots {
-            let _ = writeln!(text, "  {}  {job}", instant(*slot));
+        match &self.next_slots {
+            Some(next) => {
+                for NextSlot { job, slot } in next {
+                    let _ = writeln!(text, "  {}  {job}", instant(*slot));
+                }
+            }
+            None => text.push_str(JOBS_UNKNOWN),
         }
         let _ = writeln!(text, "\n{}", paint.bold("Last faults"));
         if self.faults.is_empty() {
@@ -383,7 +395,7 @@ mod tests {
     use daybook_core::strategy::Reason;
 
     use super::*;
-    use crate::config::{Sources, load};
+    use crate::config::{Sources, load, load_usable};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -454,7 +466,7 @@ mod tests {
             )),
             approvals: Vec::new(),
             positions: Vec::new(),
-            next_slots: vec![NextSlot { job: "risk-monitor".to_owned(), slot: at("2026-11-27T15:01:00Z") }],
+            next_slots: Some(vec![NextSlot { job: "risk-monitor".to_owned(), slot: at("2026-11-27T15:01:00Z") }]),
             faults: vec![FaultLine {
                 at: at("2026-11-27T14:52:00Z"),
                 level: "warning".to_owned(),
@@ -484,9 +496,21 @@ mod tests {
         let planned = Planned::without_ledger(&configuration);
         let status = gather(&day.ledger, &configuration, &planned, at("2026-11-26T15:00:00Z")).unwrap();
         assert!(status.positions.is_empty() && status.halts.is_empty() && status.day.is_none());
-        assert_eq!(status.next_slots.len(), NEXT_SHOWN);
+        assert_eq!(status.next_slots.unwrap().len(), NEXT_SHOWN);
         let session = status.session.unwrap();
         assert_eq!((session.market, session.session.date.to_string()), (MarketPhase::Closed, "2026-11-27".to_owned()));
+    }
+
+    #[test]
+    fn what_a_configuration_that_cannot_be_used_leaves_unknown_is_told() {
+        let day = crate::ledger::testing::TestLedger::new();
+        let broken = Sources::default().with_option("--set", "risk.max_positions", "0".to_owned());
+        let (usable, error) = load_usable(&broken).unwrap();
+        assert!(error.is_some());
+        let planned = Planned::without_ledger(&usable);
+        let status = gather(&day.ledger, &usable, &planned, at("2026-11-26T15:00:00Z")).unwrap();
+        let text = status.text(Paint::PLAIN);
+        assert!(text.contains(&format!("Next\n{JOBS_UNKNOWN}")), "{text}");
     }
 
     #[test]
