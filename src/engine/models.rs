@@ -499,7 +499,9 @@ mod tests {
         let over = "the budget is used up: 5 calls a run, 100 a session";
         let desk = Desk::new(Does::Fail, Does::Answer, (5, 100));
         let answered = desk.asks(0, &["A", "B", "C", "D"]).await;
-        assert_eq!(told(&answered), ["second", "second", &format!("first: no key; {over}"), over]);
+        let (asked_in_vain, resting) =
+            (format!("first: no key; {over}"), format!("first rests after 3 failures in a row; {over}"));
+        assert_eq!(told(&answered), ["second", "second", &asked_in_vain, &resting]);
         assert_eq!((desk.asked(), desk.calls()), ((3, 2), "5".to_owned()));
         // The first one rests: a question comes to one model.
         assert_eq!(told(&desk.asks(1, &["A", "B", "C", "D", "E", "F"]).await)[..5], ["second"; 5]);
