@@ -120,6 +120,8 @@ struct Shared {
     wake: Notify,
     /// Whether what waits may have to wait differently: the settings are others, or may be since another process.
     is_changed: AtomicBool,
+    /// Whether its channels may be others since: then none of them has asked for a pause.
+    is_replaced: AtomicBool,
     /// Held while something is taken from the ledger.
     taking: Mutex<()>,
 }
@@ -173,6 +175,7 @@ impl Outbox {
                 busy: StdMutex::default(),
                 wake: Notify::new(),
                 is_changed: AtomicBool::new(true),
+                is_replaced: AtomicBool::new(false),
                 taking: Mutex::default(),
             }),
         }
@@ -182,6 +185,7 @@ impl Outbox {
     /// new one, and [`run`](Self::run) has it wait as the new settings have it.
     pub fn change(&self, channels: Vec<Arc<dyn Channel>>, policy: Policy) {
         *self.shared.setup.write().unwrap_or_else(PoisonError::into_inner) = Setup::new(channels, policy);
+        self.shared.is_replaced.store(true, Ordering::Release);
         self.shared.is_changed.store(true, Ordering::Release);
         self.nudge();
     }
@@ -272,8 +276,16 @@ impl Outbox {
         }
         let _taking = self.shared.taking.lock().await;
         let setup = self.shared.setup();
-        let released = self.shared.ledger.write(move |tx| alert::release(tx, &setup.policy.routes, now)).await;
+        let is_replaced = self.shared.is_replaced.swap(false, Ordering::AcqRel);
+        let release = move |tx: &Transaction<'_>| {
+            if is_replaced {
+                setup.channels.keys().try_for_each(|channel| alert::unmute(tx, channel, now))?;
+            }
+            alert::release(tx, &setup.policy.routes, now)
+        };
+        let released = self.shared.ledger.write(release).await;
         if released.is_err() {
+            self.shared.is_replaced.fetch_or(is_replaced, Ordering::AcqRel);
             self.shared.is_changed.store(true, Ordering::Release);
         }
         released.map(drop)
@@ -363,8 +375,9 @@ impl Shared {
                 left = tests.into_iter();
             }
             let pause = match deliveries.first() {
-                Some(first) if left.len() > 0 => self.pause_of(&first.channel).await,
-                Some(_) | None => Duration::ZERO,
+                // Also after the last: the channel is not free before.
+                Some(first) => self.pause_of(&first.channel).await,
+                None => Duration::ZERO,
             };
             if !pause.is_zero() {
                 self.clock.sleep_until(self.clock.wall().after(pause)).await;
@@ -417,8 +430,14 @@ impl Shared {
                     messages = ids.len(),
                     "delivery.sent"
                 );
+                // Those are tried while a service wants nothing: now it does.
+                let unmuted =
+                    (first.is_test() || first.alert.alert.level == AlertLevel::Critical).then(|| first.channel.clone());
                 self.ledger
-                    .write(move |tx| ids.iter().try_for_each(|id| alert::mark_sent(tx, *id, &receipt, now)))
+                    .write(move |tx| {
+                        ids.iter().try_for_each(|id| alert::mark_sent(tx, *id, &receipt, now))?;
+                        unmuted.iter().try_for_each(|channel| alert::unmute(tx, channel, now))
+                    })
                     .await?;
                 crash_point!("outbox.sent");
                 return Ok(Outcome::Sent.into());

@@ -41,12 +41,51 @@ impl Veiled {
         self.value != self.told
     }
 
-    /// A text of another's, without this value.
+    /// A text of another's, without this value and without what stands for each of its references: a program repeats
+    /// what it likes of an argument.
     #[must_use]
     pub fn veil(&self, text: &str) -> String {
-        if self.is_veiled() && !self.value.is_empty() { text.replace(&self.value, &self.told) } else { text.to_owned() }
+        if !self.is_veiled() {
+            return text.to_owned();
+        }
+        let mut hidden = self.references();
+        hidden.push((&self.value, &self.told));
+        hidden.retain(|(value, _)| value.chars().nth(SECRET_MIN - 1).is_some());
+        // The longest first: one may be a part of another.
+        hidden.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        hidden.iter().fold(text.to_owned(), |text, (value, told)| text.replace(value, told))
+    }
+
+    /// What stands for each reference of the text that is told.
+    fn references(&self) -> Vec<(&str, &str)> {
+        let mut found = Vec::new();
+        let (mut told, mut value) = (self.told.as_str(), self.value.as_str());
+        while let Some((before, after)) = told.split_once("${") {
+            if let Some(literal) = before.strip_suffix('$') {
+                // Two characters that are no reference.
+                let Some(rest) = value.strip_prefix(literal).and_then(|rest| rest.strip_prefix("${")) else { break };
+                (told, value) = (after, rest);
+                continue;
+            }
+            let (Some(end), Some(rest)) = (after.find('}'), value.strip_prefix(before)) else { break };
+            let (name, next) = (&told[before.len()..before.len() + 2 + end + 1], &after[end + 1..]);
+            // Up to what is written behind it, or to the end.
+            let literal = next.split("${").next().unwrap_or_default().trim_end_matches('$');
+            let stands = match literal {
+                "" if next.is_empty() => rest.len(),
+                "" => break, // two in a row: only both together are known
+                literal if literal.len() == next.len() => rest.len().saturating_sub(literal.len()),
+                literal => rest.find(literal).unwrap_or(rest.len()),
+            };
+            found.push((rest.get(..stands).unwrap_or(rest), name));
+            (told, value) = (next, rest.get(stands..).unwrap_or_default());
+        }
+        found
     }
 }
+
+/// The shortest value that is taken for a secret, in characters: shorter ones are words and numbers.
+const SECRET_MIN: usize = 6;
 
 /// Text without a reference.
 impl<T: Into<String>> From<T> for Veiled {
@@ -106,6 +145,22 @@ mod tests {
         assert_eq!(veiled.veil("refused: Key: hunter2"), "refused: Key: ${KEY}");
         let stored: Veiled = serde_json::from_str("\"Key: ${KEY}\"").unwrap();
         assert_eq!((stored.value(), stored.told()), ("Key: ${KEY}", "Key: ${KEY}"));
+    }
+
+    #[test]
+    fn what_stands_for_a_reference_is_hidden_wherever_a_program_repeats_it() {
+        let table = [
+            ("Key: hunter2", "Key: ${KEY}", "bad key hunter2", "bad key ${KEY}"),
+            ("user:hunter2@host", "user:${KEY}@host", "{\"key\": \"hunter2\"}", "{\"key\": \"${KEY}\"}"),
+            ("alice1 and hunter2.", "${NAME} and ${KEY}.", "hunter2, alice1", "${KEY}, ${NAME}"),
+            ("${x} hunter2", "$${x} ${KEY}", "hunter2", "${KEY}"),
+            ("alice1hunter2", "${NAME}${KEY}", "alice1hunter2!", "${NAME}${KEY}!"),
+            ("-n 3", "-n ${COUNT}", "3 of 30", "3 of 30"),
+            ("plain", "plain", "plain", "plain"),
+        ];
+        for (value, told, said, expected) in table {
+            assert_eq!(Veiled::new(value, told).veil(said), expected, "{told}");
+        }
     }
 
     /// Offers both, as the reader of the configuration does.

@@ -15,16 +15,17 @@ const TEMPLATES_MAX: usize = 1_000;
 pub(super) fn problems_of_files(settings: &Settings, root: &Node) -> Vec<Problem> {
     let told = &settings.notifications;
     let authority = told.email.problem_of_root_ca().map(|message| ("notifications.email.root_ca", message));
-    let templates = told.templates.as_deref().filter(|folder| !folder.is_dir()).map(|folder| {
-        let message = format!("there is no folder \"{}\"; make it, or remove the key", folder.display());
-        ("notifications.templates", message)
-    });
-    authority.into_iter().chain(templates).map(|(key, message)| at(root, key, message)).collect()
+    authority.map(|(key, message)| at(root, key, message)).into_iter().collect()
 }
 
-/// Templates that are the words of nothing.
+/// Templates that are the words of nothing, or a folder of them that is not there: then the built-in words are used, and
+/// nobody goes without a monitor for the words of a mail.
 pub(super) fn remarks_of_files(settings: &Settings, root: &Node) -> Vec<Problem> {
     let Some(folder) = &settings.notifications.templates else { return Vec::new() };
+    if !folder.is_dir() {
+        let message = format!("there is no folder \"{}\": the built-in words are used", folder.display());
+        return vec![at(root, "notifications.templates", message)];
+    }
     let entries = std::fs::read_dir(folder).into_iter().flatten().take(TEMPLATES_MAX);
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();

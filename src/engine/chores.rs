@@ -79,8 +79,10 @@ async fn command(program: &str, arguments: &[String], timeout: Duration) -> anyh
         .with_context(|| format!("{program} did not end within {timeout:?} and was killed"))?
         .with_context(|| format!("awaiting {program}"))?;
     let said = if output.status.success() { &output.stdout } else { &output.stderr };
-    let said = String::from_utf8_lossy(&said[said.len().saturating_sub(OUTPUT_TAIL)..]).trim().to_owned();
-    let said = words.iter().fold(said, |said, word| word.veil(&said));
+    // As a whole, before it is cut: half a secret is one, too.
+    let said = words.iter().fold(String::from_utf8_lossy(said).into_owned(), |said, word| word.veil(&said));
+    let tail = said.char_indices().map(|(at, _)| at).find(|at| said.len() - at <= OUTPUT_TAIL);
+    let said = said.get(tail.unwrap_or(said.len())..).unwrap_or_default().trim().to_owned();
     if !output.status.success() {
         bail!("{program} ended with {}: {said}", output.status);
     }

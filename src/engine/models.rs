@@ -190,8 +190,11 @@ impl Calls {
 
 impl Share<'_> {
     fn take(&mut self) -> bool {
-        let is_left = self.left > 0;
-        self.left -= u32::from(is_left);
+        // One that has woken meanwhile is asked from what nobody has set aside.
+        let mut budget = self.calls.budget();
+        let left = if self.left > 0 { &mut self.left } else { &mut budget.left };
+        let is_left = *left > 0;
+        *left -= u32::from(is_left);
         is_left
     }
 }

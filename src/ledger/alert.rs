@@ -13,7 +13,7 @@ pub use acknowledgement::{Acknowledged, acknowledge, end_escalations, escalate, 
 pub use recent::{Recent, recent};
 pub use routes::{Besides, Route, Routes};
 pub use turn::in_turn;
-pub use wait::{Lost, MUTE_MAX, lost, mute, muted, release};
+pub use wait::{Lost, MUTE_MAX, lost, mute, muted, release, unmute};
 
 use std::cmp::Reverse;
 
@@ -402,7 +402,7 @@ pub fn retry(tx: &Transaction<'_>, delivery_id: i64, now: Timestamp) -> Result<(
             key: delivery_id.to_string(),
             reason: format!("it is {}: only what failed or is dead is tried again", delivery.state.as_str()),
         }),
-        _ => Ok(()),
+        _ => wait::unmute(tx, &delivery.channel, now),
     }
 }
 

@@ -69,8 +69,8 @@ pub(super) fn claim(
     Ok(messages)
 }
 
-/// Puts back what a service does not want yet; what is critical goes to the fallback meanwhile. A test stays: it is to
-/// show what the service says.
+/// Puts back what a service does not want yet; what is critical goes to the fallback meanwhile, and is tried all the same
+/// where there is none. A test stays: it is to show what the service says.
 pub(super) fn leave_alone(
     tx: &Transaction<'_>,
     due: Vec<Delivery>,
@@ -78,14 +78,19 @@ pub(super) fn leave_alone(
     fallback: Option<&str>,
     now: Timestamp,
 ) -> Result<Vec<Delivery>, LedgerError> {
-    let (tests, others): (Vec<_>, Vec<_>) = due.into_iter().partition(Delivery::is_test);
+    let is_critical = |delivery: &Delivery| delivery.alert.alert.level == AlertLevel::Critical;
+    // Each by itself waits as long as the service wishes, once it was tried.
+    let goes = |delivery: &Delivery| {
+        delivery.is_test() || (fallback.is_none() && is_critical(delivery) && delivery.attempts <= 1)
+    };
+    let (going, others): (Vec<_>, Vec<_>) = due.into_iter().partition(goes);
     for delivery in others {
         alert::postpone(tx, delivery.delivery_id, until)?;
-        if let Some(fallback) = fallback.filter(|_| delivery.alert.alert.level == AlertLevel::Critical) {
+        if let Some(fallback) = fallback.filter(|_| is_critical(&delivery)) {
             alert::fall_back(tx, delivery.alert.alert_id, fallback, now)?;
         }
     }
-    Ok(tests)
+    Ok(going)
 }
 
 fn of_chat(

@@ -112,7 +112,12 @@ async fn listen(
                 () = changed => {}
             }
         };
-        tokio::join!(stopped, served).1?;
+        tokio::pin!(served);
+        tokio::select! {
+            // Before its time only with an error.
+            ended = &mut served => ended?,
+            () = stopped => served.await?,
+        }
     }
     Ok(())
 }

@@ -38,6 +38,7 @@ pub(super) async fn ping_with_heartbeats(
             Ok(Event::Heartbeat { is_well: true, .. }) => {}
             Ok(Event::Heartbeat { is_well: false, .. }) => {
                 tracing::warn!("dead_man.silent: the process is not well");
+                silence.is_not_asked();
                 continue;
             }
             Ok(Event::PhaseChanged { .. } | Event::RunEnded { .. } | Event::Finished { .. })
@@ -45,10 +46,16 @@ pub(super) async fn ping_with_heartbeats(
             Err(RecvError::Closed) => return,
         }
         let parts = in_force.borrow().clone();
-        let Some(url) = parts.settings.scheduler.heartbeat_url.clone() else { continue };
+        let Some(url) = parts.settings.scheduler.heartbeat_url.clone() else {
+            silence.is_not_asked();
+            continue;
+        };
         if built.as_ref().is_none_or(|(known, _)| known.expose_secret() != url.expose_secret()) {
             match DeadManSwitch::new(url.clone()) {
-                Ok(switch) => built = Some((url, switch)),
+                Ok(switch) => {
+                    silence.is_not_asked();
+                    built = Some((url, switch));
+                }
                 Err(error) => {
                     tracing::error!(%error, "dead_man.unusable: scheduler.heartbeat_url");
                     continue;
@@ -65,7 +72,9 @@ pub(super) async fn ping_with_heartbeats(
         let raised = parts.sources.ledger.write(move |tx| alert::raise(tx, None, &alert, &routes, now)).await;
         if let Err(error) = raised {
             tracing::error!(%error, "dead_man.untold");
+            continue;
         }
+        silence.has_told();
     }
 }
 
@@ -77,19 +86,28 @@ struct Silence {
 }
 
 impl Silence {
+    /// A time in which nobody asks is no silence of its own.
+    const fn is_not_asked(&mut self) {
+        self.since = None;
+    }
+
+    /// What it had to say stands in the ledger.
+    const fn has_told(&mut self) {
+        self.is_told = !self.is_told;
+    }
+
     /// What a person is told after another try: once that it is out of reach for long, once that it is over.
     fn after(&mut self, now: Duration, pinged: &Result<(), String>) -> Option<Alert> {
         match pinged {
             Ok(()) => {
-                let was_told = std::mem::take(self).is_told;
-                was_told.then(|| Alert::new(AlertEvent::DeadManReached, "the dead man's switch is reached again"))
+                self.since = None;
+                self.is_told.then(|| Alert::new(AlertEvent::DeadManReached, "the dead man's switch is reached again"))
             }
             Err(reason) => {
                 let silent = now.saturating_sub(*self.since.get_or_insert(now));
                 if self.is_told || silent < TOLD_AFTER {
                     return None;
                 }
-                self.is_told = true;
                 let silent = Span::minutes(u32::try_from(silent.as_secs() / 60).unwrap_or(u32::MAX));
                 let subject = format!("the dead man's switch has not been reached for {silent}: {reason}");
                 Some(Alert::new(AlertEvent::DeadManUnreachable, subject))
@@ -117,6 +135,7 @@ mod tests {
         let mut silence = Silence::default();
         let mut told = |minute: u64, pinged: Result<(), &str>| {
             let alert = silence.after(Duration::from_secs(minute * 60), &pinged.map_err(str::to_owned))?;
+            silence.has_told();
             Some((alert.event, alert.subject))
         };
         let away = Err("404 Not Found");

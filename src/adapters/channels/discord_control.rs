@@ -185,7 +185,12 @@ struct Interaction {
     /// Who, where nobody else reads along.
     user: Option<User>,
     data: Option<Data>,
+    /// Where it was asked for: in a server, with the bot, in a group of people.
+    context: Option<u64>,
 }
+
+/// The context of a group of people, in which others read along.
+const GROUP: u64 = 2;
 
 #[derive(Debug, Deserialize)]
 struct Member {
@@ -214,7 +219,7 @@ impl Interaction {
     fn asked(self) -> Result<CalledMessage, &'static str> {
         let data = self.data.ok_or("data")?;
         let number = self.id.and_then(|id| id.parse::<i64>().ok()).filter(|number| *number >= 0).ok_or("id")?;
-        let is_private = self.member.is_none();
+        let is_private = self.member.is_none() && self.context != Some(GROUP);
         let sender = self.member.map(|member| member.user).or(self.user).ok_or("user")?.id;
         let text = data.options.first().and_then(|chosen| chosen.value.as_ref()).and_then(Value::as_str);
         Ok(CalledMessage {

@@ -18,7 +18,7 @@ pub const MUTE_MAX: Duration = Duration::from_secs(60 * 60);
 const MUTED: &str = "channel.muted";
 
 const SQL_MUTED: &str = "
-    SELECT data ->> 'channel', max(data ->> 'until_ms') FROM event
+    SELECT data ->> 'channel', data ->> 'until_ms', max(event_id) FROM event
     WHERE at_ms >= ?1 AND name = 'channel.muted' GROUP BY 1";
 // The list of states in front is the partial index's own condition: with it SQLite uses the index.
 const SQL_UNTRIED: &str = "
@@ -37,7 +37,8 @@ const SQL_LOST: &str = "
 /// # Errors
 /// If the ledger cannot be written.
 pub fn mute(tx: &Transaction<'_>, channel: &str, until: Timestamp, now: Timestamp) -> Result<(), LedgerError> {
-    let muted = Event::new(now, EventLevel::Info, MUTED, format!("{channel} asked to be left alone for a while"));
+    let told = if until > now { "asked to be left alone for a while" } else { "is asked again" };
+    let muted = Event::new(now, EventLevel::Info, MUTED, format!("{channel} {told}"));
     event::record(tx, &muted.with_data(json!({ "channel": channel, "until_ms": until.0 })))?;
     Ok(())
 }
@@ -53,6 +54,14 @@ pub fn muted(conn: &Connection, now: Timestamp) -> Result<BTreeMap<String, Times
     // A clock that was set back leaves nobody silent for longer.
     let at_most = now.after(MUTE_MAX);
     Ok(wishes.into_iter().map(|(name, until)| (name, until.min(at_most))).filter(|(_, until)| *until > now).collect())
+}
+
+/// Ends a channel's pause: a person wants it asked again, it has just taken something, or it is another one now.
+///
+/// # Errors
+/// If the ledger cannot be written.
+pub fn unmute(tx: &Transaction<'_>, channel: &str, now: Timestamp) -> Result<(), LedgerError> {
+    if muted(tx, now)?.contains_key(channel) { mute(tx, channel, now, now) } else { Ok(()) }
 }
 
 /// Has what waits untried wait as the routes have it now, and no longer as they had it when it was raised; the answer is
