@@ -280,7 +280,7 @@ fn a_person_asks_halts_resumes_and_closes_in_slack() {
     assert!(called.slack("/status").contains("entries are stopped: lunch"));
     let code = code_in(&called.slack("resume"));
     assert_eq!(place.rows("SELECT reason FROM halt WHERE cleared_at_ms IS NULL").len(), 1, "not before the yes");
-    assert_eq!(called.slack(&format!("yes {code}")), "1 latches cleared: entries are open again");
+    assert_eq!(called.slack(&format!("yes {code}")), "1 latch cleared: entries are open again");
     let code = code_in(&called.slack("close all"));
     assert_eq!(called.slack(&format!("yes {code}")), "done: nothing to close: no position is held");
 
