@@ -29,6 +29,11 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> Duration;
     /// Returns once the wall clock has reached `instant`; at once if it has.
     async fn sleep_until(&self, instant: Timestamp);
+    /// As [`sleep_until`](Self::sleep_until) where nothing is due at `instant`: it may return some milliseconds after it,
+    /// and costs less.
+    async fn rest_until(&self, instant: Timestamp) {
+        self.sleep_until(instant).await;
+    }
 }
 
 /// What went wrong at a feed.

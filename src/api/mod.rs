@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -33,8 +33,10 @@ const BODY_MAX: usize = 64 * 1024;
 const HEAD_MAX: usize = 32 * 1024;
 /// Connections at the same time; who comes then waits until one ends.
 const CONNECTIONS_MAX: usize = 64;
-/// How long a caller may take for its headers.
-const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a caller may take for its headers: a service gives up on us after three seconds.
+const HEADERS_WITHIN: Duration = Duration::from_secs(2);
+/// How long a caller may take for its body.
+const BODY_WITHIN: Duration = Duration::from_secs(2);
 /// How long a connection may take from its beginning to its end; each has one request.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(15);
 /// The pause after a connection that could not be taken: others have to close theirs first.
@@ -47,7 +49,7 @@ pub fn routes(receptions: &[Arc<Reception>]) -> Router {
     let router = receptions.iter().fold(Router::new(), |router, reception| {
         let path = format!("/{}", reception.name());
         let at = Arc::new(Counter { reception: reception.clone(), refused: AtomicU64::new(0) });
-        router.route(&path, post(move |headers: HeaderMap, body: Bytes| receive(at, headers, body)))
+        router.route(&path, post(move |request: Request| receive(at, request)))
     });
     router.layer(DefaultBodyLimit::max(BODY_MAX))
 }
@@ -69,8 +71,14 @@ impl Counter {
     }
 }
 
-async fn receive(at: Arc<Counter>, headers: HeaderMap, body: Bytes) -> Response {
+async fn receive(at: Arc<Counter>, request: Request) -> Response {
     let names = at.reception.headers();
+    let headers: HeaderMap = request.headers().clone();
+    let body = match tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(rejected)) => return (rejected.status(), "the body cannot be read, or is too large\n").into_response(),
+        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body took too long\n").into_response(),
+    };
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let (signature, timestamp) = (header(names.signature), header(names.timestamp));
     match at.reception.take(ServiceCall { signature, timestamp, body: body.to_vec() }).await {
@@ -90,7 +98,14 @@ async fn receive(at: Arc<Counter>, headers: HeaderMap, body: Bytes) -> Response 
 /// Takes connections until `stop`, and answers each by the routes of that moment; returns once they have ended.
 pub async fn serve(listener: TcpListener, routes: watch::Receiver<Router>, stop: CancellationToken) {
     let (room, connections) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), TaskTracker::new());
+    let mut full = 0_u64;
     loop {
+        if room.available_permits() == 0 {
+            full += 1;
+            if full.is_power_of_two() {
+                tracing::warn!(connections = CONNECTIONS_MAX, count = full, "api.full: who calls now waits");
+            }
+        }
         let next = async {
             let permit = room.clone().acquire_owned().await;
             (permit, listener.accept().await)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -22,6 +23,11 @@ use crate::ledger::alert::{self, Chosen, Delivery, DeliveryState, Route, Routes}
 use crate::ledger::{Ledger, LedgerError, equity, history};
 use crate::ports::Message;
 use crate::wiring;
+
+/// How long what another process has taken is waited for, and how often it is looked at.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(60);
+/// See [`UNDER_WAY_MAX`].
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Deliveries looked through for those of one alert.
 const LOOKED_THROUGH: u32 = 100;
@@ -285,7 +291,12 @@ fn deliver(
         // Where a channel has given up, the others have something to tell since.
         outbox.deliver_due(context.now()).await
     })??;
-    let deliveries = ledger.read(chosen)?;
+    // What the scheduler has taken first is on its way there.
+    let (mut deliveries, until) = (ledger.read(&chosen)?, context.now().after(UNDER_WAY_MAX));
+    while deliveries.iter().any(|delivery| delivery.state == DeliveryState::Sending) && context.now() < until {
+        context.block_on(tokio::time::sleep(LOOK_EVERY))?;
+        deliveries = ledger.read(&chosen)?;
+    }
     context.output.table(&table(&deliveries, none), FormatArg::default())?;
     let missing = deliveries.iter().filter(|delivery| delivery.state != DeliveryState::Sent).count();
     if missing == 0 {

@@ -397,7 +397,7 @@ fn files_that_are_named_are_looked_at_before_they_are_used() {
     let gone = problems("none.pem", "nowhere");
     assert!(gone.contains("daybook.yaml:2:67: notifications.email.root_ca: none.pem: cannot be read"), "{gone}");
     assert!(!gone.contains("templates"), "{gone}");
-    let remarks = Case::new("notifications: {templates: nowhere}".to_owned()).load().remarks;
+    let remarks = Case::new("notifications: {templates: nowhere}").load().remarks;
     assert!(remarks.len() == 1 && remarks[0].message.contains("there is no folder \"nowhere\""), "{remarks:?}");
     assert!(problems("text.pem", "words").ends_with("-----BEGIN CERTIFICATE-----"));
     assert!(problems("broken.pem", "words").contains("holds what is no certificate"));

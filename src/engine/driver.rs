@@ -379,9 +379,17 @@ impl Driver {
             }
             Execution::Concurrent => {
                 let is_open = self.parts.sources.calendar.phase_at(now) == MarketPhase::Trading;
-                let next = self.next_at.min(now.after(if is_open { SLEEP_IN_SESSION_MAX } else { SLEEP_MAX }));
+                let look_by = now.after(if is_open { SLEEP_IN_SESSION_MAX } else { SLEEP_MAX });
+                let next_at = self.next_at;
                 let slept_since = clock.monotonic();
-                let sleep = clock.sleep_until(next);
+                let sleep = async {
+                    // What is due is due to the millisecond; a look is not.
+                    if next_at <= look_by {
+                        clock.sleep_until(next_at).await;
+                    } else {
+                        clock.rest_until(look_by).await;
+                    }
+                };
                 let reading = reload::next(self.reload.as_mut().and_then(|reload| reload.readings.as_mut()));
                 tokio::pin!(sleep, reading);
                 loop {
@@ -453,6 +461,9 @@ struct Workers {
     stuck_after: Duration,
 }
 
+/// Probes in the time after which threads count as stuck: that much of it more it takes at most until they do.
+const PROBES: u32 = 4;
+
 /// A task that does nothing, and whether it was done.
 struct Probe {
     runtime: Handle,
@@ -475,7 +486,11 @@ impl Workers {
     fn are_well(&mut self, now: Duration) -> bool {
         let mut well = true;
         for probe in &mut self.probes {
-            if probe.done.swap(false, Ordering::SeqCst) {
+            if probe.done.load(Ordering::SeqCst) {
+                if now.saturating_sub(probe.sent_at) < self.stuck_after / PROBES {
+                    continue; // each wakes threads that have nothing else to do
+                }
+                probe.done.store(false, Ordering::SeqCst);
                 probe.sent_at = now;
                 let done = probe.done.clone();
                 probe.runtime.spawn(async move { done.store(true, Ordering::SeqCst) });

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Live, Wired, api, chat, dead_man, reload};
 use crate::engine::driver::{Driver, Ended, Limits};
 use crate::engine::supervisor::supervise;
+use crate::engine::waker::Turned;
 use crate::engine::{Execution, follower, waker};
 
 /// Runs until the simulation is over or `stop` is asked for.
@@ -51,6 +52,12 @@ async fn drive(
         Execution::InTurn => None,
     };
     let jobs = apart.as_ref().and_then(JobRuntime::handle);
+    let turned = Arc::new(Turned::default());
+    let (noted, clock) = (turned.clone(), parts.sources.clock.clone());
+    let on_turn = Arc::new(move || {
+        noted.note(clock.monotonic());
+        on_turn();
+    });
     let limits = Limits { stop: stop.clone(), until: wired.until, drain, on_turn, jobs, stuck_after: STUCK_AFTER };
     let mut driver = Driver::new(parts.clone(), limits, nudge.clone());
     let in_force = driver.in_force();
@@ -65,7 +72,7 @@ async fn drive(
         let clock = parts.sources.clock.clone();
         let (wake, stop_waker) = (nudge.clone(), beside.clone());
         tasks.push(tokio::spawn(supervise("waker", in_force.clone(), beside.clone(), move || {
-            waker::run(wake.clone(), clock.clone(), stop_waker.clone())
+            waker::run(wake.clone(), turned.clone(), clock.clone(), stop_waker.clone())
         })));
         let (follows, stop_follower) = (in_force.clone(), beside.clone());
         tasks.push(tokio::spawn(supervise("follower", in_force.clone(), beside.clone(), move || {

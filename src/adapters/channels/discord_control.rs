@@ -85,6 +85,10 @@ impl DiscordControlSettings {
         if self.key().is_none() {
             let told = "is no public key; expected the 64 hexadecimal digits of the application's General Information";
             problems.push(("control.public_key", told.to_owned()));
+        } else if self.key().is_some_and(is_weak) {
+            let told =
+                "is no application's public key: anybody could sign under it; expected the one of General Information";
+            problems.push(("control.public_key", told.to_owned()));
         }
         if self.users.is_empty() {
             let told = "is empty, and nobody would be heard; expected people's ids, such as [\"123456789012345678\"]";
@@ -106,6 +110,24 @@ impl DiscordControlSettings {
     fn key(&self) -> Option<[u8; 32]> {
         control::bytes_of(&self.public_key)
     }
+}
+
+/// The points of small order on the curve, as the y of their encodings, the lowest byte first; in the last three y is that
+/// of an earlier one and the field's size. Under such a key a signature holds that nobody made.
+const WEAK_KEYS: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+/// Whether a key is one of those, whatever its sign.
+fn is_weak(mut key: [u8; 32]) -> bool {
+    key[31] &= 0x7f;
+    WEAK_KEYS.iter().any(|weak| control::bytes_of(weak) == Some(key))
 }
 
 fn is_id(id: &str) -> bool {
@@ -487,6 +509,9 @@ mod tests {
             (with(&|control| control.application_id = "daybook".to_owned()), "control.application_id"),
             (with(&|control| control.public_key.truncate(62)), "control.public_key"),
             (with(&|control| control.public_key = "g".repeat(64)), "control.public_key"),
+            (with(&|control| control.public_key = "0".repeat(64)), "control.public_key"),
+            (with(&|control| control.public_key = format!("01{}80", "0".repeat(60))), "control.public_key"),
+            (with(&|control| control.public_key = WEAK_KEYS[3].to_uppercase()), "control.public_key"),
             (with(&|control| control.users.clear()), "control.users"),
             (with(&|control| control.users = list("road#1234")), "control.users"),
             (with(&|control| control.chats = list("trading")), "control.chats"),

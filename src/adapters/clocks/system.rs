@@ -73,6 +73,18 @@ impl Clock for SystemClock {
             }
         }
     }
+
+    /// Without a thread for the last stretch.
+    async fn rest_until(&self, instant: Timestamp) {
+        let target = instant.since(Timestamp::default());
+        loop {
+            let remaining = target.saturating_sub(Self::since_epoch());
+            if remaining.is_zero() {
+                return;
+            }
+            tokio::time::sleep(remaining.min(LOOK_AGAIN)).await;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -80,12 +92,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_sleep_never_ends_before_its_instant() {
+    async fn neither_a_sleep_nor_a_rest_ends_before_its_instant() {
         let clock = SystemClock::new();
         for milliseconds in [1, 2, 3, 4, 7, 12] {
             let instant = clock.wall().after(Duration::from_millis(milliseconds));
             clock.sleep_until(instant).await;
             assert!(clock.wall() >= instant, "woke before {instant}");
+            let instant = clock.wall().after(Duration::from_millis(milliseconds));
+            clock.rest_until(instant).await;
+            assert!(clock.wall() >= instant, "rested until before {instant}");
         }
     }
 

@@ -188,9 +188,9 @@ impl<'a> Taken<'a> {
     /// Records that a stranger wrote, and tells a person now and then. The stranger gets no answer.
     fn turn_away(&self, routes: &Routes) -> Result<(), LedgerError> {
         let ChatMessage { chat, sender, .. } = self.message;
-        tracing::warn!(channel = self.channel, sender, chat, "chat.stranger");
         let before = requests::count_of_strangers(self.tx, self.channel, self.now.before(STRANGERS_TOLD_EVERY))?;
         if before < STRANGERS_MAX {
+            tracing::warn!(channel = self.channel, sender, chat, "chat.stranger");
             requests::record(self.tx, &self.request(Outcome::Stranger), self.now)?;
         }
         if before == 0 {

@@ -61,7 +61,7 @@ impl Driver {
             return Ok(());
         }
         if is_same(in_force) {
-            return self.stay(refresh).await;
+            return self.stay(read, refresh).await;
         }
         let told = reload::differences(in_force, &read)?;
         if let Some(reason) = reload::fixed(&told) {
@@ -89,8 +89,8 @@ impl Driver {
         }
     }
 
-    /// What was read is what is in force: nothing waits any more, and secrets may be others.
-    async fn stay(&mut self, refresh: Refresh) -> Result<(), LedgerError> {
+    /// What was read is what is in force, but for its secrets, which no version has: nothing waits any more.
+    async fn stay(&mut self, read: Configuration, refresh: Refresh) -> Result<(), LedgerError> {
         self.refused = None;
         let Some(reload) = &mut self.reload else { return Ok(()) };
         if reload.standing.waits.take().is_some() {
@@ -110,8 +110,9 @@ impl Driver {
             return Ok(());
         }
         tracing::info!("configuration.unchanged: nothing has changed; secrets are read again");
-        match (reload.prepare)(&self.parts, &reload.standing.in_force, refresh) {
+        match (reload.prepare)(&self.parts, &read, refresh) {
             Ok(prepared) => {
+                reload.standing.in_force = read;
                 self.swap(prepared, &[]);
                 Ok(())
             }
