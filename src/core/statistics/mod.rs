@@ -29,5 +29,5 @@ pub use drawdown::Drawdown;
 pub use figures::{CONVENTIONS, Figures};
 pub use luck::Trials;
 pub use moments::Moments;
-pub use returns::{DAYS_PER_YEAR, Returns, ReturnsError};
+pub use returns::{DAYS_PER_YEAR, RETURN_MAX, Returns, ReturnsError};
 pub use trades::{ClosedTrade, TradeFigures};
