@@ -82,7 +82,7 @@ impl Templates {
     }
 
     /// The message as a channel is to get it: in the words of the first file that there is of `EVENT.CHANNEL.txt`,
-    /// `EVENT.txt`, `alert.CHANNEL.txt` and `alert.txt`, for mail with a page. It takes no longer than [`DEADLINE`],
+    /// `EVENT.txt`, `alert.CHANNEL.txt` and `alert.txt`, for mail with a page. It takes no longer than two seconds,
     /// whatever the files are.
     pub async fn worded(&self, message: Message, alert: &Alert, channel: &str) -> Message {
         let reading = Reading::default();
