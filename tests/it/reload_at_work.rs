@@ -315,7 +315,14 @@ impl Desk {
         let mut sent = self.broker.sent.lock().unwrap().clone();
         names.sort();
         sent.sort();
+        let all = sent.len();
+        sent.dedup();
+        assert_eq!(sent.len(), all, "an order went out twice");
+        // What else a monitor sends beside them leaves no position.
+        sent.retain(|id| names.contains(id));
         assert_eq!(sent, names);
+        let exits = self.rows("SELECT client_order_id FROM v_order WHERE purpose = 'exit'");
+        assert_eq!(exits.len(), names.len(), "{exits:?}");
         assert_eq!(outside.broker.positions().await.unwrap(), []);
         assert_eq!(outside.broker.open_orders().await.unwrap(), []);
         let taken = outside.sent().await.into_iter().map(|order| order.client_order_id);
