@@ -255,6 +255,18 @@ pub struct Message {
     pub at: Timestamp,
 }
 
+/// An error of the world outside with everything that caused it, in one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(&format!(": {inner}"));
+        source = inner.source();
+    }
+    text
+}
+
 /// Something that a chat's service has to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatUpdate {

@@ -15,6 +15,7 @@ use crate::adapters::dead_man::DeadManSwitch;
 use crate::engine::Parts;
 use crate::engine::bus::Event;
 use crate::ledger::alert;
+use crate::ports::with_causes;
 
 /// How long the switch may be out of reach before a person is told: its service restarts faster, and tells itself of a
 /// longer silence.
@@ -114,16 +115,6 @@ impl Silence {
             }
         }
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(&format!(": {inner}"));
-        source = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

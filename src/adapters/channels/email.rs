@@ -21,7 +21,7 @@ use super::secrets::Secrets;
 use super::settings::{EmailSettings, Security, mailbox};
 use super::text::one_line;
 use super::tls::wrong_certificate;
-use crate::ports::{Channel, ChannelError, Message};
+use crate::ports::{Channel, ChannelError, Message, with_causes};
 
 /// Deliveries to one receiver that are remembered, so that another receiver's failure does not repeat
 /// them while the process lives.
@@ -165,7 +165,7 @@ impl EmailChannel {
     /// # Errors
     /// Why no letter could be sent, in words for a person.
     pub async fn try_out(settings: &EmailSettings, within: Duration) -> Result<(), String> {
-        let channel = Self::new(settings).map_err(|error| chain(&error))?;
+        let channel = Self::new(settings).map_err(|error| with_causes(&error))?;
         let (port, implicit) = (settings.port(), settings.security == Security::ImplicitTls);
         let tried = tokio::time::timeout(within, channel.transport.test_connection()).await;
         match tried {
@@ -192,7 +192,7 @@ impl EmailChannel {
         let letter = self
             .letterhead
             .letter_to(std::slice::from_ref(receiver), message)
-            .map_err(|error: LetterError| Failure::Permanent(chain(&error)))?;
+            .map_err(|error: LetterError| Failure::Permanent(with_causes(&error)))?;
         match tokio::time::timeout(self.timeout, self.transport.send(letter)).await {
             Ok(Ok(response)) => Ok(self.told(&receipt(&response))),
             Ok(Err(error)) => Err(self.classed(&error)),
@@ -306,22 +306,12 @@ fn tls_parameters(settings: &EmailSettings) -> Result<TlsParameters, EmailError>
 
 /// Whether the other side has answered a TLS handshake with something else.
 fn speaks_in_the_clear(error: &(dyn std::error::Error + 'static)) -> bool {
-    let told = chain(error);
+    let told = with_causes(error);
     told.contains("InvalidContentType") || told.contains("InvalidMessage") || told.contains("corrupt message")
 }
 
 fn receipt(response: &Response) -> String {
     format!("{} {}", response.code(), response.first_line().unwrap_or_default())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(&format!(": {inner}"));
-        source = inner.source();
-    }
-    text
 }
 
 #[async_trait]

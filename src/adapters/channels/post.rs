@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use super::secrets::Secrets;
 use super::text::{one_line, shortened};
 use super::tls::wrong_certificate;
-use crate::ports::ChannelError;
+use crate::ports::{ChannelError, with_causes};
 
 /// What is read of an answer, in bytes; the services' own answers have some hundred.
 const ANSWER_MAX: usize = 4 * 1024;
@@ -172,7 +172,7 @@ impl Poster {
     fn unanswered(&self, error: reqwest::Error) -> ChannelError {
         let error = error.without_url();
         if error.is_builder() {
-            return self.permanent(&chain(&error));
+            return self.permanent(&with_causes(&error));
         }
         if let Some(wrong) = wrong_certificate(&error) {
             return self.permanent(&wrong);
@@ -181,7 +181,7 @@ impl Poster {
             let reason = format!("no answer within {:?}; it may have been delivered", self.timeout);
             return self.transient(&reason, None);
         }
-        self.transient(&chain(&error), None)
+        self.transient(&with_causes(&error), None)
     }
 
     /// One line without what guards the service.
@@ -200,16 +200,6 @@ fn wait(wish: &str, answered: Option<&str>) -> Option<Duration> {
 /// Seconds, with or without a fraction.
 fn seconds(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(&format!(": {inner}"));
-        source = inner.source();
-    }
-    text
 }
 
 /// An address that secrets may be sent to: `https`, or `http` on this machine. No message repeats it.

@@ -1,6 +1,5 @@
 //! The driver takes another configuration: between two claims, in one transaction.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use daybook_core::schedule::JobKind;
@@ -14,6 +13,7 @@ use crate::engine::runner::alert_of_lost;
 use crate::ledger::event::{self, Event, EventLevel};
 use crate::ledger::run::{self, LookInput, Trigger};
 use crate::ledger::{LedgerError, alert, settings as versions};
+use crate::ports::with_causes;
 
 impl Driver {
     /// The same driver, which takes other configurations while it runs.
@@ -234,15 +234,4 @@ pub(super) async fn next(readings: Option<&mut mpsc::Receiver<Reading>>) -> Read
         },
         None => std::future::pending().await,
     }
-}
-
-/// An error with its causes, on one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
 }

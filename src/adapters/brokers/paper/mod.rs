@@ -36,7 +36,7 @@ use daybook_core::time::Timestamp;
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::store::{Progress, Store, Stored};
-use crate::ports::{Broker, BrokerError, Clock, FeedError, FillPage, MarketFeed};
+use crate::ports::{Broker, BrokerError, Clock, FeedError, FillPage, MarketFeed, with_causes};
 
 pub use error::PaperError;
 
@@ -358,7 +358,7 @@ impl Broker for PaperBroker {
 }
 
 fn rejected(reason: &dyn std::error::Error) -> BrokerError {
-    BrokerError::Rejected { broker: NAME.to_owned(), reason: chain(reason) }
+    BrokerError::Rejected { broker: NAME.to_owned(), reason: with_causes(reason) }
 }
 
 fn duplicate(client_order_id: &ClientOrderId) -> BrokerError {
@@ -381,29 +381,17 @@ fn uncountable(error: MoneyError) -> BrokerError {
 
 /// A failure of the file before anything was committed.
 fn before_commit(error: PaperError) -> BrokerError {
-    BrokerError::Retryable { broker: NAME.to_owned(), reason: chain(&error) }
+    BrokerError::Retryable { broker: NAME.to_owned(), reason: with_causes(&error) }
 }
 
 /// A failure of a write: of its commit, nobody knows whether it was made.
 fn at_commit(error: PaperError) -> BrokerError {
     match error {
-        PaperError::Commit { .. } => BrokerError::Unknown { broker: NAME.to_owned(), reason: chain(&error) },
+        PaperError::Commit { .. } => BrokerError::Unknown { broker: NAME.to_owned(), reason: with_causes(&error) },
         PaperError::Make { .. }
         | PaperError::NotAnAccount { .. }
         | PaperError::Newer { .. }
         | PaperError::Sqlite { .. }
         | PaperError::Overtaken { .. } => before_commit(error),
     }
-}
-
-/// An error with what is behind it: the port's errors carry one text.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
