@@ -21,7 +21,6 @@ use daybook_core::market::{Bar, BarColumns, Symbol};
 use daybook_core::money::{Price, Quantity};
 use parquet::basic::Compression;
 use parquet::column::reader::ColumnReader;
-use parquet::data_type::ByteArray;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
@@ -32,8 +31,8 @@ use columns::{Figures, Texts, Times};
 /// How a Parquet file begins.
 pub(super) const MAGIC: [u8; 4] = *b"PAR1";
 
-/// Rows that are taken apart at once.
-const ROWS: usize = 8 * 1024;
+/// Rows that are taken apart at once: all that is between the file and the series stays in the processor's cache.
+const ROWS: usize = 2 * 1024;
 
 /// Why a column cannot be read.
 enum Fault {
@@ -121,7 +120,10 @@ impl<'g> Group<'g> {
             left -= count;
             cells.fill(count)?;
             match cells.plain_bars(count) {
-                Some(bars) => cells.take_runs(&bars, rows, *row),
+                Some(bars) => {
+                    cells.take_runs(&bars, rows, *row);
+                    cells.spare = bars;
+                }
                 None => (0..count).for_each(|place| cells.take(place, rows, *row)),
             }
             *row += count as u64;
@@ -167,6 +169,8 @@ struct Cells {
     low: Figures<Price>,
     close: Figures<Price>,
     volume: Figures<Quantity>,
+    /// Bars of earlier rows, for their memory.
+    spare: BarColumns,
 }
 
 impl Cells {
@@ -182,6 +186,7 @@ impl Cells {
             low: Figures::open(group, "low")?,
             close: Figures::open(group, "close")?,
             volume: Figures::open(group, "volume")?,
+            spare: BarColumns::default(),
         })
     }
 
@@ -197,8 +202,13 @@ impl Cells {
 
     /// The bars of these rows, if each is written as nearly all are and is a bar.
     fn plain_bars(&mut self, rows: usize) -> Option<BarColumns> {
-        let prices = [&self.open, &self.high, &self.low, &self.close].map(Figures::plain);
-        let bars = BarColumns::of(self.times.plain(), prices, self.volume.plain())?;
+        let (mut starts, mut prices, mut volumes) = std::mem::take(&mut self.spare).into_columns();
+        self.times.plain_into(&mut starts)?;
+        for (column, prices) in [&self.open, &self.high, &self.low, &self.close].into_iter().zip(&mut prices) {
+            column.plain_into(prices)?;
+        }
+        self.volume.plain_into(&mut volumes)?;
+        let bars = BarColumns::of(starts, prices, volumes)?;
         (bars.len() == rows && bars.are_sound()).then_some(bars)
     }
 
@@ -265,10 +275,7 @@ impl Symbols {
     fn are_same(&self, one: usize, other: usize) -> bool {
         match self {
             Self::Given(_) => true,
-            Self::Column(texts) => {
-                let text = |place| texts.0.at(place).ok().map(ByteArray::data);
-                text(one) == text(other)
-            }
+            Self::Column(texts) => texts.are_same(one, other),
         }
     }
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use csv::ByteRecord;
 use daybook_core::analysis::brief;
-use daybook_core::market::{Bar, BarColumns, CorporateActions, MINUTE, Symbol};
+use daybook_core::market::{Bar, BarColumns, CorporateActions, Symbol};
 use daybook_core::money::{MoneyError, Quantity};
 use daybook_core::time::Timestamp;
 
@@ -36,6 +36,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// 2101-01-01T00:00:00Z: no calendar here goes further.
 const END_MS: i64 = 4_133_980_800_000;
+
+const MINUTE_MS: i64 = 60_000;
 
 /// Bars by symbol, each field in a column of its own.
 pub type ColumnSeries = BTreeMap<Symbol, BarColumns>;
@@ -339,7 +341,7 @@ impl Rows {
         };
         let time = fields.text()?;
         let start = if columns.numeric_time { instant_of_whole(whole(time)?)? } else { self.instants.utc(time)? };
-        let bar = fields.bar(check_instant(start).ok()?)?;
+        let bar = fields.bar(Some(start).filter(|start| is_minute(*start))?)?;
         bar.check().ok()?;
         self.push(place, &bar, number);
         Some(())
@@ -504,15 +506,24 @@ impl Rows {
     }
 }
 
+/// Whether a minute of these times begins at `at`.
+#[inline]
+pub(super) fn is_minute(at: Timestamp) -> bool {
+    (0..END_MS).contains(&at.0) && at.0 % MINUTE_MS == 0
+}
+
+/// Whether `at` is the minute after one of these times.
+#[inline]
+pub(super) fn is_minute_after(before: Timestamp, at: Timestamp) -> bool {
+    at.0 < END_MS && before.0.checked_add(MINUTE_MS) == Some(at.0)
+}
+
 /// The instant, if a minute of these times begins with it.
 pub(super) fn check_instant(at: Timestamp) -> Result<Timestamp, RowFault> {
     if !(0..END_MS).contains(&at.0) {
         return Err(RowFault::OutOfRange { at });
     }
-    if at.floor_to(MINUTE) != at {
-        return Err(RowFault::Unaligned { at });
-    }
-    Ok(at)
+    if is_minute(at) { Ok(at) } else { Err(RowFault::Unaligned { at }) }
 }
 
 /// The text of a cell, if it can be one.

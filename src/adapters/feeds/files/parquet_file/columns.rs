@@ -10,7 +10,9 @@ use parquet::data_type::{
 };
 use parquet::schema::types::ColumnDescriptor;
 
-use super::super::read::{RowFault, check_instant, check_length, instant_of_number, instant_of_text, instant_of_whole};
+use super::super::read::{
+    RowFault, check_length, instant_of_number, instant_of_text, instant_of_whole, is_minute, is_minute_after,
+};
 use super::{Fault, Group, names};
 
 /// A column of one physical type, some rows at a time.
@@ -65,9 +67,13 @@ impl<T: DataType> Column<T> {
         self.empty.is_empty()
     }
 
-    pub(super) fn at(&self, place: usize) -> Result<&T::T, RowFault> {
+    fn get(&self, place: usize) -> Option<&T::T> {
         let is_empty = self.empty.get(place).copied().unwrap_or(false);
-        self.values.get(place).filter(|_| !is_empty).ok_or(RowFault::Empty { column: self.name })
+        self.values.get(place).filter(|_| !is_empty)
+    }
+
+    pub(super) fn at(&self, place: usize) -> Result<&T::T, RowFault> {
+        self.get(place).ok_or(RowFault::Empty { column: self.name })
     }
 }
 
@@ -82,6 +88,16 @@ impl Texts {
                 Ok(Self(Column::new(name, reader, descriptor)))
             }
             (_, descriptor) => Err(of_another_type(name, descriptor, EXPECTED)),
+        }
+    }
+
+    /// Whether two cells have the same text, or none.
+    pub(super) fn are_same(&self, one: usize, other: usize) -> bool {
+        let text = |place| self.0.get(place).map(ByteArray::data);
+        match (text(one), text(other)) {
+            // Those of one entry of a dictionary are at one place.
+            (Some(one), Some(other)) => std::ptr::eq(one, other) || one == other,
+            (one, other) => one.is_none() && other.is_none(),
         }
     }
 
@@ -132,19 +148,19 @@ impl Times {
         }
     }
 
-    /// The instants of all rows at hand, up to one that has to be read by itself.
-    pub(super) fn plain(&self) -> Vec<Timestamp> {
-        let whole_ms = |number: i64, in_ms: i64| (number % in_ms == 0).then_some(Timestamp(number / in_ms));
-        let sound = |at: Option<Timestamp>| at.filter(|at| check_instant(*at).is_ok());
+    /// Puts the instants of all rows at hand into `starts`; `None` if one has to be read by itself.
+    pub(super) fn plain_into(&self, starts: &mut Vec<Timestamp>) -> Option<()> {
+        const fn whole<const IN_MS: i64>(number: i64) -> Option<Timestamp> {
+            if number % IN_MS == 0 { Some(Timestamp(number / IN_MS)) } else { None }
+        }
         match self {
-            Self::Unit(column, unit) if column.is_full() => {
-                let in_ms = in_ms(*unit);
-                leading(&column.values, |number| sound(whole_ms(number, in_ms)))
-            }
-            Self::Number(column) if column.is_full() => {
-                leading(&column.values, |number| sound(instant_of_whole(number)))
-            }
-            Self::Unit(..) | Self::Number(_) | Self::Text(_) => Vec::new(),
+            Self::Unit(column, unit) if column.is_full() => match unit {
+                TimeUnit::MILLIS => minutes_into(starts, &column.values, whole::<1>),
+                TimeUnit::MICROS => minutes_into(starts, &column.values, whole::<1_000>),
+                TimeUnit::NANOS => minutes_into(starts, &column.values, whole::<1_000_000>),
+            },
+            Self::Number(column) if column.is_full() => minutes_into(starts, &column.values, instant_of_whole),
+            Self::Unit(..) | Self::Number(_) | Self::Text(_) => None,
         }
     }
 
@@ -168,11 +184,29 @@ impl Times {
     }
 }
 
-/// What the values are, up to the first that is nothing.
-fn leading<V: Copy, T>(values: &[V], of: impl Fn(V) -> Option<T>) -> Vec<T> {
-    let mut leading = Vec::with_capacity(values.len());
-    leading.extend(values.iter().map_while(|value| of(*value)));
-    leading
+/// Puts what the values are into `all`; `None` if one is nothing.
+fn all_into<V: Copy, T: Default>(all: &mut Vec<T>, values: &[V], mut of: impl FnMut(V) -> Option<T>) -> Option<()> {
+    let mut is_sound = true;
+    all.clear();
+    // It goes on after one that is nothing: nearly none is, and so their number is known beforehand.
+    all.extend(values.iter().map(|value| {
+        let one = of(*value);
+        is_sound &= one.is_some();
+        one.unwrap_or_default()
+    }));
+    is_sound.then_some(())
+}
+
+/// Puts the instants that the values are into `starts`; `None` if one is not the beginning of a minute.
+fn minutes_into(starts: &mut Vec<Timestamp>, values: &[i64], of: impl Fn(i64) -> Option<Timestamp>) -> Option<()> {
+    let mut before = None;
+    all_into(starts, values, |number| {
+        let at = of(number)?;
+        // Nearly every row is the minute after the one before.
+        let is_sound = before.is_some_and(|before| is_minute_after(before, at)) || is_minute(at);
+        before = is_sound.then_some(at);
+        before
+    })
 }
 
 /// How many of a unit are a millisecond.
@@ -195,7 +229,7 @@ fn unit_of(descriptor: &ColumnDescriptor) -> Option<TimeUnit> {
 }
 
 /// A number of so many decimal places.
-pub(super) trait Figure: Copy + FromStr<Err = MoneyError> {
+pub(super) trait Figure: Copy + Default + FromStr<Err = MoneyError> {
     const PLACES: u32;
     /// So many of its units.
     fn of_units(units: i64) -> Self;
@@ -238,17 +272,17 @@ impl<F: Figure> Figures<F> {
         self.numbers.fill(rows)
     }
 
-    /// The figures of all rows at hand, up to one that has to be read by itself. Those of a column of doubles or of whole
-    /// numbers, as nearly all are, need not be asked what they are one by one.
-    pub(super) fn plain(&self) -> Vec<F> {
+    /// Puts the figures of all rows at hand into `figures`; `None` if one has to be read by itself. Those of a column of
+    /// doubles or of whole numbers, as nearly all are, need not be asked what they are one by one.
+    pub(super) fn plain_into(&self, figures: &mut Vec<F>) -> Option<()> {
         match &self.numbers {
-            Numbers::Double(column) if column.is_full() => leading(&column.values, |value| F::of_float(value).ok()),
+            Numbers::Double(column) if column.is_full() => {
+                all_into(figures, &column.values, |value| F::of_float(value).ok())
+            }
             Numbers::Long(column, scale) if column.is_full() => {
-                let unit = F::PLACES.checked_sub(*scale).and_then(|more| 10_i64.checked_pow(more));
-                match unit {
-                    Some(1) => column.values.iter().copied().map(F::of_units).collect(),
-                    Some(unit) => leading(&column.values, |value| value.checked_mul(unit).map(F::of_units)),
-                    None => Vec::new(),
+                match F::PLACES.checked_sub(*scale).and_then(|more| 10_i64.checked_pow(more))? {
+                    1 => all_into(figures, &column.values, |value| Some(F::of_units(value))),
+                    unit => all_into(figures, &column.values, |value| value.checked_mul(unit).map(F::of_units)),
                 }
             }
             Numbers::Double(_)
@@ -256,7 +290,7 @@ impl<F: Figure> Figures<F> {
             | Numbers::Long(..)
             | Numbers::Int(..)
             | Numbers::Bytes(..)
-            | Numbers::Fixed(..) => Vec::new(),
+            | Numbers::Fixed(..) => None,
         }
     }
 
