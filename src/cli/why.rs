@@ -295,7 +295,7 @@ impl Look {
 /// The measure that decided an answer.
 fn decided_by(answer: &Answer) -> Option<String> {
     match &answer.evaluation {
-        Evaluation::None(grounds) => grounds.last().map(|reason| reason.measure.clone()),
+        Evaluation::None(grounds) => grounds.last().map(|reason| reason.measure.to_string()),
         Evaluation::Signal(_) => None,
     }
 }
@@ -516,7 +516,7 @@ mod tests {
 
     #[test]
     fn looks_that_came_to_nothing_on_one_ground_are_one_line() {
-        let look = |minute: i64, measure: &str| Look {
+        let look = |minute: i64, measure: &'static str| Look {
             seen: Consideration {
                 run_id: minute,
                 job: "analysis".to_owned(),

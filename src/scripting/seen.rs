@@ -171,7 +171,7 @@ impl Seen {
             return Err(format!("note takes texts of at most {NOTE_LENGTH_MAX} bytes"));
         }
         self.notes += 1;
-        self.reasons.note(measure, value);
+        self.reasons.note(measure.to_owned(), value);
         Ok(())
     }
 

@@ -142,6 +142,6 @@ fn older_decision(decision: &str) -> String {
     let mut decision: Decision = serde_json::from_str(decision).unwrap();
     let pace = decision.pace.as_mut().unwrap();
     assert!(pace.reading.take().is_some());
-    pace.reasons.retain(|reason| !NEW_REASONS.contains(&reason.measure.as_str()));
+    pace.reasons.retain(|reason| !NEW_REASONS.contains(&&*reason.measure));
     serde_json::to_string(&decision).unwrap()
 }

@@ -98,7 +98,7 @@ impl ScanFeatures {
         let out_of_bounds = |figure| Unmeasured::OutOfBounds { symbol, figure };
 
         let candles: Vec<Candle> = daily.iter().map(Candle::from).collect();
-        let average_range = Atr::new(ATR_SESSIONS).last(&candles).unwrap_or_else(|| {
+        let average_range = Atr::new(ATR_SESSIONS).last(candles.iter().copied()).unwrap_or_else(|| {
             let later = TrueRange::default().batch(&candles).into_iter().flatten();
             let ranges: Vec<f64> = std::iter::once(first.high.to_f64() - first.low.to_f64()).chain(later).collect();
             ranges.iter().sum::<f64>() / ranges.len() as f64

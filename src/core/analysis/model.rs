@@ -159,10 +159,10 @@ impl ModelIndicators {
         Ok(Self {
             timeframe: settings.timeframe,
             bars: bars.len(),
-            ema_fast: Ema::new(settings.fast).last(&closes).map(in_short),
-            ema_slow: Ema::new(settings.slow).last(&closes).map(in_short),
-            rsi: Rsi::new(settings.rsi_period).last(&closes).map(in_short),
-            vwap: Vwap::default().last(&candles).map(in_short),
+            ema_fast: Ema::new(settings.fast).last(closes.iter().copied()).map(in_short),
+            ema_slow: Ema::new(settings.slow).last(closes.iter().copied()).map(in_short),
+            rsi: Rsi::new(settings.rsi_period).last(closes.iter().copied()).map(in_short),
+            vwap: Vwap::default().last(candles.iter().copied()).map(in_short),
             atr: average_range(&bars)?.map(|atr| in_short(atr.to_f64())),
         })
     }

@@ -164,8 +164,9 @@ impl Rejections {
 impl Rejections {
     /// The measure and the limit of the filter that has counted a symbol.
     fn ground(&self, symbol: &ScanFeatures, settings: &ScanSettings) -> Reason {
-        let least =
-            |measure: &str, value: String, limit: String| Reason::new(measure, format!("{value} (least {limit})"));
+        let least = |measure: &'static str, value: String, limit: String| {
+            Reason::new(measure, format!("{value} (least {limit})"))
+        };
         if self.price > 0 {
             Reason::new("price", format!("{} (limits {} to {})", symbol.last, settings.price_min, settings.price_max))
         } else if self.dollar_volume > 0 {
@@ -410,7 +411,7 @@ mod tests {
             assert_eq!(ScanFeatures::measure(&ScanInput { quote: unusable, ..input }).unwrap().spread, None);
         }
         let factors = measured.candidate(1, 0).factors;
-        let names: Vec<&str> = factors.iter().map(|factor| factor.measure.as_str()).collect();
+        let names: Vec<&str> = factors.iter().map(|factor| &*factor.measure).collect();
         assert_eq!(names[7..], ["spread", "trend in ATR", "patterns"]);
         assert_eq!(factors[0], Reason::new("price", "44.00"), "the price by which it has passed can be seen");
     }

@@ -16,7 +16,7 @@ pub const SESSION_MINUTES: f64 = 390.0;
 #[must_use]
 pub fn latest_atr(bars: &[Bar], period: Period) -> Option<Price> {
     let candles: Vec<Candle> = bars.iter().map(Candle::from).collect();
-    Atr::new(period).last(&candles).and_then(|value| Price::from_f64(value).ok())
+    Atr::new(period).last(candles.iter().copied()).and_then(|value| Price::from_f64(value).ok())
 }
 
 /// The realised volatility of bars of one session, annualised: 0.2 is 20 % a year. `None` with fewer
@@ -98,7 +98,7 @@ where
     let count = u16::try_from(bars.len()).ok()?;
     let minutes = (last.start.since(first.start) + interval).as_secs_f64() / MINUTE.as_secs_f64();
     let candles: Vec<Candle> = bars.iter().map(Candle::from).collect();
-    let deviation = estimator(Period::try_from(bars.len()).ok()?).last(&candles)?;
+    let deviation = estimator(Period::try_from(bars.len()).ok()?).last(candles.iter().copied())?;
     let variance = deviation * deviation * f64::from(count);
     let volatility = (variance / minutes * SESSION_MINUTES * SESSIONS_PER_YEAR).sqrt();
     volatility.is_finite().then_some(volatility)

@@ -276,6 +276,6 @@ mod tests {
     fn over_one_bar_it_is_the_share_itself() {
         let shares = Di::plus(Period::of::<1>()).batch(&[candle(11.0, 10.0), candle(12.0, 10.0), candle(12.0, 10.0)]);
         assert_eq!(shares, [None, Some(0.5), Some(0.0)]);
-        assert_eq!(Di::plus(Period::of::<14>()).last(&[candle(1.0, 1.0); 40]), Some(0.0), "nothing has ever moved");
+        assert_eq!(Di::plus(Period::of::<14>()).last([candle(1.0, 1.0); 40]), Some(0.0), "nothing has ever moved");
     }
 }

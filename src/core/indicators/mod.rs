@@ -86,11 +86,11 @@ pub trait Indicator {
     }
 
     /// The output for the last input of a series.
-    fn last(mut self, inputs: &[Self::Input]) -> Option<Self::Output>
+    fn last(mut self, inputs: impl IntoIterator<Item = Self::Input>) -> Option<Self::Output>
     where
         Self: Sized,
     {
-        inputs.iter().fold(None, |_, input| self.update(*input))
+        inputs.into_iter().fold(None, |_, input| self.update(input))
     }
 }
 

@@ -333,9 +333,9 @@ mod tests {
                 }
                 // What begins with the session is of its bars alone.
                 let alone = part(&bars, at);
-                prop_assert_eq!(streams[4][at], SessionVwap::default().last(alone));
+                prop_assert_eq!(streams[4][at], SessionVwap::default().last(alone.iter().copied()));
                 let step = Price::from_cents(5);
-                let area = SessionProfile::new(step).unwrap().last(alone);
+                let area = SessionProfile::new(step).unwrap().last(alone.iter().copied());
                 for (stream, of) in [(5, 0), (6, 1), (7, 2)] {
                     let expected = area.map(|area| [area.point_of_control, area.low, area.high][of].to_f64());
                     prop_assert_eq!(streams[stream][at], expected);

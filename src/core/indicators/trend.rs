@@ -223,6 +223,6 @@ mod tests {
         let line: Vec<f64> = (0..30).map(|x| 3.0 + 0.25 * f64::from(x)).collect();
         let slopes = LinearRegressionSlope::new(Period::of::<5>()).batch(&line);
         assert!(slopes[4..].iter().all(|slope| (slope.unwrap() - 0.25).abs() < 1e-12));
-        assert_eq!(LinearRegressionSlope::new(Period::of::<1>()).last(&line), Some(0.0));
+        assert_eq!(LinearRegressionSlope::new(Period::of::<1>()).last(line.iter().copied()), Some(0.0));
     }
 }

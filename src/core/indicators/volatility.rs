@@ -283,11 +283,11 @@ mod tests {
         let (range, body) = ((102.0_f64 / 99.0).ln(), (101.0_f64 / 100.0).ln());
         let period = Period::of::<3>();
         let [parkinson, garman_klass] =
-            [Parkinson::new(period).last(&[candle; 5]).unwrap(), GarmanKlass::new(period).last(&[candle; 5]).unwrap()];
+            [Parkinson::new(period).last([candle; 5]).unwrap(), GarmanKlass::new(period).last([candle; 5]).unwrap()];
         assert!((parkinson - (range * range / (4.0 * 2.0_f64.ln())).sqrt()).abs() < 1e-12);
         let expected = 0.5 * range * range - (2.0 * 2.0_f64.ln() - 1.0) * body * body;
         assert!((garman_klass - expected.sqrt()).abs() < 1e-12);
-        assert_eq!(Parkinson::new(period).last(&[candle; 2]), None);
+        assert_eq!(Parkinson::new(period).last([candle; 2]), None);
     }
 
     #[test]
@@ -299,7 +299,7 @@ mod tests {
         let volatility = CloseToClose::new(Period::of::<3>()).unwrap().batch(&closes);
         assert_eq!(volatility[..3], [None, None, None]);
         assert!((volatility[3].unwrap() - expected).abs() < 1e-12);
-        assert_eq!(CloseToClose::new(Period::of::<2>()).unwrap().last(&[5.0; 4]), Some(0.0));
+        assert_eq!(CloseToClose::new(Period::of::<2>()).unwrap().last([5.0; 4]), Some(0.0));
         assert!(CloseToClose::new(Period::of::<1>()).is_none());
     }
 }

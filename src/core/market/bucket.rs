@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Bar, MINUTE, Timeframe};
+use super::{Bar, MINUTE, Timeframe, complete_minutes};
 use crate::calendar::Session;
-use crate::money::MoneyError;
+use crate::money::{MoneyError, Quantity};
 use crate::time::Timestamp;
 
 /// The minutes of one interval of a session as one bar.
@@ -34,15 +34,6 @@ impl Bucket {
     pub fn is_complete(&self, as_of: Timestamp) -> bool {
         self.end <= as_of
     }
-
-    fn add(&mut self, minute: &Bar) -> Result<(), MoneyError> {
-        self.bar.high = self.bar.high.max(minute.high);
-        self.bar.low = self.bar.low.min(minute.low);
-        self.bar.close = minute.close;
-        self.bar.volume = self.bar.volume.plus(minute.volume)?;
-        self.minutes += 1; // at most one for each minute bar in memory
-        Ok(())
-    }
 }
 
 /// Takes a session's minute bars together into buckets of a timeframe.
@@ -67,14 +58,68 @@ impl Bucket {
 /// # Errors
 /// If a bucket's volume overflows.
 pub fn aggregate(minutes: &[Bar], session: &Session, timeframe: Timeframe) -> Result<Vec<Bucket>, MoneyError> {
-    let mut buckets: Vec<Bucket> = Vec::new();
-    for minute in regular(minutes, session) {
-        match buckets.last_mut() {
-            Some(bucket) if minute.start < bucket.end => bucket.add(minute)?,
-            _ => buckets.push(begin(minute, session, timeframe)),
-        }
+    gather(minutes, session, timeframe, Some)
+}
+
+/// As [`aggregate`], the bars of those buckets alone that were complete at `as_of`.
+///
+/// # Errors
+/// If a bucket's volume overflows.
+pub fn aggregate_complete(
+    minutes: &[Bar],
+    session: &Session,
+    timeframe: Timeframe,
+    as_of: Timestamp,
+) -> Result<Vec<Bar>, MoneyError> {
+    if timeframe == Timeframe::M1 {
+        return Ok(complete_minutes(minutes, session.open, as_of.min(session.close)).to_vec());
     }
-    Ok(buckets)
+    gather(minutes, session, timeframe, |bucket| bucket.is_complete(as_of).then_some(bucket.bar))
+}
+
+/// What is kept of each bucket.
+fn gather<T>(
+    minutes: &[Bar],
+    session: &Session,
+    timeframe: Timeframe,
+    keep: impl Fn(Bucket) -> Option<T>,
+) -> Result<Vec<T>, MoneyError> {
+    let session_ms = (session.close.0 - session.open.0).max(1);
+    let length_ms = timeframe.length().and_then(|length| i64::try_from(length.as_millis()).ok()).unwrap_or(session_ms);
+    let minutes = regular(minutes, session);
+    // As many as fill the time between the first minute and the last, or one for each minute.
+    let span_ms = minutes.first().zip(minutes.last()).map_or(0, |(first, last)| last.start.0 - first.start.0);
+    let most = usize::try_from(span_ms / length_ms + 2).unwrap_or(usize::MAX);
+    let mut kept = Vec::with_capacity(minutes.len().min(most));
+    let (mut rest, mut end) = (minutes, session.open);
+    while let [first, others @ ..] = rest {
+        // Behind another bucket the next one begins: that needs no division.
+        let start = match first.start {
+            start if start == end => start,
+            start => Timestamp(start.0 - (start.0 - session.open.0) % length_ms),
+        };
+        end = Timestamp(start.0 + length_ms).min(session.close);
+        let Bar { open, mut high, mut low, mut close, mut volume, .. } = *first;
+        let (mut more, mut overflows) = (0, false);
+        for minute in others {
+            if minute.start >= end {
+                break;
+            }
+            (high, low, close) = (high.max(minute.high), low.min(minute.low), minute.close);
+            let (sum, overflowed) = volume.0.overflowing_add(minute.volume.0);
+            (volume, overflows) = (Quantity(sum), overflows | overflowed);
+            more += 1;
+        }
+        let (inside, behind) = rest.split_at(more + 1); // it was counted in it
+        if overflows {
+            // It is found again, with its error.
+            inside.iter().try_fold(Quantity::ZERO, |sum, minute| sum.plus(minute.volume))?;
+        }
+        let minutes = u32::try_from(inside.len()).unwrap_or(u32::MAX);
+        kept.extend(keep(Bucket { bar: Bar { start, open, high, low, close, volume }, end, minutes }));
+        rest = behind;
+    }
+    Ok(kept)
 }
 
 /// Takes a session's regular minutes together into one bar; `None` if there is none.
@@ -91,19 +136,6 @@ fn regular<'a>(minutes: &'a [Bar], session: &Session) -> &'a [Bar] {
     minutes.get(begin..end).unwrap_or_default()
 }
 
-/// The bucket whose first minute this is.
-fn begin(minute: &Bar, session: &Session, timeframe: Timeframe) -> Bucket {
-    let (start, end) = match timeframe.length() {
-        None => (session.open, session.close),
-        Some(length) => {
-            let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX); // four hours at most
-            let start = Timestamp(minute.start.0 - (minute.start.0 - session.open.0) % length_ms);
-            (start, start.after(length).min(session.close))
-        }
-    };
-    Bucket { bar: Bar { start, ..*minute }, end, minutes: 1 }
-}
-
 fn minutes_between(from: Timestamp, to: Timestamp) -> u32 {
     u32::try_from(to.since(from).as_secs() / MINUTE.as_secs()).unwrap_or(u32::MAX)
 }
@@ -114,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::calendar::Calendar;
-    use crate::money::{Price, Quantity};
+    use crate::money::Price;
     use crate::time::SessionDate;
 
     fn session(year: i32, month: u32, day: u32) -> Session {
@@ -207,6 +239,21 @@ mod tests {
             for pair in buckets.windows(2) {
                 prop_assert!(pair[0].end <= pair[1].bar.start);
             }
+        }
+
+        #[test]
+        fn complete_are_those_that_are_over(
+            present in proptest::collection::vec(any::<bool>(), 390), frame in 0_usize..7, at in -40_i64..400,
+        ) {
+            let (day, frame) = (session(2013, 10, 7), Timeframe::ALL[frame]);
+            let extended = whole_day(&day).into_iter().enumerate();
+            let minutes: Vec<Bar> = extended.filter_map(|(place, bar)| {
+                place.checked_sub(330).and_then(|place| present.get(place)).is_none_or(|present| *present).then_some(bar)
+            }).collect();
+            let as_of = Timestamp(day.open.0 + 60_000 * at);
+            let buckets = aggregate(&minutes, &day, frame).unwrap();
+            let over: Vec<Bar> = buckets.iter().filter(|b| b.is_complete(as_of)).map(|b| b.bar).collect();
+            prop_assert_eq!(aggregate_complete(&minutes, &day, frame, as_of).unwrap(), over);
         }
     }
 }

@@ -21,7 +21,7 @@ mod timeframe;
 pub use action::{ActionAdded, ActionKind, CorporateAction, CorporateActions, SplitRatio, SplitRatioError};
 pub use adjustment::{Adjustment, Adjustments, adjust, daily};
 pub use bar::{Bar, BarFault, BarSet, MINUTE, complete_minutes};
-pub use bucket::{Bucket, aggregate, session_bar};
+pub use bucket::{Bucket, aggregate, aggregate_complete, session_bar};
 pub use columns::BarColumns;
 pub use gaps::{Gaps, gaps};
 pub use jump::{Jump, JumpFault, jumps, split_like};

@@ -126,6 +126,24 @@ const ROOM: usize = 8;
 /// Widths that are kept: a power of two, and more than the longest average has.
 const WIDTHS: usize = 16;
 
+/// From which candle on each sum takes some in, and from which on its window is full.
+const SPANS: [(u64, u64); LANES] = {
+    let mut spans = [(0, 0); LANES];
+    let mut at = 0;
+    while at < LANES {
+        let (measure, begin) = SUMS[at];
+        spans[at] = (begin as u64, (begin + measure.period()) as u64);
+        at += 1;
+    }
+    spans
+};
+
+/// A number for each sum, by its measure: in the order of [`SUMS`].
+#[inline]
+const fn by_lane(body: f64, range: f64, shadows: f64, short: f64) -> [f64; LANES] {
+    [body, body, body, body, body, range, range, range, range, shadows, shadows, shadows, short, short, short, short]
+}
+
 /// What each sum is divided by.
 const PERIODS: [f64; LANES] = {
     let mut periods = [0.0; LANES];
@@ -200,11 +218,7 @@ impl History {
             return;
         }
         let (body, range, shadows) = (width.body - ten.body, width.range - ten.range, width.shadows - ten.shadows);
-        let short = width.range - five.range;
-        let changes = [
-            body, body, body, body, body, range, range, range, range, shadows, shadows, shadows, short, short, short,
-            short,
-        ];
+        let changes = by_lane(body, range, shadows, width.range - five.range);
         for (sum, change) in self.sums.iter_mut().zip(changes) {
             *sum += change;
         }
@@ -213,19 +227,11 @@ impl History {
     /// As [`History::add`], while some windows are not full.
     #[cold]
     fn begin_sums(&mut self, width: Width, ten: Width, five: Width) {
-        for (sum, (measure, begin)) in self.sums.iter_mut().zip(SUMS) {
-            let (new, old) = match measure {
-                Measure::Body10 => (width.body, ten.body),
-                Measure::Range10 => (width.range, ten.range),
-                Measure::Shadows10 => (width.shadows, ten.shadows),
-                Measure::Range5 => (width.range, five.range),
-            };
-            let (begin, period) = (begin as u64, measure.period() as u64);
-            if self.seen >= begin + period {
-                *sum += new - old;
-            } else if self.seen >= begin {
-                *sum += new;
-            }
+        let new = by_lane(width.body, width.range, width.shadows, width.range);
+        let old = by_lane(ten.body, ten.range, ten.shadows, five.range);
+        for ((sum, (begin, full)), (new, old)) in self.sums.iter_mut().zip(SPANS).zip(new.into_iter().zip(old)) {
+            let change = new - if self.seen >= full { old } else { 0.0 };
+            *sum += if self.seen >= begin { change } else { 0.0 };
         }
     }
 

@@ -210,7 +210,7 @@ impl Run<'_> {
         let is_latched = self.holds(HaltKind::StaleMarks);
         if longest > limit && !is_latched {
             let numbers: Vec<Reason> =
-                self.day.stale.iter().map(|(symbol, so_long)| Reason::new(symbol.as_str(), so_long)).collect();
+                self.day.stale.iter().map(|(symbol, so_long)| Reason::new(symbol.to_string(), so_long)).collect();
             let reason =
                 format!("{} positions without a fresh price, one for {longest} (limit {limit})", numbers.len());
             let subject = format!("{reason}: the loss is not known. Entries stop until prices are fresh");

@@ -6,7 +6,7 @@ use super::proposal::{self, Frame, Proposer, Setup, ratio};
 use super::terms::{Problems, Terms, terms};
 use super::{Direction, Directions, Distance, Reasons, SymbolView};
 use crate::analysis::ModelAnswer;
-use crate::indicators::{Candle, Ema, Indicator, Period, Rsi, Vwap};
+use crate::indicators::{Ema, Indicator, Period, Rsi, Vwap};
 use crate::market::Timeframe;
 use crate::money::{Bps, Factor, MoneyError};
 use crate::patterns::{CandlePatterns, directed};
@@ -131,7 +131,7 @@ impl Proposer for Composite {
             proposal::unknown_atr(self.timeframe, reasons);
             return Ok(None);
         };
-        let Some(technical) = self.technical(&frame.candles, atr.to_f64(), reasons) else {
+        let Some(technical) = self.technical(frame, atr.to_f64(), reasons) else {
             let least = self.slow.len().max(self.rsi_period.len() + 1);
             let have = frame.bars.len();
             reasons.note("bars", format_args!("{have} of {} (at least {least})", self.timeframe));
@@ -139,7 +139,7 @@ impl Proposer for Composite {
         };
         let parts = [
             ("technical", self.technical_weight, Some(technical)),
-            ("patterns", self.pattern_weight, patterns(&frame.candles, reasons)),
+            ("patterns", self.pattern_weight, patterns(frame, reasons)),
             ("news", self.news_weight, view.news_score),
         ];
         // Where no model is asked there is nothing to say of it.
@@ -170,15 +170,15 @@ impl Proposer for Composite {
 
 impl Composite {
     /// What the indicators say; `None` with too few bars.
-    fn technical(&self, candles: &[Candle], atr: f64, reasons: &mut Reasons) -> Option<Bps> {
+    fn technical(&self, frame: &Frame, atr: f64, reasons: &mut Reasons) -> Option<Bps> {
         let (mut fast, mut slow) = (Ema::new(self.fast), Ema::new(self.slow));
         let (mut rsi, mut vwap) = (Rsi::new(self.rsi_period), Vwap::default());
         let (mut high, mut low) = (f64::NEG_INFINITY, f64::INFINITY);
         let mut now = None;
-        for candle in candles {
+        for candle in frame.candles() {
             let close = candle.close;
             (high, low) = (high.max(candle.high), low.min(candle.low));
-            let values = (fast.update(close), slow.update(close), rsi.update(close), vwap.update(*candle));
+            let values = (fast.update(close), slow.update(close), rsi.update(close), vwap.update(candle));
             now = match values {
                 (Some(fast), Some(slow), Some(rsi), vwap) => Some((close, fast - slow, rsi, vwap.unwrap_or(close))),
                 _ => None,
@@ -205,7 +205,7 @@ impl Composite {
 fn model(answer: Option<&ModelAnswer>, reasons: &mut Reasons) -> Option<Bps> {
     match answer? {
         ModelAnswer::Score(said) => {
-            reasons.note(format_args!("model {}", said.model), &said.rationale);
+            reasons.note(format!("model {}", said.model), &said.rationale);
             Some(said.score)
         }
         ModelAnswer::None { reason } => {
@@ -216,10 +216,10 @@ fn model(answer: Option<&ModelAnswer>, reasons: &mut Reasons) -> Option<Bps> {
 }
 
 /// What the patterns at the last bar say; `None` where there is none with a direction.
-fn patterns(candles: &[Candle], reasons: &mut Reasons) -> Option<Bps> {
+fn patterns(frame: &Frame, reasons: &mut Reasons) -> Option<Bps> {
     let mut patterns = CandlePatterns::new();
-    let recent = candles.get(candles.len().saturating_sub(PATTERN_BARS)..).unwrap_or_default();
-    recent.iter().for_each(|candle| patterns.push(candle));
+    let before = frame.bars.len().saturating_sub(PATTERN_BARS);
+    frame.candles().skip(before).for_each(|candle| patterns.push(&candle));
     let mut sum = 0.0;
     let mut found = Vec::new();
     for (pattern, value) in directed(&patterns.values()) {

@@ -110,10 +110,14 @@ impl Proposer for DonchianBreakout {
             return Ok(None);
         }
         let parts = [
-            ("distance", 30, plateau(beyond.ratio_of(atr)?, [0, 1_000, 10_000, 20_000])),
-            ("volume", 30, volume_part(view, Bps(20_000))),
-            ("width", 20, plateau(high.minus(low)?.ratio_of(atr)?, [10_000, 20_000, 80_000, 160_000])),
-            ("close", 20, rise(place_in_range(direction, last.low, last.high, last.close), Bps(5_000), Bps(9_000))),
+            ("confidence in distance", 30, plateau(beyond.ratio_of(atr)?, [0, 1_000, 10_000, 20_000])),
+            ("confidence in volume", 30, volume_part(view, Bps(20_000))),
+            ("confidence in width", 20, plateau(high.minus(low)?.ratio_of(atr)?, [10_000, 20_000, 80_000, 160_000])),
+            (
+                "confidence in close",
+                20,
+                rise(place_in_range(direction, last.low, last.high, last.close), Bps(5_000), Bps(9_000)),
+            ),
         ];
         Ok(Some(Setup { direction, confidence: weigh(&parts, reasons), target_limit: None }))
     }

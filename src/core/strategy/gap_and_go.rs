@@ -144,10 +144,10 @@ impl Proposer for GapAndGo {
             return Ok(None);
         };
         let parts = [
-            ("gap", 25, plateau(Bps(size.0.abs()), [100, 300, 1_000, 2_500])),
-            ("volume", 35, volume_part(view, Bps(30_000))),
-            ("distance", 20, plateau(beyond.ratio_of(atr)?, [0, 2_500, 20_000, 50_000])),
-            ("gap kept", 20, rise(kept(previous_close, first.open, deepest), Bps::ZERO, Bps::ONE)),
+            ("confidence in gap", 25, plateau(Bps(size.0.abs()), [100, 300, 1_000, 2_500])),
+            ("confidence in volume", 35, volume_part(view, Bps(30_000))),
+            ("confidence in distance", 20, plateau(beyond.ratio_of(atr)?, [0, 2_500, 20_000, 50_000])),
+            ("confidence in gap kept", 20, rise(kept(previous_close, first.open, deepest), Bps::ZERO, Bps::ONE)),
         ];
         Ok(Some(Setup { direction, confidence: weigh(&parts, reasons), target_limit: None }))
     }

@@ -405,11 +405,15 @@ struct Grounds<'a> {
 /// The confidence formula; see [`OpeningRangeBreakout`].
 fn confidence(grounds: &Grounds<'_>, range_minutes: u32, reasons: &mut Reasons) -> Result<Bps, MoneyError> {
     let parts = [
-        ("distance", 25, distance_part(grounds)?),
-        ("volume", 30, grounds.view.relative_volume.map_or(Bps(4_000), |ratio| rise(ratio, Bps(5_000), Bps(20_000)))),
-        ("range", 20, range_part(grounds, range_minutes)?),
-        ("gap", 10, gap_part(grounds)),
-        ("persistence", 15, persistence_part(grounds)),
+        ("confidence in distance", 25, distance_part(grounds)?),
+        (
+            "confidence in volume",
+            30,
+            grounds.view.relative_volume.map_or(Bps(4_000), |ratio| rise(ratio, Bps(5_000), Bps(20_000))),
+        ),
+        ("confidence in range", 20, range_part(grounds, range_minutes)?),
+        ("confidence in gap", 10, gap_part(grounds)),
+        ("confidence in persistence", 15, persistence_part(grounds)),
     ];
     Ok(weigh(&parts, reasons))
 }

@@ -64,7 +64,7 @@ fn refusal(strategy: &OpeningRangeBreakout, view: &SymbolView<'_>) -> (String, S
         Evaluation::Signal(signal) => panic!("a signal: {signal:?}"),
         Evaluation::None(reasons) => {
             let last = reasons.last().unwrap();
-            (last.measure.clone(), last.value.clone())
+            (last.measure.to_string(), last.value.clone())
         }
     }
 }

@@ -4,7 +4,7 @@ use super::entries::{Exits, Found, known_entry_price};
 use super::terms::{Problems, Terms};
 use super::{Direction, Directions, Reasons, Signal, Strategy, SymbolView};
 use crate::indicators::Candle;
-use crate::market::{Bar, Timeframe, aggregate};
+use crate::market::{Bar, Timeframe, aggregate_complete};
 use crate::money::{Bps, MoneyError, Price};
 
 /// Bars that the average range of a session is taken over, at most and at least: Wilder's 14, and
@@ -16,16 +16,22 @@ const ATR_BARS: (usize, usize) = (14, 3);
 pub(super) struct Frame {
     /// In exact prices.
     pub(super) bars: Vec<Bar>,
-    /// The same as indicators take them.
-    pub(super) candles: Vec<Candle>,
 }
 
 impl Frame {
     /// The bars that were complete at the view's instant.
     pub(super) fn of(view: &SymbolView<'_>, timeframe: Timeframe) -> Result<Self, MoneyError> {
-        let bars = complete_bars(view, timeframe)?;
-        let candles = bars.iter().map(Candle::from).collect();
-        Ok(Self { bars, candles })
+        Ok(Self { bars: complete_bars(view, timeframe)? })
+    }
+
+    /// The closes, as indicators take them.
+    pub(super) fn closes(&self) -> impl Iterator<Item = f64> {
+        self.bars.iter().map(|bar| bar.close.to_f64())
+    }
+
+    /// The bars, as indicators take them.
+    pub(super) fn candles(&self) -> impl Iterator<Item = Candle> {
+        self.bars.iter().map(Candle::from)
     }
 }
 
@@ -154,8 +160,7 @@ pub(super) fn note_volume(volume: Option<Bps>, reasons: &mut Reasons) {
 /// # Errors
 /// If a volume overflows.
 pub fn complete_bars(view: &SymbolView<'_>, timeframe: Timeframe) -> Result<Vec<Bar>, MoneyError> {
-    let buckets = aggregate(view.regular_bars(), &view.session, timeframe)?;
-    Ok(buckets.iter().filter(|bucket| bucket.is_complete(view.as_of)).map(|bucket| bucket.bar).collect())
+    aggregate_complete(view.regular_bars(), &view.session, timeframe, view.as_of)
 }
 
 /// The mean true range of the session's last bars, rounded down; `None` with too few.
@@ -188,11 +193,11 @@ pub fn average_range(bars: &[Bar]) -> Result<Option<Price>, MoneyError> {
     i64::try_from(mean).map(|mean| Some(Price(mean))).map_err(|_| too_wide)
 }
 
-/// The weighted sum of the parts of a confidence, each with its name and its weight in percent; each is noted.
-pub(super) fn weigh(parts: &[(&str, i64, Bps)], reasons: &mut Reasons) -> Bps {
+/// The weighted sum of the parts of a confidence, each with what is noted of it and its weight in percent.
+pub(super) fn weigh(parts: &[(&'static str, i64, Bps)], reasons: &mut Reasons) -> Bps {
     let mut sum = 0;
     for (name, weight, part) in parts {
-        reasons.note(format_args!("confidence in {name}"), format_args!("{part} of {weight}%"));
+        reasons.note(*name, format_args!("{part} of {weight}%"));
         sum += weight * part.0;
     }
     Bps(sum / 100)

@@ -89,9 +89,9 @@ impl Proposer for RsiMeanReversion {
     fn look(&self, view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError> {
         let (mut rsi, mut average) = (Rsi::new(self.rsi_period), Sma::new(self.trend_bars));
         let mut now = None;
-        for candle in &frame.candles {
-            let values = (rsi.update(candle.close), average.update(candle.close));
-            now = values.0.zip(values.1).map(|(rsi, average)| (candle.close, rsi, average));
+        for close in frame.closes() {
+            let values = (rsi.update(close), average.update(close));
+            now = values.0.zip(values.1).map(|(rsi, average)| (close, rsi, average));
         }
         let Some((close, rsi, average)) = now else {
             let least = self.trend_bars.len().max(self.rsi_period.len() + 1);
@@ -121,9 +121,9 @@ impl Proposer for RsiMeanReversion {
             return Ok(None);
         };
         let parts = [
-            ("RSI", 50, rise(ratio(depth), Bps(-5_000), Bps(7_500))),
-            ("trend", 30, rise(ratio(beyond / atr.to_f64()), Bps::ZERO, Bps(20_000))),
-            ("volume", 20, volume_part(view, Bps(15_000))),
+            ("confidence in RSI", 50, rise(ratio(depth), Bps(-5_000), Bps(7_500))),
+            ("confidence in trend", 30, rise(ratio(beyond / atr.to_f64()), Bps::ZERO, Bps(20_000))),
+            ("confidence in volume", 20, volume_part(view, Bps(15_000))),
         ];
         Ok(Some(Setup { direction, confidence: weigh(&parts, reasons), target_limit: None }))
     }

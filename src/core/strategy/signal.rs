@@ -1,4 +1,5 @@
-use std::fmt::Display;
+use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +51,7 @@ impl Direction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// What was measured: `range high`.
-    pub measure: String,
+    pub measure: Cow<'static, str>,
     /// Its number, with the unit: `12.34`, `2.1 x`.
     pub value: String,
 }
@@ -58,8 +59,12 @@ pub struct Reason {
 impl Reason {
     /// A measure and its number.
     #[must_use]
-    pub fn new(measure: &str, value: impl ToString) -> Self {
-        Self { measure: measure.to_owned(), value: value.to_string() }
+    pub fn new(measure: impl Into<Cow<'static, str>>, value: impl Display) -> Self {
+        // Room for as much as most have.
+        let mut text = String::with_capacity(32);
+        // A string takes whatever is written to it.
+        let _ = write!(text, "{value}");
+        Self { measure: measure.into(), value: text }
     }
 }
 
@@ -87,9 +92,12 @@ impl Reasons {
     }
 
     /// Notes a measure and its number; they become text only where they are told.
-    pub fn note(&mut self, measure: impl Display, value: impl Display) {
+    pub fn note(&mut self, measure: impl Into<Cow<'static, str>>, value: impl Display) {
         if self.wording == Wording::Told {
-            self.noted.push(Reason { measure: measure.to_string(), value: value.to_string() });
+            if self.noted.is_empty() {
+                self.noted.reserve(16); // few have more
+            }
+            self.noted.push(Reason::new(measure, value));
         }
     }
 

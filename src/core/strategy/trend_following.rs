@@ -89,7 +89,7 @@ impl Proposer for TrendFollowing {
     }
 
     fn look(&self, _view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError> {
-        let Some((last, averages)) = frame.candles.last().zip(self.averages(frame)) else {
+        let Some((last, averages)) = frame.bars.last().zip(self.averages(frame)) else {
             let have = frame.bars.len();
             reasons.note("bars", format_args!("{have} of {} (at least {})", self.timeframe, self.slow));
             return Ok(None);
@@ -105,7 +105,7 @@ impl Proposer for TrendFollowing {
             return Ok(None);
         };
         reasons.note("crossed", format_args!("{age} bars ago"));
-        let Some(adx) = Adx::new(self.adx_period).last(&frame.candles) else {
+        let Some(adx) = Adx::new(self.adx_period).last(frame.candles()) else {
             let least = 2 * self.adx_period.len();
             reasons.note("ADX", format_args!("unknown: {} bars (at least {least})", frame.bars.len()));
             return Ok(None);
@@ -122,9 +122,9 @@ impl Proposer for TrendFollowing {
         let (direction, sign) = if fast > slow { (Direction::Long, 1.0) } else { (Direction::Short, -1.0) };
         let in_atr = |distance: f64| ratio(sign * distance / atr.to_f64());
         let parts = [
-            ("trend", 40, rise(ratio(adx / 100.0), Bps(1_000), Bps(4_000))),
-            ("averages", 30, rise(in_atr(fast - slow), Bps::ZERO, Bps(5_000))),
-            ("close", 30, rise(in_atr(last.close - fast), Bps(-5_000), Bps(5_000))),
+            ("confidence in trend", 40, rise(ratio(adx / 100.0), Bps(1_000), Bps(4_000))),
+            ("confidence in averages", 30, rise(in_atr(fast - slow), Bps::ZERO, Bps(5_000))),
+            ("confidence in close", 30, rise(in_atr(last.close.to_f64() - fast), Bps(-5_000), Bps(5_000))),
         ];
         Ok(Some(Setup { direction, confidence: weigh(&parts, reasons), target_limit: None }))
     }
@@ -143,8 +143,8 @@ impl TrendFollowing {
     fn averages(&self, frame: &Frame) -> Option<Averages> {
         let (mut fast, mut slow) = (Ema::new(self.fast), Ema::new(self.slow));
         let mut now: Option<Averages> = None;
-        for candle in &frame.candles {
-            let values = (fast.update(candle.close), slow.update(candle.close));
+        for close in frame.closes() {
+            let values = (fast.update(close), slow.update(close));
             let (Some(fast), Some(slow)) = values else { continue };
             let crossed = match now {
                 Some(before) if (before.fast > before.slow) != (fast > slow) => Some(0),

@@ -85,19 +85,22 @@ impl Proposer for VwapReversion {
     }
 
     fn look(&self, _view: &SymbolView<'_>, frame: &Frame, reasons: &mut Reasons) -> Result<Option<Setup>, MoneyError> {
-        let candles = frame.candles.as_slice();
-        let have = u32::try_from(candles.len()).unwrap_or(u32::MAX);
-        let (true, [.., before, last]) = (have >= self.min_bars, candles) else {
+        let have = u32::try_from(frame.bars.len()).unwrap_or(u32::MAX);
+        let (true, [.., before, last]) = (have >= self.min_bars, frame.bars.as_slice()) else {
             reasons.note("bars", format_args!("{have} of {} (at least {})", self.timeframe, self.min_bars));
             return Ok(None);
         };
-        let (first_half, second_half) = candles.split_at(candles.len() / 2);
+        let (before, last) = (before.close.to_f64(), last.close.to_f64());
         let mut anchored = Anchored::default();
-        first_half.iter().for_each(|candle| anchored.take(candle));
-        let half_way = anchored.mean;
-        second_half.iter().for_each(|candle| anchored.take(candle));
+        let mut half_way = anchored.mean;
+        for (place, candle) in frame.candles().enumerate() {
+            if place == frame.bars.len() / 2 {
+                half_way = anchored.mean;
+            }
+            anchored.take(&candle);
+        }
         let (vwap, deviation) = (anchored.mean, anchored.deviation());
-        let distance = last.close - vwap;
+        let distance = last - vwap;
         let away = distance.abs() / deviation;
         if !away.is_finite() {
             reasons.note("deviation", "none: the price has not moved");
@@ -111,7 +114,7 @@ impl Proposer for VwapReversion {
             return Ok(None);
         }
         let (direction, sign) = if distance < 0.0 { (Direction::Long, 1.0) } else { (Direction::Short, -1.0) };
-        let turned = sign * (last.close - before.close);
+        let turned = sign * (last - before);
         reasons.note("turned", format_args!("{turned:.4}"));
         if turned <= 0.0 {
             reasons.note("turn wanted", "a close nearer to the average than the one before");
@@ -123,9 +126,9 @@ impl Proposer for VwapReversion {
         };
         let moved = ratio((vwap - half_way).abs() / deviation);
         let parts = [
-            ("distance", 40, plateau(ratio(away), [10_000, 20_000, 30_000, 50_000])),
-            ("turn", 30, rise(ratio(turned / atr.to_f64()), Bps::ZERO, Bps(5_000))),
-            ("calm", 30, Bps(Bps::ONE.0 - rise(moved, Bps::ZERO, Bps::ONE).0)),
+            ("confidence in distance", 40, plateau(ratio(away), [10_000, 20_000, 30_000, 50_000])),
+            ("confidence in turn", 30, rise(ratio(turned / atr.to_f64()), Bps::ZERO, Bps(5_000))),
+            ("confidence in calm", 30, Bps(Bps::ONE.0 - rise(moved, Bps::ZERO, Bps::ONE).0)),
         ];
         let confidence = weigh(&parts, reasons);
         Ok(Some(Setup { direction, confidence, target_limit: Some(Price::from_f64(vwap)?) }))
