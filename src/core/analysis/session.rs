@@ -29,17 +29,18 @@ impl OpeningRange {
     /// If the volume overflows.
     pub fn of(minutes: &[Bar], session: &Session, length: Duration) -> Result<Option<Self>, MoneyError> {
         let end = session.open.after(length).min(session.close);
-        let first = minutes.partition_point(|bar| bar.start < session.open);
+        let first_place = minutes.partition_point(|bar| bar.start < session.open);
         let over = minutes.partition_point(|bar| bar.start < end);
-        let Some((first, rest)) = minutes.get(first..over).and_then(<[Bar]>::split_first) else { return Ok(None) };
-        let mut range = Self { high: first.high, low: first.low, volume: first.volume, minutes: 1, end };
+        let Some((first, rest)) = minutes.get(first_place..over).and_then(<[Bar]>::split_first) else {
+            return Ok(None);
+        };
+        let (mut high, mut low, mut volume) = (first.high, first.low, first.volume);
         for bar in rest {
-            range.high = range.high.max(bar.high);
-            range.low = range.low.min(bar.low);
-            range.volume = range.volume.plus(bar.volume)?;
-            range.minutes += 1; // at most one for each minute bar in memory
+            (high, low) = (high.max(bar.high), low.min(bar.low));
+            volume = volume.plus(bar.volume)?;
         }
-        Ok(Some(range))
+        let minutes = u32::try_from(over - first_place).unwrap_or(u32::MAX);
+        Ok(Some(Self { high, low, volume, minutes, end }))
     }
 
     /// Whether it was over at `as_of`.

@@ -11,7 +11,7 @@ use crate::strategy::{Direction, Reason, Wording};
 use crate::time::Timestamp;
 
 use super::desk::Desk;
-use super::tape::{Minutes, mark_of};
+use super::tape::{Complete, Minutes, mark_of};
 use super::{Act, ActKind, Outcome, Terms, Trade};
 
 /// The least step of time.
@@ -54,6 +54,8 @@ pub(super) struct Held<'m> {
     symbol: Symbol,
     direction: Direction,
     quantity: Quantity,
+    /// The same, if it is whole shares, as nearly all are: they need no division.
+    shares: Option<i64>,
     /// Its worth while no price is known.
     entry_price: Price,
     minutes: Minutes<'m>,
@@ -62,7 +64,16 @@ pub(super) struct Held<'m> {
 impl<'m> Held<'m> {
     pub(super) const fn of(place: usize, position: &Position, minutes: Minutes<'m>) -> Self {
         let Position { symbol, direction, quantity, entry_price, .. } = *position;
-        Self { place, symbol, direction, quantity, entry_price, minutes }
+        let shares = if quantity.0 % Quantity::UNIT == 0 { Some(quantity.0 / Quantity::UNIT) } else { None };
+        Self { place, symbol, direction, quantity, shares, entry_price, minutes }
+    }
+
+    /// What it is worth at a price of a share.
+    fn worth(&self, price: Price) -> Result<Money, MoneyError> {
+        match self.shares {
+            Some(shares) => Money(price.0).scaled(shares),
+            None => price.times(self.quantity),
+        }
     }
 }
 
@@ -89,7 +100,7 @@ impl Valuation {
             Some(close) => mark_of(close, at, terms)?,
             None => held.entry_price,
         };
-        let value = price.times(held.quantity)?;
+        let value = held.worth(price)?;
         let side = match held.direction {
             Direction::Long => &mut self.long,
             Direction::Short => &mut self.short,
@@ -203,8 +214,9 @@ impl<'m> Account<'m> {
         valuation.positions.clear();
         (valuation.long, valuation.short) = (Money::ZERO, Money::ZERO);
         valuation.positions.reserve(self.open.len());
+        let mut complete = Complete::at(at);
         for held in &self.open {
-            let close = held.minutes.close_at(at).or_else(|| desks.get(held.place)?.tape.close_at(at));
+            let close = held.minutes.close(&mut complete).or_else(|| desks.get(held.place)?.tape.close_at(at));
             valuation.count(held, close, at, terms)?;
         }
         valuation.equity = self.cash.plus(valuation.long)?.minus(valuation.short)?;

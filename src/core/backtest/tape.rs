@@ -60,10 +60,33 @@ pub(super) struct Minutes<'m> {
 }
 
 impl Minutes<'_> {
-    /// The last close of the session that is known at `at`; `None` before the first.
-    pub(super) fn close_at(self, at: Timestamp) -> Option<Price> {
-        let complete = usize::try_from((at.0 - self.open.0) / 60_000).ok()?;
-        self.closes.get(complete.min(self.closes.len()).checked_sub(1)?).copied()
+    /// The last close of the session that is known at an instant; `None` before the first.
+    #[inline]
+    pub(super) fn close(&self, complete: &mut Complete) -> Option<Price> {
+        let minutes = complete.since(self.open)?;
+        self.closes.get(minutes.min(self.closes.len()).checked_sub(1)?).copied()
+    }
+}
+
+/// How many minutes of a session are complete at an instant. All that is held asks of the same one.
+pub(super) struct Complete {
+    at: Timestamp,
+    open: Timestamp,
+    minutes: Option<usize>,
+}
+
+impl Complete {
+    pub(super) const fn at(at: Timestamp) -> Self {
+        Self { at, open: at, minutes: Some(0) }
+    }
+
+    #[inline]
+    fn since(&mut self, open: Timestamp) -> Option<usize> {
+        if self.open != open {
+            self.open = open;
+            self.minutes = usize::try_from((self.at.0 - open.0) / 60_000).ok();
+        }
+        self.minutes
     }
 }
 

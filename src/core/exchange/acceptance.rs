@@ -147,7 +147,7 @@ impl Exchange {
         new.number = self.next_number();
         let remaining = new.order.remaining();
         new.order = Order {
-            broker_order_id: new.number.to_string(),
+            broker_order_id: new.number.id(),
             client_order_id: made_id(new.number),
             parent: new.order.parent.clone().or(Some(new.order.client_order_id)),
             quantity: remaining,
@@ -230,7 +230,7 @@ impl Exchange {
                 number,
                 group: first,
                 order: Order {
-                    broker_order_id: number.to_string(),
+                    broker_order_id: number.id(),
                     client_order_id: if leads { ticket.client_order_id.clone() } else { made_id(number) },
                     parent: (!leads).then(|| ticket.client_order_id.clone()),
                     role: draft.role,

@@ -86,7 +86,7 @@ impl Exchange {
         let new = BookOrder {
             number,
             order: Order {
-                broker_order_id: number.to_string(),
+                broker_order_id: number.id(),
                 client_order_id: client_order_id.unwrap_or_else(|| made_id(number)),
                 quantity,
                 filled: Quantity::ZERO,

@@ -289,7 +289,7 @@ impl Exchange {
             number: execution,
             order: number,
             fill: Fill {
-                execution_id: execution.to_string(),
+                execution_id: execution.id(),
                 broker_order_id: book.order.broker_order_id.clone(),
                 client_order_id: book.order.client_order_id.clone(),
                 symbol,

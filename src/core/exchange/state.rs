@@ -16,9 +16,17 @@ use super::{Orders, Terms};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct OrderNumber(pub i64);
 
+impl OrderNumber {
+    /// The broker's order id.
+    #[must_use]
+    pub fn id(self) -> String {
+        numbered("ord-", self.0)
+    }
+}
+
 impl fmt::Display for OrderNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_numbered(f, "ord-", self.0)
+        f.pad(&self.id())
     }
 }
 
@@ -34,7 +42,7 @@ impl FromStr for OrderNumber {
     type Err = OrderNumberError;
     fn from_str(text: &str) -> Result<Self, OrderNumberError> {
         let number = text.strip_prefix("ord-").and_then(|digits| digits.parse().ok()).map(Self);
-        number.filter(|number| number.to_string() == text).ok_or_else(|| OrderNumberError { text: text.to_owned() })
+        number.filter(|number| number.id() == text).ok_or_else(|| OrderNumberError { text: text.to_owned() })
     }
 }
 
@@ -42,28 +50,31 @@ impl FromStr for OrderNumber {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct ExecutionNumber(pub i64);
 
-impl fmt::Display for ExecutionNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_numbered(f, "exec-", self.0)
+impl ExecutionNumber {
+    /// The execution's id.
+    #[must_use]
+    pub fn id(self) -> String {
+        numbered("exec-", self.0)
     }
 }
 
-/// Writes a number of at least six digits behind its prefix, in one piece: each order and each execution has one.
-fn write_numbered(f: &mut fmt::Formatter<'_>, prefix: &str, number: i64) -> fmt::Result {
-    const DIGITS_MIN: usize = 6;
-    let Ok(mut left) = u32::try_from(number) else { return write!(f, "{prefix}{number:06}") };
-    // From the last digit to the first; the ten of a u32 and a prefix fit.
-    let mut text = [0_u8; 16];
-    let mut start = text.len();
-    while left > 0 || text.len() - start < DIGITS_MIN {
-        start -= 1;
-        text[start] = b"0123456789"[(left % 10) as usize];
-        left /= 10;
+impl fmt::Display for ExecutionNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.id())
     }
-    let digits = start;
-    start -= prefix.len();
-    text[start..digits].copy_from_slice(prefix.as_bytes());
-    f.pad(std::str::from_utf8(&text[start..]).map_err(|_| fmt::Error)?)
+}
+
+/// A number of at least six digits behind its prefix. Each order and each execution has one: it is made in one piece.
+fn numbered(prefix: &str, number: i64) -> String {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(number);
+    let mut text = String::with_capacity(16);
+    text.push_str(prefix);
+    if number >= 0 {
+        text.push_str("000000".get(digits.len()..).unwrap_or_default());
+    }
+    text.push_str(digits);
+    text
 }
 
 /// Everything that the exchange knows: what a keeper stores, and goes on from.

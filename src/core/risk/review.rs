@@ -1,5 +1,4 @@
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +77,7 @@ pub struct SymbolFacts {
 pub fn review(signals: &[Signal], facts: &RiskFacts, settings: &RiskSettings, wording: Wording) -> Vec<Verdict> {
     let mut ranked: Vec<(usize, &Signal)> = signals.iter().enumerate().collect();
     ranked.sort_by(|(_, a), (_, b)| surest_first(a, b));
-    let mut room = Room::left_by(facts, signals);
+    let mut room = Room::left_by(facts);
     let mut verdicts: Vec<(usize, Verdict)> = ranked
         .into_iter()
         .map(|(place, signal)| (place, review_one(signal, None, facts, settings, &mut room, Checks::new(wording))))
@@ -91,7 +90,7 @@ pub fn review(signals: &[Signal], facts: &RiskFacts, settings: &RiskSettings, wo
 /// how sure it is and how much it has seen. More than the sizing allows is refused, not cut.
 #[must_use]
 pub(super) fn review_asked(signal: &Signal, asked: Quantity, facts: &RiskFacts, settings: &RiskSettings) -> Verdict {
-    let mut room = Room::left_by(facts, std::slice::from_ref(signal));
+    let mut room = Room::left_by(facts);
     review_one(signal, Some(asked), facts, settings, &mut room, Checks::new(Wording::Told))
 }
 
@@ -101,38 +100,43 @@ pub(super) fn surest_first(a: &Signal, b: &Signal) -> Ordering {
 }
 
 /// What the account has left for further entries.
-struct Room {
+struct Room<'f> {
+    facts: &'f RiskFacts,
     positions: usize,
     exposure: Money,
     buying_power: Money,
-    symbols: BTreeSet<Symbol>,
-    granted: u32,
+    /// The symbols that were granted an entry, each its own.
+    granted: Vec<Symbol>,
 }
 
-impl Room {
-    fn left_by(facts: &RiskFacts, signals: &[Signal]) -> Self {
-        let proposed: Vec<Symbol> = signals.iter().map(|signal| signal.symbol).collect();
-        let entered = facts.entered_today.iter().filter(|symbol| proposed.contains(symbol));
-        let (mut symbols, mut exposure): (BTreeSet<Symbol>, _) = (entered.copied().collect(), Money::ZERO);
-        for commitments in [&facts.positions, &facts.working_entries] {
-            for Commitment { symbol, value } in commitments {
-                // Saturated exposure is beyond every limit: it refuses, which is the safe side.
-                exposure = Money(exposure.0.saturating_add(value.0));
-                if proposed.contains(symbol) {
-                    symbols.insert(*symbol);
-                }
-            }
+impl<'f> Room<'f> {
+    fn left_by(facts: &'f RiskFacts) -> Self {
+        let committed = facts.positions.iter().chain(&facts.working_entries);
+        // Saturated exposure is beyond every limit: it refuses, which is the safe side.
+        let exposure = committed.fold(0, |sum: i64, commitment| sum.saturating_add(commitment.value.0));
+        Self {
+            facts,
+            positions: facts.positions.len() + facts.working_entries.len(),
+            exposure: Money(exposure),
+            buying_power: facts.buying_power,
+            granted: Vec::new(),
         }
-        let positions = facts.positions.len() + facts.working_entries.len();
-        Self { positions, exposure, buying_power: facts.buying_power, symbols, granted: 0 }
+    }
+
+    /// Whether the symbol is held, ordered, entered today or granted.
+    fn is_taken(&self, symbol: Symbol) -> bool {
+        let is_committed = |commitments: &[Commitment]| commitments.iter().any(|other| other.symbol == symbol);
+        is_committed(&self.facts.positions)
+            || is_committed(&self.facts.working_entries)
+            || self.facts.entered_today.contains(&symbol)
+            || self.granted.contains(&symbol)
     }
 
     fn grant(&mut self, symbol: Symbol, value: Money) {
         self.positions += 1;
         self.exposure = Money(self.exposure.0.saturating_add(value.0));
         self.buying_power = Money(self.buying_power.0.saturating_sub(value.0));
-        self.symbols.insert(symbol);
-        self.granted += 1;
+        self.granted.push(symbol);
     }
 }
 
@@ -211,7 +215,7 @@ fn review_one(
     asked: Option<Quantity>,
     facts: &RiskFacts,
     settings: &RiskSettings,
-    room: &mut Room,
+    room: &mut Room<'_>,
     mut checks: Checks,
 ) -> Verdict {
     check_moment(&mut checks, signal, facts, settings);
@@ -335,14 +339,15 @@ fn check_grounds(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, settin
 }
 
 /// Whether there is a place for the signal.
-fn check_place(checks: &mut Checks, signal: &Signal, settings: &RiskSettings, room: &Room) {
-    let taken = room.symbols.contains(&signal.symbol);
+fn check_place(checks: &mut Checks, signal: &Signal, settings: &RiskSettings, room: &Room<'_>) {
+    let taken = room.is_taken(signal.symbol);
     let standing = if taken { "held, ordered or entered today" } else { "new today" };
     checks.add(CheckName::DuplicateSymbol, !taken, standing, "one entry a symbol and day");
+    let granted = u32::try_from(room.granted.len()).unwrap_or(u32::MAX);
     checks.add(
         CheckName::Rank,
-        room.granted < settings.execute_top_n,
-        format_args!("{} surer ones approved", room.granted),
+        granted < settings.execute_top_n,
+        format_args!("{granted} surer ones approved"),
         format_args!("best {}", settings.execute_top_n),
     );
     let most = usize::try_from(settings.max_positions).unwrap_or(usize::MAX);
