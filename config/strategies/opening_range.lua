@@ -65,11 +65,13 @@ local function confidence(view, bars, range, params, level, sign, beyond)
     gap = sign * basis_points(price(bars.open[1] - view.previous_close), view.previous_close)
   end
 
-  local all, closed_beyond = 0, 0
-  local minute, close, first_minute = bars.minute, bars.close, params.range_minutes
-  for i = 1, bars.n do
-    if minute[i] >= first_minute and sign * (close[i] - level) > 0 then closed_beyond = closed_beyond + 1 end
-    if closed_beyond > 0 then all = all + 1 end
+  -- Of the closes since the first one beyond the level, those that are beyond it.
+  local minute, close, first = bars.minute, bars.close, 1
+  while minute[first] < params.range_minutes do first = first + 1 end
+  while sign * (close[first] - level) <= 0 do first = first + 1 end
+  local all, closed_beyond = bars.n - first + 1, 0
+  for i = first, bars.n do
+    if sign * (close[i] - level) > 0 then closed_beyond = closed_beyond + 1 end
   end
 
   local volume = 4000

@@ -192,9 +192,13 @@ function library.note(measure, value)
 end
 
 -- Columns are made when they are first looked at.
+local function table_of(is_known, ...)
+  if is_known then return { ... } end
+end
+
 local columns = {
   __index = function(bars, name)
-    local column = host.column(bars.frame, name)
+    local column = table_of(host.column(bars.frame, name))
     if column ~= nil then rawset(bars, name, column) end
     return column
   end,

@@ -8,7 +8,7 @@ use daybook_core::market::{Bar, Timeframe};
 use daybook_core::money::{MoneyError, Price};
 use daybook_core::strategy::{Direction, Reasons, SymbolView, Wording, average_range, complete_bars, entry_price};
 use daybook_core::time::Span;
-use mlua::{Lua, Table};
+use mlua::{Lua, Table, Variadic};
 
 /// Notes that one answer may make, and the longest text in them, in bytes.
 const NOTES_MAX: usize = 64;
@@ -82,15 +82,10 @@ impl Eyes {
         let eyes = self.clone();
         functions.raw_set(
             "column",
-            lua.create_function(move |lua, (frame, name): (String, String)| {
+            lua.create_function(move |_, (frame, name): (String, String)| {
                 let column = eyes.seen().column(&frame, &name).map_err(mlua::Error::runtime)?;
-                let Some(column) = column else { return Ok(None) };
-                // The limit is lifted for a table whose length is known: with one, each of its values is set with a guard.
-                // What it has taken counts all the same.
-                let limit = lua.set_memory_limit(0)?;
-                let made = lua.create_sequence_from(column);
-                lua.set_memory_limit(limit)?;
-                made.map(Some)
+                // One by one, for a table that Lua makes: made here, each of its values would be set with a guard.
+                Ok((column.is_some(), column.into_iter().flatten().collect::<Variadic<f64>>()))
             })?,
         )?;
         let eyes = self.clone();
