@@ -148,7 +148,7 @@ impl Exchange {
         let remaining = new.order.remaining();
         new.order = Order {
             broker_order_id: new.number.id(),
-            client_order_id: made_id(new.number),
+            client_order_id: ClientOrderId::of_exchange(new.number.0),
             parent: new.order.parent.clone().or(Some(new.order.client_order_id)),
             quantity: remaining,
             filled: Quantity::ZERO,
@@ -231,7 +231,11 @@ impl Exchange {
                 group: first,
                 order: Order {
                     broker_order_id: number.id(),
-                    client_order_id: if leads { ticket.client_order_id.clone() } else { made_id(number) },
+                    client_order_id: if leads {
+                        ticket.client_order_id.clone()
+                    } else {
+                        ClientOrderId::of_exchange(number.0)
+                    },
                     parent: (!leads).then(|| ticket.client_order_id.clone()),
                     role: draft.role,
                     symbol: ticket.symbol,
@@ -269,7 +273,7 @@ impl Exchange {
         fresh: Option<&Quote>,
     ) -> Result<Admission, Refusal> {
         let client_order_id = &ticket.client_order_id;
-        if client_order_id.as_str().starts_with(MADE_ID_PREFIX) {
+        if client_order_id.is_of_exchange() {
             return Err(Refusal::ReservedId { client_order_id: client_order_id.clone() });
         }
         if self.state.orders.iter().any(|book| book.order.client_order_id == *client_order_id) {
@@ -355,14 +359,6 @@ impl ChangeRefusal {
             _ => Err(Self::Ended { broker_order_id: broker_order_id.to_owned(), status }),
         }
     }
-}
-
-/// How the ids begin that the exchange makes for what nobody sent under an id: legs and replacements.
-const MADE_ID_PREFIX: &str = "exchange-";
-
-pub(super) fn made_id(number: OrderNumber) -> ClientOrderId {
-    let text = format!("{MADE_ID_PREFIX}{:06}", number.0);
-    text.parse().unwrap_or_else(|_| unreachable!("a word and digits are a client order id"))
 }
 
 /// What the one exit of an order is for.

@@ -2,7 +2,7 @@ use crate::money::{Money, Price, Quantity};
 use crate::order::{ClientOrderId, Order, OrderClass, OrderStatus, OrderTicket, OrderType, TimeInForce, Trail};
 use crate::time::Timestamp;
 
-use super::acceptance::{check_prices, made_id};
+use super::acceptance::check_prices;
 use super::{BookOrder, ChangeRefusal, Exchange, Refusal};
 
 /// What is to be different about an order; what is `None` stays.
@@ -87,7 +87,7 @@ impl Exchange {
             number,
             order: Order {
                 broker_order_id: number.id(),
-                client_order_id: client_order_id.unwrap_or_else(|| made_id(number)),
+                client_order_id: client_order_id.unwrap_or_else(|| ClientOrderId::of_exchange(number.0)),
                 quantity,
                 filled: Quantity::ZERO,
                 average_price: None,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::Symbol;
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
-use crate::order::{Fill, Order, OrderRole, OrderStatus, OrderType, Side, Trail};
+use crate::order::{Fill, Order, OrderRole, OrderStatus, OrderType, Side, Trail, numbered};
 use crate::time::Timestamp;
 
 use super::pricing::Working;
@@ -62,19 +62,6 @@ impl fmt::Display for ExecutionNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.id())
     }
-}
-
-/// A number of at least six digits behind its prefix. Each order and each execution has one: it is made in one piece.
-fn numbered(prefix: &str, number: i64) -> String {
-    let mut digits = itoa::Buffer::new();
-    let digits = digits.format(number);
-    let mut text = String::with_capacity(16);
-    text.push_str(prefix);
-    if number >= 0 {
-        text.push_str("000000".get(digits.len()..).unwrap_or_default());
-    }
-    text.push_str(digits);
-    text
 }
 
 /// Everything that the exchange knows: what a keeper stores, and goes on from.

@@ -13,6 +13,9 @@ const LENGTH_MAX: usize = 128;
 /// What the numbers and dashes of a derived id take at most.
 const DERIVED_NUMBERS: usize = "dbk----".len() + "-9223372036854775808".len() + 2 * "4294967295".len();
 
+/// How the ids begin that an exchange makes.
+const OF_EXCHANGE: &str = "exchange-";
+
 /// How the id of a correction begins.
 const CORRECTION: &str = "correction-";
 
@@ -57,6 +60,16 @@ impl ClientOrderId {
         Self(id.into())
     }
 
+    /// The id that an exchange makes of a number, for what nobody sent under an id: `exchange-000001`.
+    pub(crate) fn of_exchange(number: i64) -> Self {
+        Self(numbered(OF_EXCHANGE, number).into())
+    }
+
+    /// Whether it is, or looks like, an id that an exchange makes.
+    pub(crate) fn is_of_exchange(&self) -> bool {
+        self.0.starts_with(OF_EXCHANGE)
+    }
+
     /// The id under which a correction is booked: an execution of no order, that makes the fold of the
     /// fills agree with the broker.
     #[must_use]
@@ -96,6 +109,20 @@ impl ClientOrderId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A number of at least six digits behind its prefix. Each order and each execution has one: it is made in one
+/// piece.
+pub(crate) fn numbered(prefix: &str, number: i64) -> String {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(number);
+    let mut text = String::with_capacity(16);
+    text.push_str(prefix);
+    if number >= 0 {
+        text.push_str("000000".get(digits.len()..).unwrap_or_default());
+    }
+    text.push_str(digits);
+    text
 }
 
 /// Where a decision is made: the names of its orders follow from it.

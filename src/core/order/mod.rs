@@ -9,6 +9,7 @@ use crate::market::Symbol;
 use crate::money::{Bps, Money, Price, Quantity};
 use crate::time::Timestamp;
 
+pub(crate) use id::numbered;
 pub use id::{ClientOrderId, ClientOrderIdError, Origin};
 pub use intent::{Action, Intent, IntentEvent, IntentState, IntentStateError, Purpose};
 
