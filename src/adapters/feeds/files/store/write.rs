@@ -18,6 +18,9 @@ use super::BarStoreError;
 /// The column of instants.
 pub(super) const STARTS: &str = "ts_utc";
 
+/// Cells of the symbol's column that are written at once.
+const SYMBOLS: usize = 1024;
+
 /// The columns of [`super::super::COLUMNS`], in their order.
 const SCHEMA: &str = "
     message bars {
@@ -61,8 +64,16 @@ fn write(file: File, symbol: Symbol, bars: &BarColumns) -> Result<File, ParquetE
     let schema = Arc::new(parse_message_type(SCHEMA)?);
     let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties()))?;
     let mut group = writer.next_row_group()?;
-    let symbols = vec![ByteArray::from(symbol.as_str()); bars.len()];
-    write_column(&mut group, |column| column.typed::<ByteArrayType>().write_batch(&symbols, None, None))?;
+    // All are the same: some are enough to write as many as there are bars.
+    let symbols = vec![ByteArray::from(symbol.as_str()); bars.len().min(SYMBOLS)];
+    write_column(&mut group, |column| {
+        let mut written = 0;
+        while written < bars.len() {
+            let next = symbols.get(..bars.len() - written).unwrap_or(&symbols);
+            written += column.typed::<ByteArrayType>().write_batch(next, None, None)?;
+        }
+        Ok(written)
+    })?;
     let starts = bars.starts().iter().map(|start| start.0).collect::<Vec<i64>>();
     write_numbers(&mut group, &starts)?;
     for prices in [bars.opens(), bars.highs(), bars.lows(), bars.closes()] {
