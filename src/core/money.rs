@@ -102,8 +102,8 @@ fn parse_decimal(text: &str, decimals: u32, kind: &'static str) -> Result<i64, M
     i64::try_from(if negative { -value } else { value }).map_err(|_| too_large())
 }
 
-/// Without allocating: every row that is stored writes some.
-fn write_decimal(f: &mut fmt::Formatter<'_>, value: i64, decimals: u32, shown: u32) -> fmt::Result {
+/// Without allocating: every row that is stored writes some. A `sign` may follow the number.
+fn write_decimal(f: &mut fmt::Formatter<'_>, value: i64, decimals: u32, shown: u32, sign: Option<u8>) -> fmt::Result {
     let unit = 10_u64.pow(decimals);
     let (mut whole, mut fraction) = (value.unsigned_abs() / unit, value.unsigned_abs() % unit);
     let mut places = decimals;
@@ -111,13 +111,14 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, value: i64, decimals: u32, shown: u
         fraction /= 10;
         places -= 1;
     }
-    // From the last digit to the first; a sign, the 20 digits of a u64 and a point fit.
-    let mut text = [0_u8; 22];
+    // From the last digit to the first; two signs, the 20 digits of a u64 and a point fit.
+    let mut text = [0_u8; 23];
     let mut start = text.len();
     let mut put = |byte| {
         start -= 1;
         text[start] = byte;
     };
+    sign.into_iter().for_each(&mut put);
     for _ in 0..places {
         put(digit(fraction));
         fraction /= 10;
@@ -239,7 +240,7 @@ macro_rules! decimal_type {
         }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_decimal(f, self.0, $decimals, $shown)
+                write_decimal(f, self.0, $decimals, $shown, None)
             }
         }
         impl FromStr for $name {
@@ -465,13 +466,7 @@ impl Bps {
 
 impl fmt::Display for Bps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Percent(i64);
-        impl fmt::Display for Percent {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_decimal(f, self.0, 2, 0)
-            }
-        }
-        f.pad(&format!("{}%", Percent(self.0)))
+        write_decimal(f, self.0, 2, 0, Some(b'%'))
     }
 }
 
