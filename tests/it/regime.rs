@@ -81,7 +81,7 @@ fn looks_around_a_halt(date: &str, from_utc: &str, to_utc: &str) -> Vec<String> 
     };
     desk.write(
         "bars.csv",
-        &bars().lines().filter(|row| !halted(row)).map(|row| format!("{row}\n")).collect::<String>(),
+        &bars(0).lines().filter(|row| !halted(row)).map(|row| format!("{row}\n")).collect::<String>(),
     );
     let replay = ["replay", "--from", date, "--to", date, "--config", "daybook.yaml", "--bars", "bars.csv"];
     let replay = desk.trade(&[&replay[..], &["--ledger", "day.db"]].concat());

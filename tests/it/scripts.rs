@@ -91,7 +91,7 @@ async fn the_example_gives_the_signals_of_the_strategy_that_it_writes_anew() {
 fn a_replay_trades_a_script_as_the_back_test_does_and_is_decided_again_by_the_text_of_that_day() {
     let desk = Desk::new();
     desk.write("strategies/mine.lua", &repository::read(EXAMPLE));
-    let trades = traded_by_both(&desk, &with_scripts(MINE));
+    let trades = traded_by_both(&desk, &with_scripts(MINE), &bars(0));
     assert!(trades.len() > 5, "{trades:?}");
 
     fs::remove_file(desk.path().join("strategies/mine.lua")).unwrap();
@@ -114,7 +114,7 @@ fn a_script_that_fails_is_stopped_and_told_once_and_the_others_go_on() {
     desk.write("strategies/mine.lua", &repository::read(EXAMPLE));
     let faulty = "-- It works until the second hour.\nfunction propose(view)\n  if view.minute > 60 then while true do end end\nend\n";
     desk.write("strategies/faulty.lua", faulty);
-    desk.write("bars.csv", &bars());
+    desk.write("bars.csv", &bars(0));
     let configuration = with_scripts(&format!("{MINE}    faulty: {{script: strategies/faulty.lua}}\n"));
     desk.write("daybook.yaml", &configuration);
     let with = ["--config", "daybook.yaml", "--bars", "bars.csv"];

@@ -326,10 +326,7 @@ impl<'m> Account<'m> {
         let closes = self.record.trades.iter().map(|trade| trade.closed_at.after(MILLISECOND));
         // A trade counts up to the very instant.
         let forgets = self.record.trades.iter().map(|trade| trade.closed_at.after(forgotten).after(MILLISECOND));
-        let minutes = ends.chain(closes).chain(forgets).map(|at| match at.floor_to(MINUTE) {
-            minute if minute < at => minute.after(MINUTE),
-            minute => minute,
-        });
+        let minutes = ends.chain(closes).chain(forgets).map(|at| at.ceil_to(MINUTE));
         minutes.filter(|at| *at > last).min()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BinaryHeap;
 use crate::calendar::Session;
 use crate::decision::Mark;
 use crate::market::{Bar, MINUTE, Symbol};
-use crate::money::{Money, MoneyError};
+use crate::money::{Money, MoneyError, Price};
 use crate::order::{Action, OrderClass, OrderTicket, Origin};
 use crate::portfolio::{EntryPlan, PositionState};
 use crate::risk::{Commitment, Entries, RiskFacts, SymbolFacts, approve_entry, enter};
@@ -45,16 +45,18 @@ impl<'r, 'm> Day<'r, 'm> {
         pace: Pace,
         account: &'r mut Account<'m>,
         desks: &'r mut [Desk<'m>],
+        bars_end: Timestamp,
     ) -> Self {
         let flatten_at = session.close.before(terms.backtest.flatten.as_duration());
-        let looks = Looks { session, flatten_at, terms, wording: account.wording() };
+        let known_until = bars_end.min(session.close);
+        let looks = Looks { session, flatten_at, known_until, terms, wording: account.wording() };
         let (agenda, standing) = (BinaryHeap::new(), Standing::default());
         let (entering, proposing, shown) = (Vec::new(), Vec::new(), Vec::new());
         Self { session, flatten_at, terms, looks, pace, account, desks, agenda, entering, standing, proposing, shown }
     }
 
     /// Lives the session from its open to its close, or to the end of all bars in the middle of it.
-    pub(super) fn live(mut self, bars_end: Timestamp) -> Result<(), BacktestError> {
+    pub(super) fn live(mut self) -> Result<(), BacktestError> {
         let open = self.session.open;
         let equity = self.valuation(open)?.equity;
         self.account.begin(open, equity, self.terms.risk);
@@ -65,9 +67,8 @@ impl<'r, 'm> Day<'r, 'm> {
             begun.map_err(|source| BacktestError { symbol, at: open, source })?;
         }
         for place in 0..self.desks.len() {
-            let first = self.desks.get(place).map_or(0, |desk| desk.tape.day.regular.start);
             self.run_errand(place, open).map_err(|source| self.error(place, open, source))?;
-            self.plan_next(place, first, open)?;
+            self.plan_next(place, open)?;
         }
         let (mut now, mut due) = (open, Vec::new());
         while let Some(next) = self.next_instant(now) {
@@ -75,7 +76,7 @@ impl<'r, 'm> Day<'r, 'm> {
             self.take_due(now, &mut due);
             self.live_instant(now, &mut due)?;
         }
-        if bars_end > self.flatten_at {
+        if self.looks.known_until > self.flatten_at {
             self.leave_the_rest()?;
         }
         let equity = self.valuation(self.session.close)?.equity;
@@ -152,11 +153,7 @@ impl<'r, 'm> Day<'r, 'm> {
             self.trade(signals, now)?;
         }
         for place in due.iter().copied() {
-            // Not the bar behind the one that ended now: in this minute there may have been none.
-            let later = Timestamp(now.0.saturating_add(1));
-            let next =
-                self.desks.get(place).map_or(0, |desk| desk.tape.first_ending(later, desk.tape.day.regular.clone()));
-            self.plan_next(place, next, now)?;
+            self.plan_next(place, now)?;
         }
         Ok(())
     }
@@ -202,8 +199,9 @@ impl<'r, 'm> Day<'r, 'm> {
     fn manage(&mut self, place: usize, now: Timestamp) -> Result<(), MoneyError> {
         self.run_errand(place, now)?;
         let Some(desk) = self.desks.get_mut(place) else { return Ok(()) };
-        let close = desk.tape.place_ending(now).and_then(|bar| desk.tape.bars.closes().get(bar)).copied();
-        let Some(close) = close else { return Ok(()) };
+        // A minute without a bar is lived at the price before: what is due by time is due all the same.
+        let known = desk.tape.day.regular.start..desk.tape.known_until(now);
+        let Some(close) = desk.tape.bars.closes().get(known).and_then(<[Price]>::last).copied() else { return Ok(()) };
         if let Some(reason) = desk.exit_reason(close, now, self.flatten_at, self.terms) {
             desk.begin_exit(reason);
             self.account.note(now, desk.symbol, || ActKind::Left(reason.to_owned()));
@@ -300,8 +298,7 @@ impl<'r, 'm> Day<'r, 'm> {
             let symbol = desk.symbol;
             match self.pace {
                 Pace::EveryBar => {
-                    let Some(last) = desk.tape.place_ending(now) else { continue };
-                    let asked = self.looks.at(now, desk, last, &mut self.shown);
+                    let asked = self.looks.at(now, desk, &mut self.shown);
                     asked.map_err(|source| BacktestError { symbol, at: now, source })?;
                 }
                 // They were asked when this look was planned.
@@ -362,8 +359,10 @@ impl<'r, 'm> Day<'r, 'm> {
             if desk.entries_today > 0 {
                 entered_today.push(desk.symbol);
             }
-            let mark = desk.tape.mark_at(now, self.terms)?.map(|price| Mark { symbol: desk.symbol, price, at: now });
-            let bars = desk.tape.place_ending(now).map_or(0, |last| last + 1 - desk.tape.day.regular.start);
+            let known = desk.tape.known_until(now);
+            let at = known.checked_sub(1).and_then(|last| desk.tape.end_of(last)).unwrap_or(now);
+            let mark = desk.tape.mark_at(now, self.terms)?.map(|price| Mark { symbol: desk.symbol, price, at });
+            let bars = known - desk.tape.day.regular.start;
             symbols.push(SymbolFacts {
                 symbol: desk.symbol,
                 mark,
@@ -389,30 +388,30 @@ impl<'r, 'm> Day<'r, 'm> {
         })
     }
 
-    /// Puts the desk's next instant, from the bar at `from` on, into the agenda.
-    fn plan_next(&mut self, place: usize, from: usize, now: Timestamp) -> Result<(), BacktestError> {
-        let next = self.next_bar(place, from).map_err(|source| self.error(place, now, source))?;
+    /// Puts the desk's next instant into the agenda.
+    fn plan_next(&mut self, place: usize, now: Timestamp) -> Result<(), BacktestError> {
+        let next = self.next_wake(place, now).map_err(|source| self.error(place, now, source))?;
         let Some(desk) = self.desks.get_mut(place) else { return Ok(()) };
-        desk.wake_at = next.and_then(|bar| desk.tape.end_of(bar));
+        desk.wake_at = next.filter(|at| *at <= self.looks.known_until);
         if let Some(at) = desk.wake_at {
             self.agenda.push(Reverse((at, place)));
         }
         Ok(())
     }
 
-    /// The first bar, from `from` on, at whose end something may happen at a desk.
-    fn next_bar(&mut self, place: usize, from: usize) -> Result<Option<usize>, MoneyError> {
+    /// The first minute behind `now` at whose end something may happen at a desk.
+    fn next_wake(&mut self, place: usize, now: Timestamp) -> Result<Option<Timestamp>, MoneyError> {
         let Some(desk) = self.desks.get_mut(place) else { return Ok(None) };
         desk.proposed.clear();
-        let rest = from.max(desk.tape.day.regular.start)..desk.tape.day.regular.end;
-        if rest.is_empty() {
+        let (minute, end) = (now.after(MINUTE), desk.tape.day.regular.end);
+        if desk.tape.day.regular.is_empty() {
             return Ok(None);
         }
         if self.pace == Pace::EveryBar || desk.is_stuck() {
-            return Ok(Some(rest.start));
+            return Ok(Some(minute));
         }
         if desk.is_idle() {
-            return self.looks.first(desk, rest, &mut self.shown);
+            return self.looks.first(desk, now, &mut self.shown);
         }
         if desk.is_done() {
             return Ok(None);
@@ -421,12 +420,12 @@ impl<'r, 'm> Day<'r, 'm> {
         let max_hold = held.map(|position| position.opened_at.after(self.terms.risk.max_hold.as_duration()));
         let arrival = desk.on_its_way.as_ref().map(|on_its_way| on_its_way.due);
         let times = [Some(self.flatten_at), max_hold, arrival];
-        let by_time = times.into_iter().flatten().map(|at| desk.tape.first_ending(at, rest.clone()));
-        let by_time = by_time.min().unwrap_or(rest.end);
-        let before = rest.start..by_time;
+        let by_time = times.into_iter().flatten().map(|at| at.ceil_to(MINUTE).max(minute)).min().unwrap_or(minute);
+        let rest = desk.tape.known_until(now)..end;
+        let before = rest.start..desk.tape.first_ending(by_time, rest);
         let touched = desk.tape.first_felt(before.clone(), desk.reach()?);
         let closed = desk.tape.first_close(before, desk.awaited_closes(self.terms)?);
-        let first = [touched, closed].into_iter().flatten().fold(by_time, usize::min);
-        Ok((first < rest.end).then_some(first))
+        let first = [touched, closed].into_iter().flatten().min();
+        Ok(Some(first.and_then(|bar| desk.tape.end_of(bar)).unwrap_or(by_time)))
     }
 }

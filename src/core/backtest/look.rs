@@ -1,5 +1,3 @@
-use std::ops::Range;
-
 use crate::calendar::Session;
 use crate::exchange::Reach;
 use crate::market::{Bar, MINUTE};
@@ -20,63 +18,62 @@ pub(super) struct Looks<'a> {
     pub(super) session: Session,
     /// From then on nothing is opened.
     pub(super) flatten_at: Timestamp,
+    /// The last instant that bars tell of.
+    pub(super) known_until: Timestamp,
     pub(super) terms: &'a Terms<'a>,
     /// Whether signals come with their grounds.
     pub(super) wording: Wording,
 }
 
 impl Looks<'_> {
-    /// The first of `bars` after which a strategy proposes something; the desk has what. `shown` is kept for its memory.
+    /// The first minute behind `after` at which a strategy proposes something, whether or not a bar ends with it; the desk
+    /// has what. `shown` is kept for its memory.
     pub(super) fn first(
         self,
         desk: &mut Desk<'_>,
-        bars: Range<usize>,
+        after: Timestamp,
         shown: &mut Vec<Bar>,
-    ) -> Result<Option<usize>, MoneyError> {
+    ) -> Result<Option<Timestamp>, MoneyError> {
         let daily = desk.tape.daily()?;
-        let end = desk.tape.first_ending(self.flatten_at, bars.clone());
-        let mut bar = bars.start;
+        let bars_end = desk.tape.day.regular.end;
+        let mut now = after.after(MINUTE);
         shown.clear();
-        while let Some(now) = desk.tape.end_of(bar).filter(|_| bar < end) {
-            shown.extend(desk.tape.bars.bars(desk.tape.day.first + shown.len()..bar + 1));
+        while now < self.flatten_at && now <= self.known_until {
+            let known = desk.tape.known_until(now);
+            shown.extend(desk.tape.bars.bars(desk.tape.day.first + shown.len()..known));
             let view = self.view(desk, daily, shown, now)?;
             let next = self.terms.strategies.iter().map(|strategy| match strategy.next_look(&view) {
-                NextLook::Now => bar,
-                NextLook::From(at) => desk.tape.first_ending(at, bar + 1..end),
+                NextLook::Now => now,
+                NextLook::From(at) => at.ceil_to(MINUTE).max(now.after(MINUTE)),
                 NextLook::CloseBeyond { above, below } => {
                     // Beyond is at the next unit of price, or further.
                     let low = below.map_or(Reach::NOTHING.low, |below| Price(below.0.saturating_sub(1)));
                     let high = above.map_or(Reach::NOTHING.high, |above| Price(above.0.saturating_add(1)));
-                    desk.tape.first_close(bar + 1..end, Reach { low, high }).unwrap_or(end)
+                    let beyond = desk.tape.first_close(known..bars_end, Reach { low, high });
+                    beyond.and_then(|bar| desk.tape.end_of(bar)).unwrap_or(self.flatten_at)
                 }
-                NextLook::NextSession => end,
+                NextLook::NextSession => self.flatten_at,
             });
-            let next = next.min().unwrap_or(end);
-            if next == bar {
+            let next = next.min().unwrap_or(self.flatten_at);
+            if next == now {
                 self.ask(view, desk)?;
                 if !desk.proposed.is_empty() {
-                    return Ok(Some(bar));
+                    return Ok(Some(now));
                 }
             }
-            bar = next.max(bar + 1);
+            now = next.max(now.after(MINUTE));
         }
         Ok(None)
     }
 
-    /// Asks the strategies about the bar that ends at `now`; the desk has what they propose.
-    pub(super) fn at(
-        self,
-        now: Timestamp,
-        desk: &mut Desk<'_>,
-        last: usize,
-        shown: &mut Vec<Bar>,
-    ) -> Result<(), MoneyError> {
+    /// Asks the strategies at `now`; the desk has what they propose.
+    pub(super) fn at(self, now: Timestamp, desk: &mut Desk<'_>, shown: &mut Vec<Bar>) -> Result<(), MoneyError> {
         let daily = desk.tape.daily()?;
         if now >= self.flatten_at {
             return Ok(());
         }
         shown.clear();
-        shown.extend(desk.tape.bars.bars(desk.tape.day.first..last + 1));
+        shown.extend(desk.tape.bars.bars(desk.tape.day.first..desk.tape.known_until(now)));
         let view = self.view(desk, daily, shown, now)?;
         self.ask(view, desk)
     }

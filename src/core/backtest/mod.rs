@@ -9,6 +9,9 @@
 //! 4. The strategies look at what is known now. Risk reviews the signals of all symbols together.
 //! 5. Orders are sent. They meet the next bar, or the quote that the last close makes.
 //!
+//! A minute without a bar is lived at the price before, as it is in a trading day: the strategies are asked, and what is
+//! due by time is due.
+//!
 //! # Why it is fast
 //!
 //! Nearly every bar does nothing. So before the bars are walked through it is asked which of them can: the matching
@@ -196,7 +199,7 @@ fn live<'m>(
         (0..).zip(market).map(|(place, (symbol, bars))| Desk::new(place, *symbol, bars, terms)).collect();
     let ended = market.values().filter_map(|bars| bars.starts().last()).max().map(|last| last.after(MINUTE));
     for session in sessions(market, terms) {
-        Day::new(session, terms, pace, account, &mut desks).live(ended.unwrap_or(session.close))?;
+        Day::new(session, terms, pace, account, &mut desks, ended.unwrap_or(session.close)).live()?;
     }
     Ok(())
 }

@@ -139,6 +139,12 @@ impl<'m> Tape<'m> {
         Ok(())
     }
 
+    /// The place behind the session's bars of regular hours that are complete at `at`.
+    pub(super) fn known_until(&self, at: Timestamp) -> usize {
+        let Range { start, end } = self.day.regular;
+        self.place_known_at(at).map_or(start, |last| last + 1).clamp(start, end)
+    }
+
     /// The place of the bar that is complete at `at`, if one ends then.
     pub(super) fn place_ending(&self, at: Timestamp) -> Option<usize> {
         let place = self.place_known_at(at)?;

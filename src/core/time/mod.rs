@@ -107,6 +107,13 @@ impl Timestamp {
         let step_ms = i64::try_from(step_ms).unwrap_or(i64::MAX).max(1);
         Self(self.0 - self.0.rem_euclid(step_ms))
     }
+
+    /// The first multiple of `step` at or after it, counted from 1970.
+    #[must_use]
+    pub fn ceil_to(self, step: Duration) -> Self {
+        let floor = self.floor_to(step);
+        if floor < self { floor.after(step) } else { floor }
+    }
 }
 
 impl fmt::Display for Timestamp {
