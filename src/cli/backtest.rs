@@ -1,5 +1,7 @@
 //! `trade backtest`: a strategy over files of bars.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
@@ -10,15 +12,15 @@ use anyhow::Context as _;
 use clap::Args;
 use daybook_core::backtest::{self, Outcome, Pace, Terms, Trade};
 use daybook_core::calendar::Calendar;
-use daybook_core::market::{CorporateActions, daily, jumps};
+use daybook_core::market::{CorporateActions, jumps};
 use daybook_core::money::Money;
-use daybook_core::report::words::{counted, instant};
-use daybook_core::risk::Halt;
+use daybook_core::report::words::{self, counted, instant};
+use daybook_core::risk::{CheckName, Halt};
 use daybook_core::strategy::{ScriptFault, Strategy, StrategySettings};
 use serde::Serialize;
 
 use super::Context;
-use super::bars::SymbolJump;
+use super::bars::{SymbolJump, days_of};
 use super::exit::CommandError;
 use super::look_ahead::{self, Checked};
 use super::output::{Paint, pairs, say};
@@ -39,6 +41,9 @@ pub struct BacktestCommand {
     /// A file for the trades (CSV), made anew: the instants are the starts of the bars in which they filled
     #[arg(long, value_name = "FILE")]
     trades: Option<PathBuf>,
+    /// A file for the equity at each session's end (CSV), made anew, as `trade report stats` reads it
+    #[arg(long, value_name = "FILE")]
+    equity: Option<PathBuf>,
     /// Decides everything again with the future cut off, at so many instants; ends with 1 if a decision is another one
     #[arg(long, value_name = "CUTS", num_args = 0..=1, require_equals = true, default_missing_value = look_ahead::CUTS)]
     check_look_ahead: Option<NonZeroUsize>,
@@ -78,6 +83,8 @@ struct Report {
     closing_equity: f64,
     signals: u64,
     refused: u64,
+    /// How many each check was the first to refuse.
+    refused_by: BTreeMap<CheckName, u64>,
     expired: u64,
     rejected: u64,
     left_open: usize,
@@ -97,14 +104,25 @@ impl BacktestCommand {
     /// If a file, a setting or an amount is unusable.
     pub fn run(&self, context: &Context) -> anyhow::Result<()> {
         let settings = self.subject.settings(context, &[])?;
+        for output in [&self.trades, &self.equity].into_iter().flatten() {
+            self.subject.refuse_as_output(output)?;
+        }
         let begun = process::cpu_us();
         let market = self.subject.market(&settings.calendar())?;
         let loaded = process::cpu_us();
         let strategies = strategies(&settings.strategies);
         let outcome = trade(&market, &settings, &strategies)?;
         let done = process::cpu_us();
+        if outcome.equity.is_empty() {
+            let message = "none of the bars is of a session of the calendar: nothing was traded".to_owned();
+            return Err(CommandError::Usage(message).into());
+        }
         if let Some(path) = &self.trades {
             write_trades(path, &outcome.trades).with_context(|| format!("writing {}", path.display()))?;
+        }
+        if let Some(path) = &self.equity {
+            let written = write_equity(path, &outcome, &settings);
+            written.with_context(|| format!("writing {}", path.display()))?;
         }
         let checked = self.check_look_ahead.map(|cuts| Checked::of(&market, &settings, cuts)).transpose()?;
         let report = Report {
@@ -169,6 +187,20 @@ impl Subject {
         }
     }
 
+    /// Refuses to write to a file that is read.
+    ///
+    /// # Errors
+    /// If the output is one of the files of bars.
+    pub fn refuse_as_output(&self, output: &Path) -> Result<(), CommandError> {
+        let Ok(there) = output.canonicalize() else { return Ok(()) };
+        match self.bars.iter().find(|path| path.canonicalize().is_ok_and(|path| path == there)) {
+            Some(path) => {
+                Err(CommandError::Usage(format!("{} is read, and would be overwritten: name another", path.display())))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The bars of all files, and the splits and dividends. Where they do not agree on a split, a person is told.
     ///
     /// # Errors
@@ -176,7 +208,7 @@ impl Subject {
     pub fn market(&self, calendar: &Calendar) -> anyhow::Result<History<ColumnSeries>> {
         let market = read(&self.bars)?;
         for (symbol, bars) in &market.series {
-            for jump in jumps(&daily(bars, calendar)?, market.actions.of(*symbol))? {
+            for jump in jumps(&days_of(*symbol, bars, calendar)?, market.actions.of(*symbol))? {
                 say(&SymbolJump::of(*symbol, jump).text());
             }
         }
@@ -266,6 +298,18 @@ fn write_trades(path: &Path, trades: &[Trade]) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes the equity of each session, and before them what it began with.
+fn write_equity(path: &Path, outcome: &Outcome, settings: &Settings) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    writeln!(out, "date,equity")?;
+    let first = outcome.equity.first().and_then(|(date, _)| settings.calendar().session_before(*date));
+    let opening = first.map(|before| (before.date, settings.execution.paper.starting_cash));
+    for (date, equity) in opening.iter().chain(&outcome.equity) {
+        writeln!(out, "{date},{equity}")?;
+    }
+    out.flush()
+}
+
 fn seconds(from_us: u64, until_us: u64) -> f64 {
     until_us.saturating_sub(from_us) as f64 / 1_000_000.0
 }
@@ -292,7 +336,8 @@ impl Report {
             max_drawdown: outcome.max_drawdown(opening).to_f64(),
             closing_equity: closing.to_f64(),
             signals: outcome.signals,
-            refused: outcome.refused,
+            refused: outcome.refused_by.values().sum(),
+            refused_by: outcome.refused_by.clone(),
             expired: outcome.expired,
             rejected: outcome.rejected,
             left_open: outcome.left_open,
@@ -309,11 +354,16 @@ impl Report {
         let Self { strategies, trades, won, signals, refused, expired, rejected, .. } = self;
         let symbols = counted(self.symbols, "symbol", "symbols");
         let sessions = counted(self.sessions, "session", "sessions");
+        let mut by: Vec<(&CheckName, &u64)> = self.refused_by.iter().collect();
+        by.sort_by_key(|(_, count)| Reverse(**count));
+        let by: Vec<String> =
+            by.into_iter().map(|(check, count)| format!("{count} {}", words::check(*check))).collect();
+        let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
         let money = |amount: f64| format!("{}${:.2}", if amount < 0.0 { "-" } else { "" }, amount.abs());
         let mut lines = vec![
             ("strategies", strategies.join(", ")),
             ("bars", format!("{} of {symbols} in {sessions}", counted(self.bars, "bar", "bars"))),
-            ("signals", format!("{signals}, {refused} refused by risk, {expired} expired on their way")),
+            ("signals", format!("{signals}, {refused} refused by risk{by}, {expired} expired on their way")),
             ("orders", format!("{rejected} refused by the exchange")),
             ("trades", format!("{trades}, {won} won")),
             ("P&L", format!("{} after {} of fees", money(self.pnl), money(self.fees))),
@@ -326,7 +376,7 @@ impl Report {
         }
         if self.left_unmet > 0 {
             let left = counted(self.left_unmet, "position", "positions");
-            lines.push(("no bar for", format!("{left} to be left: left at the last price, at the close")));
+            lines.push(("left over", format!("{left} whose exit met no price: left at the last one, at the close")));
         }
         let halts = outcome
             .halts

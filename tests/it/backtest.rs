@@ -227,3 +227,61 @@ fn what_makes_entries_pause_does_so_at_the_same_minute_in_both() {
         assert_eq!(paused.lines().skip(1).collect::<Vec<_>>(), kinds, "each has paused something");
     }
 }
+
+#[test]
+fn the_equity_of_a_back_test_is_what_its_statistics_read() {
+    let desk = Desk::new();
+    desk.write("bars.csv", &bars(0));
+    desk.write("daybook.yaml", CONFIGURATION);
+    let with = ["backtest", "--config", "daybook.yaml", "--bars", "bars.csv", "--json"];
+    let told = desk.trade(&[&with[..], &["--equity", "equity.csv", "--trades", "trades.csv"]].concat());
+    assert_eq!(told.code, 0, "{}", told.err);
+    let told: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    let by_check = told["refused_by"].as_object().unwrap();
+    assert!(by_check.contains_key("positions"), "{told}");
+    assert_eq!(by_check.values().filter_map(serde_json::Value::as_u64).sum::<u64>(), told["refused"].as_u64().unwrap());
+
+    let equity = std::fs::read_to_string(desk.path().join("equity.csv")).unwrap();
+    assert_eq!(equity.lines().nth(1), Some("2026-11-19,100000.00"), "what it began with, on the day before");
+    assert_eq!(equity.lines().count(), 2 + SESSIONS.len());
+    let stats = desk.trade(&["report", "stats", "equity.csv", "--trades", "trades.csv", "--json"]);
+    assert_eq!(stats.code, 0, "{}", stats.err);
+    let stats: serde_json::Value = serde_json::from_str(&stats.out).unwrap();
+    let total = stats["total_return"].as_f64().unwrap();
+    assert!((total - told["pnl"].as_f64().unwrap() / 100_000.0).abs() < 1e-12, "{total}");
+}
+
+#[test]
+fn bars_are_not_overwritten_and_must_be_of_a_session() {
+    let desk = Desk::new();
+    let text = bars(0);
+    desk.write("bars.csv", &text);
+    desk.write("daybook.yaml", CONFIGURATION);
+    for option in ["--trades", "--equity"] {
+        let refused = desk.trade(&["backtest", "--config", "daybook.yaml", "--bars", "bars.csv", option, "./bars.csv"]);
+        assert_eq!(refused.code, 2);
+        assert_eq!(refused.err, "error: bars.csv is read, and would be overwritten: name another\n");
+    }
+    assert_eq!(std::fs::read_to_string(desk.path().join("bars.csv")).unwrap(), text);
+
+    // A Saturday.
+    let weekend: String =
+        text.lines().take(30).map(|row| format!("{}\n", row.replace("2026-11-20", "2026-11-21"))).collect();
+    desk.write("weekend.csv", &weekend);
+    let refused = desk.trade(&["backtest", "--config", "daybook.yaml", "--bars", "weekend.csv"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("none of the bars is of a session of the calendar"), "{}", refused.err);
+}
+
+#[test]
+fn a_session_of_too_many_shares_is_told_before_it_is_stored() {
+    let desk = Desk::new();
+    let row = |minute: i64| format!("SHIB,2026-11-20T14:3{minute}:00Z,1,1,1,1,5000000000\n");
+    desk.write("bars.csv", &format!("symbol,ts_utc,open,high,low,close,volume\n{}{}", row(0), row(1)));
+    let refused = desk.trade(&["bars", "import", "bars.csv", "--store", "store"]);
+    assert_eq!(refused.code, 2);
+    let expected = "error: the bars of SHIB cannot be taken together: adding a quantity overflows; \
+                    expected at most 9,223,372,036 shares in a session\n";
+    assert_eq!(refused.err, expected);
+    assert!(!desk.path().join("store/SHIB").exists());
+}

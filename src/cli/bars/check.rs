@@ -1,9 +1,9 @@
 use clap::Args;
-use daybook_core::market::{Jump, JumpFault, Symbol, daily, jumps};
+use daybook_core::market::{Jump, JumpFault, Symbol, jumps};
 use daybook_core::report::words::counted;
 use serde::Serialize;
 
-use super::{StoreArg, unknown};
+use super::{StoreArg, days_of, unknown};
 use crate::cli::Context;
 use crate::cli::exit::CommandError;
 use crate::cli::output::{Cell, Column, FormatArg, Table};
@@ -77,7 +77,7 @@ impl Check {
         let mut table = Table::new(columns, nothing);
         let mut found = 0;
         for symbol in symbols.iter().copied() {
-            for jump in jumps(&daily(&store.read(symbol)?, &calendar)?, actions.of(symbol))? {
+            for jump in jumps(&days_of(symbol, &store.read(symbol)?, &calendar)?, actions.of(symbol))? {
                 found += 1;
                 let Jump { session, close, open, fault } = jump;
                 table.push(vec![

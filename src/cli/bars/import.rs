@@ -1,13 +1,15 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 use daybook_core::calendar::Calendar;
-use daybook_core::market::{Bar, BarColumns, CorporateActions, Gaps, Symbol, daily, gaps, jumps};
+use daybook_core::market::{Bar, BarColumns, Gaps, Symbol, gaps, jumps};
 use daybook_core::report::words::{counted, instant};
+use daybook_core::time::SessionDate;
 use serde::Serialize;
 
-use super::StoreArg;
 use super::check::SymbolJump;
+use super::{StoreArg, days_of};
 use crate::adapters::feeds::files::{
     ActionsAdded, Added, BadRow, BarStore, ColumnSeries, Different, DifferentAction, History, Unordered, read_columns,
 };
@@ -89,8 +91,19 @@ impl Import {
         let (history, files) = read_all(&self.files, self.symbol)?;
         let settings = context.configuration()?.settings;
         let store = self.store.open(&settings);
+        let calendar = settings.calendar();
+        // Before anything is stored: who reads the store could do nothing with a session that cannot be summed.
+        let series = history.series.iter();
+        let days: BTreeMap<Symbol, Vec<(SessionDate, Bar)>> = series
+            .map(|(symbol, bars)| Ok((*symbol, days_of(*symbol, bars, &calendar)?)))
+            .collect::<anyhow::Result<_>>()?;
         let added = (store.add(&history.series)?, store.add_actions(&history.actions)?);
-        let imported = Imported::of(&store, &history.series, &store.actions()?, files, added, &settings.calendar())?;
+        let actions = store.actions()?;
+        let mut imported = Imported::of(&store, &history.series, files, added, &calendar);
+        for (symbol, days) in &days {
+            let found = jumps(days, actions.of(*symbol))?;
+            imported.jumps.extend(found.into_iter().map(|jump| SymbolJump::of(*symbol, jump)));
+        }
         context.output.document(&imported, |imported, paint| imported.text(paint))?;
         imported.fault(self.skip_bad).map_or(Ok(()), |fault| Err(fault.into()))
     }
@@ -132,11 +145,10 @@ impl Imported {
     fn of(
         store: &BarStore,
         series: &ColumnSeries,
-        actions: &CorporateActions,
         files: Vec<ImportedFile>,
         (added, actions_added): (Added, ActionsAdded),
         calendar: &Calendar,
-    ) -> anyhow::Result<Self> {
+    ) -> Self {
         let Added { new, repeated, different } = added;
         let told = |Different { symbol, kept, offered }: &Different| {
             format!("{symbol} {}: stored {}, offered {}", kept.start, prices(kept), prices(offered))
@@ -146,16 +158,11 @@ impl Imported {
         };
         let mut told_different: Vec<String> = different.iter().map(told).collect();
         told_different.extend(actions_added.different.iter().map(told_action));
-        let mut found = Vec::new();
-        for (symbol, bars) in series {
-            let of_symbol = jumps(&daily(bars, calendar)?, actions.of(*symbol))?;
-            found.extend(of_symbol.into_iter().map(|jump| SymbolJump::of(*symbol, jump)));
-        }
         let missing = |(symbol, bars): (&Symbol, &BarColumns)| {
             let gaps = gaps(bars.starts(), calendar);
             (!gaps.is_none()).then_some(SymbolGaps { symbol: *symbol, gaps })
         };
-        Ok(Self {
+        Self {
             store: store.root().to_owned(),
             symbols: series.len(),
             new,
@@ -165,8 +172,8 @@ impl Imported {
             different: told_different,
             files,
             gaps: series.iter().filter_map(missing).collect(),
-            jumps: found,
-        })
+            jumps: Vec::new(),
+        }
     }
 
     /// What keeps the import from being a full success.

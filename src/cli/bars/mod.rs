@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use daybook_core::calendar::Calendar;
-use daybook_core::market::{Bar, Symbol, Timeframe, adjust, aggregate};
+use daybook_core::market::{Bar, BarColumns, Symbol, Timeframe, adjust, aggregate, daily};
 use daybook_core::time::{SessionDate, Timestamp};
 
 pub use self::check::SymbolJump;
@@ -29,6 +29,21 @@ use crate::ledger::{Ledger, LedgerError};
 
 /// The folder of the store beside the ledger.
 const STORE: &str = "bars";
+
+/// The sessions of a symbol's bars, each as one bar.
+///
+/// # Errors
+/// If the shares of one are too many.
+pub fn days_of(
+    symbol: Symbol,
+    bars: &BarColumns,
+    calendar: &Calendar,
+) -> Result<Vec<(SessionDate, Bar)>, CommandError> {
+    daily(bars, calendar).map_err(|error| {
+        let most = "expected at most 9,223,372,036 shares in a session";
+        CommandError::Usage(format!("the bars of {symbol} cannot be taken together: {error}; {most}"))
+    })
+}
 
 /// `trade bars ...`.
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,7 @@
 //! The search itself: every trial a whole back-test, on all cores.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -58,8 +58,8 @@ pub struct Judgement {
     #[arg(long, value_name = "SESSIONS/SESSIONS")]
     walk_forward: Option<Windows>,
     /// Draws of the sign test beside each trial
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
-    draws: u32,
+    #[arg(long, value_name = "N", default_value = "1000")]
+    draws: NonZeroU32,
     /// Trials that are shown
     #[arg(long, value_name = "N", default_value = "20")]
     top: NonZeroUsize,
@@ -103,7 +103,7 @@ impl Merge {
 
 impl Judgement {
     fn tell(&self, context: &Context, results: &Results) -> anyhow::Result<()> {
-        let verdicts = results.verdicts(self.by, self.draws);
+        let verdicts = results.verdicts(self.by, self.draws.get());
         if let Some(path) = &self.out {
             results.write(path, &verdicts)?;
             say(&format!("{} in {}", counted(results.trials.len(), "trial", "trials"), path.display()));
@@ -159,6 +159,9 @@ impl Search {
         let space = Space::new(self.grid.clone()).map_err(|error| CommandError::Usage(error.to_string()))?;
         for number in space.each_value_once() {
             self.settings(context, &space, number)?;
+        }
+        if let Some(out) = &self.judgement.out {
+            self.subject.refuse_as_output(out)?;
         }
         let drawn = space.drawn(self.random.map_or(usize::MAX, NonZeroUsize::get), self.seed);
         let market = self.subject.market(&self.subject.settings(context, &[])?.calendar())?;

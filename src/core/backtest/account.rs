@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::calendar::Session;
@@ -6,7 +7,7 @@ use crate::exchange::Changes;
 use crate::market::{MINUTE, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::portfolio::Position;
-use crate::risk::{Commitment, Halt, HaltKind, PastTrade, Pause, RiskSettings, TradeRecord, pauses};
+use crate::risk::{CheckName, Commitment, Halt, HaltKind, PastTrade, Pause, RiskSettings, TradeRecord, pauses};
 use crate::strategy::{Direction, Reason, Wording};
 use crate::time::Timestamp;
 
@@ -135,7 +136,7 @@ impl<'m> Account<'m> {
             left_open: 0,
             left_unmet: 0,
             signals: 0,
-            refused: 0,
+            refused_by: BTreeMap::new(),
             expired: 0,
             rejected: 0,
             equity: Vec::new(),
@@ -446,9 +447,11 @@ impl<'m> Account<'m> {
         self.outcome.trades.push(trade);
     }
 
-    pub(super) fn reviewed(&mut self, is_refused: bool) {
+    pub(super) fn reviewed(&mut self, refused_by: Option<CheckName>) {
         self.outcome.signals += 1;
-        self.outcome.refused += u64::from(is_refused);
+        if let Some(check) = refused_by {
+            *self.outcome.refused_by.entry(check).or_default() += 1;
+        }
     }
 
     pub(super) fn rejected(&mut self) {

@@ -322,7 +322,7 @@ impl<'r, 'm> Day<'r, 'm> {
         let Entries { reviews, intents } = entries.map_err(|source| self.error(first, now, source))?;
         self.standing.valuation.positions = facts.positions;
         for review in reviews {
-            self.account.reviewed(review.leg.is_none());
+            self.account.reviewed(review.verdict.refused_by);
             self.account.note(now, review.signal.symbol, || ActKind::Reviewed(Box::new(review.clone())));
             let intent = review.leg.and_then(|leg| intents.iter().find(|intent| intent.leg == leg));
             let Some((intent, place)) = intent.zip(self.place_of(review.signal.symbol)) else { continue };

@@ -49,7 +49,7 @@ use crate::calendar::{Calendar, Session, SessionKind};
 use crate::exchange::ExchangeSettings;
 use crate::market::{BarColumns, CorporateActions, MINUTE, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price, Quantity};
-use crate::risk::{Halt, RiskSettings};
+use crate::risk::{CheckName, Halt, RiskSettings};
 use crate::strategy::{Direction, Strategy};
 use crate::time::{SessionDate, Timestamp};
 
@@ -102,8 +102,8 @@ pub struct Outcome {
     pub left_unmet: usize,
     /// Signals that risk reviewed.
     pub signals: u64,
-    /// Signals that risk refused.
-    pub refused: u64,
+    /// Signals that risk refused, by the first check that did.
+    pub refused_by: BTreeMap<CheckName, u64>,
     /// Entries whose time was over before they reached the exchange.
     pub expired: u64,
     /// Orders that the exchange refused.

@@ -193,7 +193,7 @@ proptest! {
                 .collect();
             prop_assert_eq!(traded, reference(bars, fills, exits));
         }
-        prop_assert_eq!((outcome.refused, outcome.rejected, outcome.left_open), (0, 0, 0));
+        prop_assert_eq!((outcome.refused_by.len(), outcome.rejected, outcome.left_open), (0, 0, 0));
         let earned: i64 = outcome.trades.iter().map(|trade| trade.pnl.0).sum();
         prop_assert_eq!(outcome.equity.last().unwrap().1, Money(Money::whole(100_000_000).0 + earned));
     }
@@ -334,7 +334,7 @@ fn the_day_s_limit_closes_everything_and_lets_nothing_in() {
     assert_eq!(outcome.trades[0].exit_price, cents(9_980), "the next open");
     assert_eq!(outcome.halts.len(), 1);
     assert_eq!((outcome.halts[0].kind, outcome.halts[0].since), (HaltKind::EmergencyStop, minute(0, 19)));
-    assert!(outcome.refused > 0, "the late breakout is refused");
+    assert!(!outcome.refused_by.is_empty(), "the late breakout is refused");
 }
 
 #[test]
@@ -421,7 +421,7 @@ fn an_entry_that_takes_longer_than_it_is_valid_expires() {
     let mut setting = Setting::benchmark(Fills::NextOpen, Exits::Resting);
     (setting.backtest.latency_bars, setting.strategy.valid_for) = (3, Span::minutes(2));
     let outcome = setting.run(&market_of(&[("AAA", &[10_030, 10_031, 10_032, 10_033])]), Pace::Skipping);
-    assert_eq!((outcome.signals, outcome.refused, outcome.expired, outcome.trades.len()), (1, 0, 1, 0));
+    assert_eq!((outcome.signals, outcome.refused_by.len(), outcome.expired, outcome.trades.len()), (1, 0, 1, 0));
 }
 
 /// The cuts of a check, thinned, and what is found at them.

@@ -56,13 +56,16 @@ impl Indicator for Atr {
 ///
 /// Source: TA-Lib's `NATR`.
 #[derive(Debug, Clone)]
-pub struct Natr(Atr);
+pub struct Natr {
+    average: Atr,
+    is_smoothed: bool,
+}
 
 impl Natr {
     /// Smoothed over `period` bars.
     #[must_use]
     pub fn new(period: Period) -> Self {
-        Self(Atr::new(period))
+        Self { average: Atr::new(period), is_smoothed: period > Period::of::<1>() }
     }
 }
 
@@ -71,8 +74,12 @@ impl Indicator for Natr {
     type Output = f64;
 
     fn update(&mut self, candle: Candle) -> Option<f64> {
-        let average = self.0.update(candle)?;
-        Some(if is_zero(candle.close) { 0.0 } else { average / candle.close * 100.0 })
+        let average = self.average.update(candle)?;
+        Some(match self.is_smoothed {
+            true if is_zero(candle.close) => 0.0,
+            true => average / candle.close * 100.0,
+            false => average,
+        })
     }
 }
 
@@ -263,6 +270,14 @@ impl Indicator for GarmanKlass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As TA-Lib's `NATR` of one bar, which is its `TRANGE`.
+    #[test]
+    fn over_one_bar_the_normalised_range_is_the_range() {
+        let bar = |low: f64, high: f64, close: f64| Candle { open: low, high, low, close, volume: 1.0 };
+        let mut natr = Natr::new(Period::of::<1>());
+        assert_eq!((natr.update(bar(9.0, 11.0, 10.0)), natr.update(bar(10.5, 12.0, 11.0))), (None, Some(2.0)));
+    }
 
     #[test]
     fn a_deviation_is_exact_after_a_spike_and_where_prices_hardly_move() {

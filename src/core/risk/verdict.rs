@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::money::Quantity;
 
 /// The name of a pre-trade check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckName {
     /// No latch is set.
