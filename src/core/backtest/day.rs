@@ -158,15 +158,13 @@ impl<'r, 'm> Day<'r, 'm> {
         Ok(())
     }
 
-    /// Lets the orders of the desks meet the bars that end now.
+    /// Lets the orders of the desks meet what has traded by now.
     fn meet_bars(&mut self, now: Timestamp, due: &[usize]) -> Result<(), BacktestError> {
         for desk in due.iter().copied() {
             let Some(desk) = self.desks.get_mut(desk) else { continue };
-            if let Some(bar) = desk.tape.place_ending(now) {
-                let symbol = desk.symbol;
-                let failed = |source| BacktestError { symbol, at: now, source };
-                desk.meet(bar, self.account, self.terms).map_err(failed)?;
-            }
+            let symbol = desk.symbol;
+            let failed = |source| BacktestError { symbol, at: now, source };
+            desk.meet(now, self.account, self.terms).map_err(failed)?;
         }
         Ok(())
     }

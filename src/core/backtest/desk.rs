@@ -24,6 +24,8 @@ pub(super) struct Desk<'m> {
     pub(super) symbol: Symbol,
     pub(super) tape: Tape<'m>,
     exchange: Exchange,
+    /// The place behind the last bar that the exchange was told of.
+    met: usize,
     /// Whether the exchange was told of this session's open.
     is_open: bool,
     pub(super) position: Option<Position>,
@@ -62,6 +64,7 @@ impl<'m> Desk<'m> {
             symbol,
             tape: Tape::new(bars, terms.actions.of(symbol)),
             exchange: Exchange::new(settings.clone(), state),
+            met: 0,
             is_open: false,
             position: None,
             plan: None,
@@ -76,6 +79,7 @@ impl<'m> Desk<'m> {
     /// Finds the session's bars. A position that the exchange did not let go before is left at the open.
     pub(super) fn begin(&mut self, session: &Session, account: &mut Account<'m>) -> Result<(), MoneyError> {
         self.tape.begin(session)?;
+        self.met = self.tape.day.regular.start;
         (self.entries_today, self.is_open, self.wake_at, self.on_its_way) = (0, false, None, None);
         self.proposed.clear();
         if let Some(position) = &self.position {
@@ -150,14 +154,19 @@ impl<'m> Desk<'m> {
         Ok(())
     }
 
-    /// Lets the orders meet a bar.
+    /// Lets the orders meet the last bar that is complete at `now`. Those before it were left out: no order feels them.
     pub(super) fn meet(
         &mut self,
-        place: usize,
+        now: Timestamp,
         account: &mut Account<'m>,
         terms: &Terms<'_>,
     ) -> Result<(), MoneyError> {
-        let Some(bar) = self.tape.bars.get(place) else { return Ok(()) };
+        let known = self.tape.known_until(now);
+        if known == self.met {
+            return Ok(());
+        }
+        self.met = known;
+        let Some(bar) = self.tape.bars.get(known - 1) else { return Ok(()) }; // it is behind the session's first
         self.open()?;
         let end = bar.minute_end();
         self.exchange.apply(&MarketEvent::BarRange { symbol: self.symbol, bar, end })?;

@@ -145,12 +145,6 @@ impl<'m> Tape<'m> {
         self.place_known_at(at).map_or(start, |last| last + 1).clamp(start, end)
     }
 
-    /// The place of the bar that is complete at `at`, if one ends then.
-    pub(super) fn place_ending(&self, at: Timestamp) -> Option<usize> {
-        let place = self.place_known_at(at)?;
-        (self.end_of(place)? == at).then_some(place)
-    }
-
     /// When the bar at a place is complete.
     pub(super) fn end_of(&self, place: usize) -> Option<Timestamp> {
         let minutes = place.checked_sub(self.day.regular.start).filter(|_| self.day.is_whole);

@@ -202,7 +202,7 @@ proptest! {
     /// minutes and orders that take their time.
     #[test]
     fn skipping_changes_nothing(
-        market in market(2..5, 0.05),
+        market in market(2..5, 0.12),
         (fills, exits) in variants(),
         (direction, buffer, latest) in (
             prop_oneof![Just(Directions::Long), Just(Directions::Short), Just(Directions::Both)], 0_i64..2_000, 30_u32..360,
