@@ -82,14 +82,9 @@ pub trait Strategy: Send + Sync {
             None => Evaluation::None(reasons.take()),
         }
     }
-    /// The proposal, if there is one, with its grounds where they are told. Nearly every look finds none: words are
-    /// left for the one that does.
+    /// The proposal, if there is one, with its grounds where they are told.
     fn signal(&self, view: &SymbolView<'_>, wording: Wording) -> Option<Signal> {
-        let untold = self.propose(view, &mut Reasons::new(Wording::Untold))?;
-        match wording {
-            Wording::Untold => Some(untold),
-            Wording::Told => self.propose(view, &mut Reasons::new(Wording::Told)),
-        }
+        self.propose(view, &mut Reasons::new(wording))
     }
     /// The earliest look of the session, from this one on, at which [`Strategy::evaluate`] may propose. A back-test
     /// leaves out the looks before it, so it may come too early but never too late.
