@@ -33,7 +33,7 @@ impl Exchange {
     /// Takes an order, and fills what the `quote` of this instant fills at once.
     ///
     /// The answer is the order followed by its legs. A quote that is too old still tells what the
-    /// order may cost.
+    /// order may cost and where its exits may lie, unless a later price is known.
     ///
     /// # Errors
     /// [`Refusal`]: nothing is changed, unless amounts overflow.
@@ -288,8 +288,8 @@ impl Exchange {
             check_prices(&OrderTicket { order_type: exit, class: OrderClass::Simple, ..ticket.clone() })?;
         }
         let market = fresh.map(|quote| other_side(ticket.side, quote));
-        let last = self.state.marks.get(&ticket.symbol).map(|mark| mark.price);
-        check_class(ticket, market.or(last))?;
+        let known = market.or_else(|| self.last_known(ticket, quote));
+        check_class(ticket, known)?;
         if let (Some(stop), Some(market)) = (own_stop(ticket), market)
             && reaches(ticket.side, stop, market)
         {
@@ -299,13 +299,11 @@ impl Exchange {
         let reserve_price = match ticket.order_type {
             OrderType::Limit { limit } | OrderType::StopLimit { limit, .. } => limit,
             OrderType::Stop { stop } => slipped(ticket.side, stop, self.settings.slippage)?,
-            OrderType::Market | OrderType::TrailingStop { .. } => {
-                match quote.map(|quote| other_side(ticket.side, quote)).or(last) {
-                    Some(price) => slipped(ticket.side, price, self.settings.slippage)?,
-                    None if opens => return Err(Refusal::NoPrice { symbol: ticket.symbol }),
-                    None => Price::ZERO,
-                }
-            }
+            OrderType::Market | OrderType::TrailingStop { .. } => match known {
+                Some(price) => slipped(ticket.side, price, self.settings.slippage)?,
+                None if opens => return Err(Refusal::NoPrice { symbol: ticket.symbol }),
+                None => Price::ZERO,
+            },
         };
         if opens {
             let value = reserve_price.times(ticket.quantity)?;
@@ -319,6 +317,13 @@ impl Exchange {
             }
         }
         Ok(Admission { opens, reserve_price })
+    }
+
+    /// The newest price that is known of what the ticket trades: of a quote that is too old to trade on, or of a trade.
+    fn last_known(&self, ticket: &OrderTicket, quote: Option<&Quote>) -> Option<Price> {
+        let mark = self.state.marks.get(&ticket.symbol);
+        let quote = quote.filter(|quote| quote.check().is_ok() && mark.is_none_or(|mark| mark.at <= quote.at));
+        quote.map(|quote| other_side(ticket.side, quote)).or(mark.map(|mark| mark.price))
     }
 
     /// Whether the ticket opens; if it leaves a position, the shares must be free.

@@ -223,3 +223,21 @@ fn the_settings_name_what_is_wrong_with_them() {
         ]
     );
 }
+
+#[test]
+fn exits_are_measured_at_the_newest_price_that_is_known() {
+    let ticket = bracket("a", 10, OrderType::Market, 9_900, 10_100);
+    // The last trade was yesterday's, at 95 dollars; a quote of three minutes ago is too old to trade on, and newer.
+    let mut desk = Desk::new(plain());
+    desk.bar(-900, 9_500, 9_500, 9_500, 9_500);
+    assert!(desk.submit_on(&ticket, minute(5), quote(minute(2), 9_999, 10_000)).is_ok());
+    // A trade behind the quote counts.
+    let mut desk = Desk::new(plain());
+    desk.bar(3, 10_200, 10_200, 10_200, 10_200);
+    let refusal = Refusal::LegThroughEntry { leg: "take profit", price: cents(10_100), base: cents(10_200) };
+    assert_eq!(desk.submit_on(&ticket, minute(5), quote(minute(2), 9_999, 10_000)), Err(refusal));
+    // A crossed quote tells nothing.
+    let mut desk = Desk::new(plain());
+    desk.bar(1, 10_000, 10_000, 10_000, 10_000);
+    assert!(desk.submit_on(&ticket, minute(5), quote(minute(2), 10_900, 10_800)).is_ok());
+}
