@@ -99,6 +99,30 @@ fn a_search_that_was_killed_is_started_again() {
 }
 
 #[test]
+fn combinations_that_are_no_configuration_are_left_out() {
+    let desk = desk();
+    let search = |grid: [&'static str; 2], more: &[&'static str]| {
+        let first = ["optimize", "--strategy", "trend_following", "--bars", "bars.csv", "--grid"];
+        [&first[..], &grid[..], more].concat()
+    };
+    let table = desk.json(&search(["fast=3,5,8", "slow=5,8,13"], &["--out", "whole.csv"]));
+    assert_eq!((&table["trials"], &table["of"], &table["refused"]["combinations"]), (&6.into(), &6.into(), &3.into()));
+    let told = table["refused"]["such_as"].as_str().unwrap();
+    assert!(told.starts_with("--grid fast=5 slow=5: ") && told.contains("expected more than fast (5)"), "{told}");
+    for (share, out) in [("1/2", "1.csv"), ("2/2", "2.csv")] {
+        assert_eq!(desk.trade(&search(["fast=3,5,8", "slow=5,8,13"], &["--shard", share, "--out", out])).code, 0);
+    }
+    assert_eq!(desk.trade(&["optimize", "merge", "1.csv", "2.csv", "--out", "merged.csv"]).code, 0);
+    assert_eq!(text(&desk, "merged.csv"), text(&desk, "whole.csv"));
+    // A value that is in no configuration is a mistake.
+    let refused = desk.trade(&search(["fast=3,13", "slow=5,8"], &[]));
+    assert_eq!((refused.code, refused.out.as_str()), (2, ""));
+    assert!(refused.err.contains("--grid fast=13: "), "{}", refused.err);
+    let all = desk.trade(&search(["fast=13", "slow=5,8"], &[]));
+    assert!(all.code == 2 && all.err.contains("--grid fast=13 slow=5: "), "{}", all.err);
+}
+
+#[test]
 fn what_cannot_be_searched_is_told_before_the_first_trial() {
     let desk = desk();
     for (more, told) in [

@@ -1,5 +1,6 @@
 //! The search itself: every trial a whole back-test, on all cores.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -86,9 +87,20 @@ struct Report {
     of: usize,
     sessions: usize,
     by: &'static str,
+    /// `None` where there are none, or where shares are taken together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<Refused>,
     best: Vec<Verdict>,
     #[serde(skip_serializing_if = "Option::is_none")]
     walk_forward: Option<Walk>,
+}
+
+/// Combinations that the configuration does not accept: they are no trials.
+#[derive(Serialize)]
+struct Refused {
+    combinations: usize,
+    /// The first of them, with what is wrong with it.
+    such_as: String,
 }
 
 impl Merge {
@@ -97,12 +109,12 @@ impl Merge {
     /// # Errors
     /// If a file is no share, or they are not of one search.
     pub fn run(&self, context: &Context) -> anyhow::Result<()> {
-        self.judgement.tell(context, &Results::read(&self.shares)?)
+        self.judgement.tell(context, &Results::read(&self.shares)?, None)
     }
 }
 
 impl Judgement {
-    fn tell(&self, context: &Context, results: &Results) -> anyhow::Result<()> {
+    fn tell(&self, context: &Context, results: &Results, refused: Option<Refused>) -> anyhow::Result<()> {
         let verdicts = results.verdicts(self.by, self.draws.get());
         if let Some(path) = &self.out {
             results.write(path, &verdicts)?;
@@ -113,6 +125,7 @@ impl Judgement {
             of: results.whole.trials,
             sessions: results.sessions.len(),
             by: self.by.as_str(),
+            refused,
             walk_forward: self.walk_forward.map(|windows| results.walk(windows, self.by)),
             best: verdicts.into_iter().take(self.top.get()).collect(),
         };
@@ -122,13 +135,17 @@ impl Judgement {
 
 impl Report {
     fn text(&self, keys: &[String], paint: Paint) -> String {
-        let Self { trials, of, sessions, by, best, walk_forward } = self;
+        let Self { trials, of, sessions, by, refused, best, walk_forward } = self;
         let (tried, sessions) = (counted(*trials, "trial", "trials"), counted(*sessions, "session", "sessions"));
         let mut text = format!("{}\n", paint.bold(&format!("{tried} over {sessions}, by {by}")));
         if trials < of {
             text.push_str(&format!(
                 "A share of a search of {of}. Its trials are judged among themselves here: `trade optimize merge` judges all.\n"
             ));
+        }
+        if let Some(Refused { combinations, such_as }) = refused {
+            let left_out = counted(*combinations, "combination is", "combinations are");
+            text.push_str(&format!("{left_out} left out, for the configuration refuses them: {such_as}\n"));
         }
         text.push('\n');
         text.push_str(&table(keys, best, best.len()).to_text(paint, None));
@@ -157,25 +174,62 @@ impl Search {
     /// If a file, a setting or an amount is unusable.
     pub fn run(&self, context: &Context) -> anyhow::Result<()> {
         let space = Space::new(self.grid.clone()).map_err(|error| CommandError::Usage(error.to_string()))?;
-        for number in space.each_value_once() {
-            self.settings(context, &space, number)?;
-        }
+        let base = self.subject.settings(context, &[])?;
         if let Some(out) = &self.judgement.out {
             self.subject.refuse_as_output(out)?;
         }
         let drawn = space.drawn(self.random.map_or(usize::MAX, NonZeroUsize::get), self.seed);
-        let market = self.subject.market(&self.subject.settings(context, &[])?.calendar())?;
-        let whole = Whole { id: self.id(context, &drawn, &market)?, trials: drawn.len() };
+        let (drawn, refused) = self.accepted(context, &space, drawn)?;
+        let market = self.subject.market(&base.calendar())?;
+        let whole = Whole { id: self.id(&base, &drawn, &market)?, trials: drawn.len() };
         let share = drawn.into_iter().enumerate().filter(|(place, _)| self.shard.has(*place));
         let numbers: Vec<usize> = share.map(|(_, number)| number).collect();
         let (sessions, trials) = self.trials(context, &space, &numbers, &market)?;
         let keys = space.axes().iter().map(|axis| axis.key().to_owned()).collect();
-        self.judgement.tell(context, &Results { keys, sessions, whole, trials })
+        self.judgement.tell(context, &Results { keys, sessions, whole, trials }, refused)
+    }
+
+    /// The combinations that are a configuration, and what is told of the others: of two keys that depend on each
+    /// other, some pairs of values are none.
+    fn accepted(
+        &self,
+        context: &Context,
+        space: &Space,
+        drawn: Vec<usize>,
+    ) -> anyhow::Result<(Vec<usize>, Option<Refused>)> {
+        let why = |number: usize, settings: &str| {
+            let error = self.subject.settings(context, &space.settings(number)).err();
+            error.map_or_else(String::new, |error| format!("--grid {settings}: {error:#}"))
+        };
+        let bar = progress(drawn.len() as u64, "checking");
+        let is_accepted = |number: &usize| {
+            bar.inc(1);
+            self.subject.settings(context, &space.settings(*number)).is_ok()
+        };
+        let (accepted, refused): (Vec<usize>, Vec<usize>) = drawn.into_iter().partition(is_accepted);
+        bar.finish_and_clear();
+        let Some(first) = refused.first() else { return Ok((accepted, None)) };
+        if accepted.is_empty() {
+            return Err(CommandError::Usage(why(*first, &space.settings(*first).join(" "))).into());
+        }
+        let used: BTreeSet<String> = accepted.iter().flat_map(|number| space.settings(*number)).collect();
+        let unused = |number: &usize| {
+            space
+                .settings(*number)
+                .into_iter()
+                .find(|setting| !used.contains(setting))
+                .map(|setting| (*number, setting))
+        };
+        // Of all combinations it has none. Of some that were drawn that may be chance.
+        if let (None, Some((number, setting))) = (self.random, refused.iter().find_map(unused)) {
+            return Err(CommandError::Usage(why(number, &setting)).into());
+        }
+        let such_as = why(*first, &space.settings(*first).join(" "));
+        Ok((accepted, Some(Refused { combinations: refused.len(), such_as })))
     }
 
     /// What the trials follow from, as one word. It is compared with that of other shares and means nothing else.
-    fn id(&self, context: &Context, drawn: &[usize], market: &History<ColumnSeries>) -> anyhow::Result<String> {
-        let settings = self.subject.settings(context, &[])?;
+    fn id(&self, settings: &Settings, drawn: &[usize], market: &History<ColumnSeries>) -> anyhow::Result<String> {
         let terms = (&settings.strategies, &settings.risk, &settings.backtest, &settings.execution.paper);
         let terms = (terms, &settings.market.files.quotes, &settings.exchange_calendar);
         let mut hasher = DefaultHasher::new();
@@ -238,18 +292,6 @@ impl Search {
         Ok(done)
     }
 
-    /// The configuration of a trial. One that is refused is told with the values that make it what it is.
-    fn settings(&self, context: &Context, space: &Space, number: usize) -> anyhow::Result<Settings> {
-        let settings = self.subject.settings(context, &space.settings(number));
-        settings.map_err(|error| {
-            let values = space.settings_of_its_own(number).join(" ");
-            match self.subject.settings(context, &[]) {
-                Ok(_) => CommandError::Usage(format!("--grid {values}: {error:#}")).into(),
-                Err(without) => without,
-            }
-        })
-    }
-
     fn trial(
         &self,
         context: &Context,
@@ -257,7 +299,7 @@ impl Search {
         number: usize,
         market: &History<ColumnSeries>,
     ) -> anyhow::Result<Tried> {
-        let settings = self.settings(context, space, number)?;
+        let settings = self.subject.settings(context, &space.settings(number))?;
         let outcome = trade(market, &settings, &strategies(&settings.strategies))?;
         let fees = outcome.trades.iter().fold(0, |sum: i64, trade| sum.saturating_add(trade.fees.0));
         let equity: Vec<f64> = outcome.equity.iter().map(|(_, equity)| equity.to_f64()).collect();

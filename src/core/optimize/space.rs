@@ -144,27 +144,6 @@ impl Space {
         values.map(|(axis, value)| format!("{}={value}", axis.key)).collect()
     }
 
-    /// Those of its settings that the first combination does not have; of the first all.
-    #[must_use]
-    pub fn settings_of_its_own(&self, number: usize) -> Vec<String> {
-        let mut settings = self.settings(number);
-        if number > 0 {
-            let first = self.settings(0);
-            settings.retain(|setting| !first.contains(setting));
-        }
-        settings
-    }
-
-    /// The first combination, and those that differ from it in one value: few, and every value is in one of them.
-    pub fn each_value_once(&self) -> impl Iterator<Item = usize> + '_ {
-        let steps = self.axes.iter().rev().scan(1, |step, axis| {
-            let of_axis = *step;
-            *step *= axis.values.len();
-            Some((of_axis, axis.values.len()))
-        });
-        std::iter::once(0).chain(steps.flat_map(|(step, values)| (1..values).map(move |place| place * step)))
-    }
-
     /// The numbers of all combinations, or of `wanted` of them drawn by `seed`, each at most once, in order.
     ///
     /// Source of the draw: Floyd's algorithm (Bentley and Floyd 1987) over SplitMix64.
@@ -252,19 +231,10 @@ mod tests {
     }
 
     #[test]
-    fn every_value_is_in_one_of_a_few_combinations() {
-        let space = space(&["a=1,2", "b=x", "c=p,q,r"]);
-        let few: Vec<String> = space.each_value_once().map(|number| space.combination(number).join("")).collect();
-        assert_eq!(few, ["1xp", "1xq", "1xr", "2xp"]);
-    }
-
-    #[test]
-    fn a_combination_is_told_by_what_the_first_one_has_not() {
+    fn a_combination_has_its_settings() {
         let space = space(&["a=1,2", "b=x,y,z"]);
+        assert_eq!(space.settings(0), ["a=1", "b=x"]);
         assert_eq!(space.settings(4), ["a=2", "b=y"]);
-        assert_eq!(space.settings_of_its_own(2), ["b=z"]);
-        assert_eq!(space.settings_of_its_own(4), ["a=2", "b=y"]);
-        assert_eq!(space.settings_of_its_own(0), ["a=1", "b=x"]);
     }
 
     #[test]
