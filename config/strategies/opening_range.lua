@@ -19,60 +19,55 @@ parameters = {
   target = 3.0,         -- likewise
 }
 
+local floor, max, min = math.floor, math.max, math.min
+
 -- Basis points of a whole, rounded down: 0.25 of it is 2500.
 local function basis_points(part, whole)
-  return math.floor(price(part / whole * 10000))
+  return floor(price(part / whole * 10000))
 end
 
 -- 0 up to `from`, 10000 from `to` on, linear between them.
 local function rise(value, from, to)
-  return (math.min(math.max(value, from), to) - from) * 10000 // (to - from)
+  return (min(max(value, from), to) - from) * 10000 // (to - from)
 end
 
 -- 0 outside, 10000 between the inner two corners, linear at the flanks.
 local function plateau(value, low, full_from, full_to, high)
-  return math.min(rise(value, low, full_from), 10000 - rise(value, full_to, high))
+  return min(rise(value, low, full_from), 10000 - rise(value, full_to, high))
 end
 
--- The direction in which the last closes lie beyond a level, and that level.
+-- The direction in which the last closes lie beyond a level, that level, and the first bar after the range.
 local function breakout(bars, range, params)
   local buffer = price(range.width * params.buffer)
   local above, below = price(range.high + buffer), price(range.low - buffer)
-  local over, under = 0, 0
-  for i = math.max(bars.n - params.closes + 1, 1), bars.n do
-    if bars.minute[i] >= params.range_minutes then
-      if bars.close[i] > above then over = over + 1 end
-      if bars.close[i] < below then under = under + 1 end
-    end
+  local after = bars:first("minute", ">=", params.range_minutes)
+  if after then
+    local from = max(bars.n - params.closes + 1, after)
+    if bars:count("close", ">", above, from) == params.closes then return "long", above, after end
+    if bars:count("close", "<", below, from) == params.closes then return "short", below, after end
   end
-  if over == params.closes then return "long", above end
-  if under == params.closes then return "short", below end
-  note("breakout", "no " .. params.closes .. " closes above " .. above .. " or below " .. below)
+  note("breakout", "no ", params.closes, " closes above ", above, " or below ", below)
 end
 
 -- The weighted sum of what speaks for a breakout, in basis points.
-local function confidence(view, bars, range, params, level, sign, beyond)
+local function confidence(view, bars, range, params, level, after, sign, beyond)
   local width
   if view.daily_atr then
     width = plateau(basis_points(range.width, view.daily_atr), 500, 2000, 6000, 12000)
   else
     width = plateau(basis_points(range.width, range.high), 5, 30, 150, 400)
   end
-  width = width * math.min(range.minutes, params.range_minutes) // params.range_minutes
+  width = width * min(range.minutes, params.range_minutes) // params.range_minutes
 
   local gap = 0
   if view.previous_close then
-    gap = sign * basis_points(price(bars.open[1] - view.previous_close), view.previous_close)
+    gap = sign * basis_points(price(view.open - view.previous_close), view.previous_close)
   end
 
   -- Of the closes since the first one beyond the level, those that are beyond it.
-  local minute, close, first = bars.minute, bars.close, 1
-  while minute[first] < params.range_minutes do first = first + 1 end
-  while sign * (close[first] - level) <= 0 do first = first + 1 end
-  local all, closed_beyond = bars.n - first + 1, 0
-  for i = first, bars.n do
-    if sign * (close[i] - level) > 0 then closed_beyond = closed_beyond + 1 end
-  end
+  local is_beyond = sign > 0 and ">" or "<"
+  local first = bars:first("close", is_beyond, level, after)
+  local all, closed_beyond = bars.n - first + 1, bars:count("close", is_beyond, level, first)
 
   local volume = 4000
   if view.relative_volume then volume = rise(basis_points(view.relative_volume, 1), 5000, 20000) end
@@ -87,7 +82,7 @@ local function confidence(view, bars, range, params, level, sign, beyond)
   local sum = 0
   for _, part in ipairs(parts) do
     local name, weight, value = part[1], part[2], part[3]
-    note("confidence in " .. name, value / 100 .. "% of " .. weight .. "%")
+    note("confidence in " .. name, value / 100, "% of ", weight, "%")
     sum = sum + weight * value
   end
   return sum // 100
@@ -99,9 +94,9 @@ function propose(view, params)
     note("opening range", "no complete range traded")
     return nil
   end
-  note("opening range", range.low .. " to " .. range.high)
+  note("opening range", range.low, " to ", range.high)
   local bars = view:bars("1m")
-  local direction, level = breakout(bars, range, params)
+  local direction, level, after = breakout(bars, range, params)
   if not direction then return nil end
 
   local sign = direction == "long" and 1 or -1
@@ -109,7 +104,7 @@ function propose(view, params)
   if not entry then return nil end
   local beyond = sign * price(entry - level)
   if beyond <= 0 or beyond > price(range.width * params.max_extension) then
-    note("distance", beyond .. " beyond the level, expected above 0 and at most " .. params.max_extension .. " ranges")
+    note("distance", beyond, " beyond the level, expected above 0 and at most ", params.max_extension, " ranges")
     return nil
   end
   local atr = view:average_range("5m")
@@ -121,6 +116,6 @@ function propose(view, params)
     direction = direction,
     stop = price(entry - sign * price(atr * params.stop)),
     target = price(entry + sign * price(atr * params.target)),
-    confidence = confidence(view, bars, range, params, level, sign, beyond) / 10000,
+    confidence = confidence(view, bars, range, params, level, after, sign, beyond) / 10000,
   }
 end

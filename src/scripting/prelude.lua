@@ -187,17 +187,27 @@ function library.price(value)
   return floor(value * 1e8 + 0.5) / 1e8
 end
 
-function library.note(measure, value)
-  host.note(text(measure), text(value))
-end
+library.note = host.note
 
 -- Columns are made when they are first looked at.
 local function table_of(is_known, ...)
   if is_known then return { ... } end
 end
 
+local of_bars = {}
+
+function of_bars.first(bars, name, relation, value, from)
+  return host.first(bars.frame, name, relation, value, from or 1)
+end
+
+function of_bars.count(bars, name, relation, value, from)
+  return host.count(bars.frame, name, relation, value, from or 1)
+end
+
 local columns = {
   __index = function(bars, name)
+    local method = of_bars[name]
+    if method ~= nil then return method end
     local column = table_of(host.column(bars.frame, name))
     if column ~= nil then rawset(bars, name, column) end
     return column
@@ -208,11 +218,11 @@ local columns = {
 local methods = {}
 
 function methods.bars(_, frame)
-  return setmetatable({ frame = frame, n = host.count(frame) }, columns)
+  return setmetatable({ frame = frame, n = host.length(frame) }, columns)
 end
 
 function methods.premarket(_)
-  return setmetatable({ frame = "premarket", n = host.count("premarket") }, columns)
+  return setmetatable({ frame = "premarket", n = host.length("premarket") }, columns)
 end
 
 function methods.opening_range(_, minutes)

@@ -197,9 +197,12 @@ impl Sandbox {
             table.raw_set("bid", quote.bid.to_f64())?;
             table.raw_set("ask", quote.ask.to_f64())?;
         }
-        for (name, price) in
-            [("last", view.last_price()), ("previous_close", view.previous_close), ("daily_atr", view.daily_atr)]
-        {
+        for (name, price) in [
+            ("open", view.regular_bars().first().map(|bar| bar.open)),
+            ("last", view.last_price()),
+            ("previous_close", view.previous_close),
+            ("daily_atr", view.daily_atr),
+        ] {
             if let Some(price) = price {
                 table.raw_set(name, price.to_f64())?;
             }

@@ -7,8 +7,8 @@ use daybook_core::indicators::{Candle, Column};
 use daybook_core::market::{Bar, Timeframe};
 use daybook_core::money::{MoneyError, Price};
 use daybook_core::strategy::{Direction, Reasons, SymbolView, Wording, average_range, complete_bars, entry_price};
-use daybook_core::time::Span;
-use mlua::{Lua, Table, Variadic};
+use daybook_core::time::{Span, Timestamp};
+use mlua::{Lua, Table, Value, Variadic};
 
 /// Notes that one answer may make, and the longest text in them, in bytes.
 const NOTES_MAX: usize = 64;
@@ -18,6 +18,12 @@ const NOTE_LENGTH_MAX: usize = 200;
 const PREMARKET: &str = "premarket";
 
 const MINUTE_MS: f64 = 60_000.0;
+
+/// The length that most notes are not longer than, in bytes.
+const NOTE_LENGTH: usize = 64;
+
+/// What a script looks for in bars: their frame, a name of theirs, a relation, a value, and from which bar on.
+type Search = (String, String, String, f64, usize);
 
 /// What is seen now. A script's functions are made once, and look here.
 #[derive(Clone)]
@@ -68,15 +74,31 @@ impl Eyes {
         let eyes = self.clone();
         functions.raw_set(
             "note",
-            lua.create_function(move |_, (measure, value): (String, String)| {
-                eyes.seen().note(&measure, &value).map_err(mlua::Error::runtime)
+            lua.create_function(move |lua, (measure, values): (Value, Variadic<Value>)| {
+                let name = text_of(lua, &[measure])?;
+                let text = text_of(lua, &values)?;
+                eyes.seen().note(name, &text).map_err(mlua::Error::runtime)
+            })?,
+        )?;
+        let eyes = self.clone();
+        functions.raw_set(
+            "length",
+            lua.create_function(move |_, frame: String| {
+                eyes.seen().frame(&frame).map(<[Bar]>::len).map_err(mlua::Error::runtime)
+            })?,
+        )?;
+        let eyes = self.clone();
+        functions.raw_set(
+            "first",
+            lua.create_function(move |_, (frame, name, relation, value, from): Search| {
+                eyes.seen().first(&frame, &name, &relation, value, from).map_err(mlua::Error::runtime)
             })?,
         )?;
         let eyes = self.clone();
         functions.raw_set(
             "count",
-            lua.create_function(move |_, frame: String| {
-                eyes.seen().frame(&frame).map(<[Bar]>::len).map_err(mlua::Error::runtime)
+            lua.create_function(move |_, (frame, name, relation, value, from): Search| {
+                eyes.seen().count(&frame, &name, &relation, value, from).map_err(mlua::Error::runtime)
             })?,
         )?;
         let eyes = self.clone();
@@ -128,6 +150,98 @@ impl Eyes {
     }
 }
 
+/// What a bar has.
+#[derive(Clone, Copy)]
+enum Field {
+    Open,
+    High,
+    Low,
+    Close,
+    Volume,
+    Minute,
+}
+
+impl Field {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "open" => Self::Open,
+            "high" => Self::High,
+            "low" => Self::Low,
+            "close" => Self::Close,
+            "volume" => Self::Volume,
+            "minute" => Self::Minute,
+            _ => return None,
+        })
+    }
+
+    /// In dollars, shares, or minutes from the session's open to the bar's start.
+    fn read(self, bar: &Bar, open: Timestamp) -> f64 {
+        match self {
+            Self::Open => bar.open.to_f64(),
+            Self::High => bar.high.to_f64(),
+            Self::Low => bar.low.to_f64(),
+            Self::Close => bar.close.to_f64(),
+            Self::Volume => bar.volume.to_f64(),
+            Self::Minute => (bar.start.0 as f64 - open.0 as f64) / MINUTE_MS,
+        }
+    }
+}
+
+/// Whether the one is in a relation to the other.
+type Holds = fn(&f64, &f64) -> bool;
+
+/// What is looked for: something of a bar, its relation to a value, and how many bars are left out before.
+fn search(name: &str, relation: &str, from: usize) -> Result<(Field, Holds, usize), String> {
+    let field = Field::of(name);
+    let field =
+        field.ok_or_else(|| format!("\"{name}\" is none of open, high, low, close, volume and minute of a bar"))?;
+    let holds: Holds = match relation {
+        "<" => f64::lt,
+        "<=" => f64::le,
+        ">" => f64::gt,
+        ">=" => f64::ge,
+        _ => return Err(format!("\"{relation}\" is no relation: expected <, <=, > or >=")),
+    };
+    let before = from.checked_sub(1).ok_or("the first bar is bar 1, not 0")?;
+    Ok((field, holds, before))
+}
+
+/// Values as one text of a note; no value is nil.
+fn text_of(lua: &Lua, values: &[Value]) -> mlua::Result<String> {
+    let mut text = String::with_capacity(NOTE_LENGTH);
+    for value in if values.is_empty() { &[Value::Nil] } else { values } {
+        write_value(lua, value, &mut text)?;
+        if text.len() > NOTE_LENGTH_MAX {
+            return Err(mlua::Error::runtime(format!("note takes texts of at most {NOTE_LENGTH_MAX} bytes")));
+        }
+    }
+    Ok(text)
+}
+
+/// Writes a value as Lua does, and of what it would write the address of, its kind.
+fn write_value(lua: &Lua, value: &Value, text: &mut String) -> mlua::Result<()> {
+    match value {
+        Value::String(said) => text.push_str(&said.to_str()?),
+        Value::Boolean(flag) => text.push_str(if *flag { "true" } else { "false" }),
+        Value::Integer(number) => text.push_str(&number.to_string()),
+        Value::Number(number) => match short_decimal(*number) {
+            Some(decimal) => text.push_str(&decimal),
+            None => {
+                text.push_str(&lua.coerce_string(value.clone())?.map_or_else(String::new, |it| it.to_string_lossy()))
+            }
+        },
+        other => text.push_str(other.type_name()),
+    }
+    Ok(())
+}
+
+/// A number in the digits that are enough to tell it, where Lua writes the same ones: no more than fourteen, with a
+/// point and without an exponent.
+fn short_decimal(number: f64) -> Option<String> {
+    let is_plain = number.fract() != 0.0 && (1e-3..1e14).contains(&number.abs());
+    is_plain.then(|| number.to_string()).filter(|text| text.len() <= 15)
+}
+
 /// `long` or `short`.
 pub(super) fn direction_of(word: &str) -> Result<Direction, String> {
     match word {
@@ -158,15 +272,12 @@ impl Seen {
         self.view.map(|view| SymbolView { bars: &self.bars, ..view })
     }
 
-    fn note(&mut self, measure: &str, value: &str) -> Result<(), String> {
+    fn note(&mut self, measure: String, value: &str) -> Result<(), String> {
         if self.notes == NOTES_MAX {
             return Err(format!("note was called more than {NOTES_MAX} times"));
         }
-        if measure.len().max(value.len()) > NOTE_LENGTH_MAX {
-            return Err(format!("note takes texts of at most {NOTE_LENGTH_MAX} bytes"));
-        }
         self.notes += 1;
-        self.reasons.note(measure.to_owned(), value);
+        self.reasons.note(measure, value);
         Ok(())
     }
 
@@ -197,22 +308,34 @@ impl Seen {
 
     /// A column of a frame's bars, the oldest first; `None` if no column is called that.
     fn column(&mut self, frame: &str, name: &str) -> Result<Option<Vec<f64>>, String> {
-        let open = self.view.map(|view| view.session.open);
-        let value: fn(&Bar) -> f64 = match name {
-            "open" => |bar| bar.open.to_f64(),
-            "high" => |bar| bar.high.to_f64(),
-            "low" => |bar| bar.low.to_f64(),
-            "close" => |bar| bar.close.to_f64(),
-            "volume" => |bar| bar.volume.to_f64(),
-            // Minutes from the session's open to the bar's start.
-            "minute" => {
-                let open = open.map_or(0.0, |open| open.0 as f64);
-                let minutes = |bar: &Bar| (bar.start.0 as f64 - open) / MINUTE_MS;
-                return Ok(Some(self.frame(frame)?.iter().map(minutes).collect()));
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(self.frame(frame)?.iter().map(value).collect()))
+        let Some(field) = Field::of(name) else { return Ok(None) };
+        Ok(Some(self.values(frame, field)?.collect()))
+    }
+
+    /// The place of the first bar from one on, counted from 1, of which something is in a relation to a value.
+    fn first(
+        &mut self,
+        frame: &str,
+        name: &str,
+        relation: &str,
+        value: f64,
+        from: usize,
+    ) -> Result<Option<usize>, String> {
+        let (field, holds, before) = search(name, relation, from)?;
+        let place = self.values(frame, field)?.skip(before).position(|found| holds(&found, &value));
+        Ok(place.map(|place| before + place + 1)) // both are places in memory
+    }
+
+    /// How many bars from one on there are, of which something is in a relation to a value.
+    fn count(&mut self, frame: &str, name: &str, relation: &str, value: f64, from: usize) -> Result<usize, String> {
+        let (field, holds, before) = search(name, relation, from)?;
+        Ok(self.values(frame, field)?.skip(before).filter(|found| holds(found, &value)).count())
+    }
+
+    /// What a frame's bars have of something, the oldest first.
+    fn values(&mut self, frame: &str, field: Field) -> Result<impl Iterator<Item = f64>, String> {
+        let open = self.view.map_or(Timestamp(0), |view| view.session.open);
+        Ok(self.frame(frame)?.iter().map(move |bar| field.read(bar, open)))
     }
 
     /// The range of the session's first minutes, if it is complete.

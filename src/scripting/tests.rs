@@ -143,7 +143,19 @@ fn it_sees_what_the_others_see() {
         ("view:bars('5m').volume[12]", "500.0"),
         ("view:bars('5m').minute[12]", "55.0"),
         ("view:bars('5m').nothing", "nil"),
+        ("view:bars('1m'):first('close', '<', 99.9)", "12"),
+        ("view:bars('1m'):first('close', '<=', 99.9)", "11"),
+        ("view:bars('1m'):first('close', '<', 99.9, 20)", "20"),
+        ("view:bars('1m'):first('minute', '>=', 15)", "16"),
+        ("view:bars('1m'):first('minute', '>=', 60)", "nil"),
+        ("view:bars('1m'):first('close', '<', 99.9, 61)", "nil"),
+        ("view:bars('1m'):first('close', '<', 0/0)", "nil"),
+        ("view:bars('1m'):count('close', '>', 99.9)", "10"),
+        ("view:bars('1m'):count('close', '>', 99.9, 4)", "7"),
+        ("view:bars('5m'):count('volume', '>=', 500)", "12"),
+        ("view:premarket():count('high', '>', 0)", "0"),
         ("view:premarket().n", "0"),
+        ("view.open", "100.0"),
         ("view:opening_range(15).high", "100.05"),
         ("view:opening_range(15).low", "99.81"),
         ("view:opening_range(15).width", "0.24"),
@@ -154,6 +166,16 @@ fn it_sees_what_the_others_see() {
         ("view:indicator('SMA_2', '1m', 1)", "99.425"),
         ("view:indicator('SMA_20', '5m')", "nil"),
         ("price(0.1 + 0.2)", "0.3"),
+        // Numbers are written as Lua writes them.
+        ("0.1 + 0.2", "0.3"),
+        ("1 / 3", "0.33333333333333"),
+        ("-0.125", "-0.125"),
+        ("1e-7", "1e-07"),
+        ("0.00012", "0.00012"),
+        ("123456789.125", "123456789.125"),
+        ("2^53", "9.007199254741e+15"),
+        ("1 / 0", "inf"),
+        ("view.open, ' to ', 3, true, nil", "100.0 to 3truenil"),
     ];
     for (expression, expected) in table {
         assert_eq!(noted(&format!("note('x', {expression})")), expected, "{expression}");
@@ -382,6 +404,16 @@ fn an_error_has_its_place_in_the_file() {
         ("view:bars('7m')", "my.lua:2: \"7m\" is no timeframe of a session: expected 1m, 5m, 15m, 30m, 1h or 4h"),
         ("\n\nview:entry('up')", "my.lua:4: \"up\" is no direction: expected \"long\" or \"short\""),
         ("while true do note('a', 1) end", "my.lua:2: note was called more than 64 times"),
+        (
+            "local s = 'aaaaaaaaaa' s = s .. s .. s note('a', s, s, s, s, s, s, s)",
+            "my.lua:2: note takes texts of at most 200 bytes",
+        ),
+        ("view:bars('1m'):count('close', '=', 1)", "my.lua:2: \"=\" is no relation: expected <, <=, > or >="),
+        (
+            "view:bars('1m'):first('closes', '<', 1)",
+            "my.lua:2: \"closes\" is none of open, high, low, close, volume and minute of a bar",
+        ),
+        ("view:bars('1m'):first('close', '<', 1, 0)", "my.lua:2: the first bar is bar 1, not 0"),
     ];
     for (body, expected) in table {
         let told = fault(body);
