@@ -36,6 +36,12 @@ local function plateau(value, low, full_from, full_to, high)
   return min(rise(value, low, full_from), 10000 - rise(value, full_to, high))
 end
 
+-- A part of the confidence with its weight in percent.
+local function weighed(name, weight, value)
+  note(name, value / 100, "% of ", weight, "%")
+  return weight * value
+end
+
 -- The direction in which the last closes lie beyond a level, that level, and the first bar after the range.
 local function breakout(bars, range, params)
   local buffer = price(range.width * params.buffer)
@@ -72,20 +78,13 @@ local function confidence(view, bars, range, params, level, after, sign, beyond)
   local volume = 4000
   if view.relative_volume then volume = rise(basis_points(view.relative_volume, 1), 5000, 20000) end
 
-  local parts = {
-    { "distance", 25, plateau(basis_points(beyond, range.width), 0, 2500, 7500, 15000) },
-    { "volume", 30, volume },
-    { "range", 20, width },
-    { "gap", 10, rise(gap, -50, 50) },
-    { "persistence", 15, rise(closed_beyond * 10000 // all, 5000, 10000) },
-  }
-  local sum = 0
-  for _, part in ipairs(parts) do
-    local name, weight, value = part[1], part[2], part[3]
-    note("confidence in " .. name, value / 100, "% of ", weight, "%")
-    sum = sum + weight * value
-  end
-  return sum // 100
+  return (
+    weighed("confidence in distance", 25, plateau(basis_points(beyond, range.width), 0, 2500, 7500, 15000))
+    + weighed("confidence in volume", 30, volume)
+    + weighed("confidence in range", 20, width)
+    + weighed("confidence in gap", 10, rise(gap, -50, 50))
+    + weighed("confidence in persistence", 15, rise(closed_beyond * 10000 // all, 5000, 10000))
+  ) // 100
 end
 
 function propose(view, params)

@@ -246,14 +246,13 @@ local views = { __index = methods, __metatable = false }
 local globals = { __index = library, __metatable = false }
 
 -- The script as a whole runs each time that it is asked: nothing is left over from one answer to the next.
-local function load(script)
-  local own = setmetatable({}, globals)
-  script(own)
+local function load(script, own)
+  script(setmetatable(own, globals))
   return own
 end
 
-local function propose(script, view, params)
-  return load(script).propose(setmetatable(view, views), params)
+local function propose(script, own, view, params)
+  return load(script, own).propose(setmetatable(view, views), params)
 end
 
 return load, propose, frozen

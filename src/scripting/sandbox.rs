@@ -99,7 +99,8 @@ impl Sandbox {
 
     /// What the script declares.
     pub(super) fn declared(&self) -> Result<Declared, ScriptError> {
-        let globals: Table = self.bounded(|| self.load.call(&self.script))?;
+        let own = self.globals().map_err(|error| self.fault(&error))?;
+        let globals: Table = self.bounded(|| self.load.call((&self.script, own)))?;
         let read = |key: &str| globals.raw_get::<Value>(key).map_err(|error| self.fault(&error));
         if !matches!(read("propose")?, Value::Function(_)) {
             return Err(self.wrong("has no function `propose`; expected `function propose(view, params) ... end`"));
@@ -177,12 +178,18 @@ impl Sandbox {
     }
 
     fn answer(&self, view: &SymbolView<'_>, params: &Table) -> Result<Option<Proposal>, ScriptError> {
+        let own = self.globals().map_err(|error| self.fault(&error))?;
         let seen = self.seen(view).map_err(|error| self.fault(&error))?;
-        match self.bounded(|| self.propose.call((&self.script, seen, params)))? {
+        match self.bounded(|| self.propose.call((&self.script, own, seen, params)))? {
             Value::Nil => Ok(None),
             Value::Table(answer) => self.proposal(&answer).map(Some),
             other => Err(self.wrong(&format!("propose returned a {}; expected a table or nil", other.type_name()))),
         }
+    }
+
+    /// A table for the globals of the script.
+    fn globals(&self) -> mlua::Result<Table> {
+        self.lua.create_table_with_capacity(0, 16)
     }
 
     /// The view as a table; what takes work is a method of the prelude.

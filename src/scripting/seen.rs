@@ -1,5 +1,6 @@
 //! What a script sees of a symbol: the view of all strategies, and what is worked out from it when it is asked for.
 
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use daybook_core::analysis::OpeningRange;
@@ -223,23 +224,35 @@ fn write_value(lua: &Lua, value: &Value, text: &mut String) -> mlua::Result<()> 
     match value {
         Value::String(said) => text.push_str(&said.to_str()?),
         Value::Boolean(flag) => text.push_str(if *flag { "true" } else { "false" }),
-        Value::Integer(number) => text.push_str(&number.to_string()),
-        Value::Number(number) => match short_decimal(*number) {
-            Some(decimal) => text.push_str(&decimal),
-            None => {
-                text.push_str(&lua.coerce_string(value.clone())?.map_or_else(String::new, |it| it.to_string_lossy()))
-            }
-        },
+        Value::Integer(number) => push(text, format_args!("{number}")),
+        Value::Number(number) if write_short(*number, text) => {}
+        Value::Number(_) => {
+            text.push_str(&lua.coerce_string(value.clone())?.map_or_else(String::new, |it| it.to_string_lossy()));
+        }
         other => text.push_str(other.type_name()),
     }
     Ok(())
 }
 
-/// A number in the digits that are enough to tell it, where Lua writes the same ones: no more than fourteen, with a
-/// point and without an exponent.
-fn short_decimal(number: f64) -> Option<String> {
-    let is_plain = number.fract() != 0.0 && (1e-3..1e14).contains(&number.abs());
-    is_plain.then(|| number.to_string()).filter(|text| text.len() <= 15)
+/// Writes a number in the digits that are enough to tell it, if Lua writes the same ones: no more than fourteen, with a
+/// point and without an exponent. Otherwise nothing is written.
+fn write_short(number: f64, text: &mut String) -> bool {
+    let size = number.abs();
+    if !(1e-3..1e14).contains(&size) && size > 0.0 || number.is_nan() {
+        return false;
+    }
+    let before = text.len();
+    push(text, format_args!("{number:?}"));
+    let is_short = text.len() - before <= 15; // it has only grown
+    if !is_short {
+        text.truncate(before);
+    }
+    is_short
+}
+
+fn push(text: &mut String, written: fmt::Arguments<'_>) {
+    // A string takes whatever is written to it.
+    let _ = text.write_fmt(written);
 }
 
 /// `long` or `short`.
