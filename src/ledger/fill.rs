@@ -226,7 +226,7 @@ pub(super) fn origin(tx: &Transaction<'_>, account: &str, fill: &Fill) -> Result
             Ok((row.get::<_, Word<OrderRole>>(0)?.0, row.get::<_, Text<_>>(1)?.0))
         })
         .optional()?;
-    let (role, sent_as) = order.unwrap_or_else(|| (OrderRole::Parent, fill.client_order_id.clone()));
+    let (mut role, sent_as) = order.unwrap_or_else(|| (OrderRole::Parent, fill.client_order_id.clone()));
     let plan = match intent::by_client_order_id(tx, &sent_as)? {
         Some(stored) if stored.intent.purpose == Purpose::Enter => match &stored.intent.action {
             Action::Submit(ticket) => match ticket.class {
@@ -242,6 +242,11 @@ pub(super) fn origin(tx: &Transaction<'_>, account: &str, fill: &Fill) -> Result
             },
             Action::Cancel { .. } | Action::ReplaceStop { .. } | Action::Close { .. } => None,
         },
+        // A stop that was put behind shares without one stands alone, and is one all the same.
+        Some(stored) if stored.intent.purpose == Purpose::Protect => {
+            role = OrderRole::StopLoss;
+            None
+        }
         Some(_) | None => None,
     };
     let is_ours = plan.is_some() || sent_as.is_correction() || sent_as.belongs_to(&meta::ledger_id(tx)?);

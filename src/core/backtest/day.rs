@@ -12,7 +12,7 @@ use crate::strategy::Signal;
 use crate::time::Timestamp;
 
 use super::account::{Account, Standing, Valuation};
-use super::desk::{Desk, Errand, MARKET_CLOSE, OnItsWay};
+use super::desk::{Desk, Errand, MARKET_CLOSE, OnItsWay, Watch};
 use super::look::Looks;
 use super::{ActKind, BacktestError, Pace, Terms};
 
@@ -210,6 +210,18 @@ impl<'r, 'm> Day<'r, 'm> {
         }
         if desk.position.is_some() {
             let mark = desk.tape.mark_at(now, self.terms)?;
+            match desk.watch(mark, now, self.terms) {
+                Watch::Nothing => {}
+                Watch::Leave(reason) => {
+                    desk.begin_exit(reason);
+                    self.account.note(now, desk.symbol, || ActKind::Left(reason.to_owned()));
+                    return self.send(place, Errand::Exit, now);
+                }
+                Watch::Protect { stop } => {
+                    self.account.note(now, desk.symbol, || ActKind::StopMoved(stop));
+                    return self.send(place, Errand::Protect { stop }, now);
+                }
+            }
             if let Some(stop) = mark.and_then(|mark| desk.follow(mark, now, self.terms)) {
                 self.account.note(now, desk.symbol, || ActKind::StopMoved(stop));
             }
@@ -235,6 +247,7 @@ impl<'r, 'm> Day<'r, 'm> {
         let Some(arrived) = desk.on_its_way.take_if(|on_its_way| on_its_way.due <= now) else { return Ok(()) };
         let is_taken = match arrived.errand {
             Errand::Exit => desk.leave(now, self.account, self.terms)?,
+            Errand::Protect { stop } => desk.protect(stop, now, self.account, self.terms)?,
             Errand::Enter { valid_until, .. } if valid_until < now || now >= self.flatten_at => {
                 self.account.expired();
                 true
@@ -405,7 +418,7 @@ impl<'r, 'm> Day<'r, 'm> {
         if desk.tape.day.regular.is_empty() {
             return Ok(None);
         }
-        if self.pace == Pace::EveryBar || desk.is_stuck() {
+        if self.pace == Pace::EveryBar || desk.is_stuck() || desk.is_in_doubt(self.terms) {
             return Ok(Some(minute));
         }
         if desk.is_idle() {

@@ -2,9 +2,9 @@ use crate::calendar::Session;
 use crate::exchange::{Exchange, ExchangeState, MarketEvent, Reach, Terms as OrderTerms};
 use crate::market::{Bar, BarColumns, MINUTE, Quote, Symbol};
 use crate::money::{Bps, Money, MoneyError, Price};
-use crate::order::{ClientOrderId, Fill, OrderClass, OrderRole, OrderTicket, OrderType};
+use crate::order::{ClientOrderId, Fill, Order, OrderClass, OrderRole, OrderTicket, OrderType};
 use crate::portfolio::{Effect, EntryPlan, FillOrigin, Position, PositionEvent, PositionState, book};
-use crate::risk::{exit_ticket, trailed_stop};
+use crate::risk::{exit_ticket, protection_ticket, trailed_stop};
 use crate::strategy::{Direction, Signal};
 use crate::time::Timestamp;
 
@@ -35,6 +35,8 @@ pub(super) struct Desk<'m> {
     entry_at: Timestamp,
     pub(super) on_its_way: Option<OnItsWay>,
     pub(super) entries_today: u32,
+    /// The last minute at which the position was worth less than its stop lets it.
+    beyond_stop_at: Option<Timestamp>,
     /// When it is looked at next.
     pub(super) wake_at: Option<Timestamp>,
     /// What the strategies will propose then.
@@ -53,6 +55,19 @@ pub(super) enum Errand {
     Enter { ticket: OrderTicket, valid_until: Timestamp, plan: EntryPlan },
     /// All that is held is sold, or bought back.
     Exit,
+    /// What is still to be entered is taken back, and a stop is put behind what is held.
+    Protect { stop: Price },
+}
+
+/// What is to be done about a position without being due.
+pub(super) enum Watch {
+    Nothing,
+    /// It is left, for this reason.
+    Leave(&'static str),
+    /// Its entry is taken back, and what is held gets this stop.
+    Protect {
+        stop: Price,
+    },
 }
 
 impl<'m> Desk<'m> {
@@ -71,6 +86,7 @@ impl<'m> Desk<'m> {
             entry_at: Timestamp::default(),
             on_its_way: None,
             entries_today: 0,
+            beyond_stop_at: None,
             wake_at: None,
             proposed: Vec::new(),
         }
@@ -185,7 +201,10 @@ impl<'m> Desk<'m> {
         self.exchange.take_changes_into(&mut changes);
         for execution in changes.executions.drain(..) {
             let order = self.exchange.state().orders.get(execution.order);
-            let role = order.map_or(OrderRole::Parent, |book| book.order.role);
+            let stops =
+                order.is_some_and(|book| !book.opens && matches!(book.order.order_type, OrderType::Stop { .. }));
+            let role =
+                if stops { OrderRole::StopLoss } else { order.map_or(OrderRole::Parent, |book| book.order.role) };
             let plan = order.filter(|book| book.opens).and_then(|_| self.plan.clone());
             self.book_fill(
                 &execution.fill,
@@ -275,6 +294,21 @@ impl<'m> Desk<'m> {
         self.submit(&ticket, now, account, terms)
     }
 
+    /// Takes back what is still to be entered, and puts a stop behind what is held; whether the exchange took it.
+    pub(super) fn protect(
+        &mut self,
+        stop: Price,
+        now: Timestamp,
+        account: &mut Account<'m>,
+        terms: &Terms<'_>,
+    ) -> Result<bool, MoneyError> {
+        self.cancel_orders(now);
+        let Some(position) = &self.position else { return Ok(true) };
+        let id = ClientOrderId::derive("backtest", "protect", now, 0, 0);
+        let ticket = protection_ticket(self.symbol, position.signed_quantity(), stop, id);
+        self.submit(&ticket, now, account, terms)
+    }
+
     /// Leaves at the close what is held, at the last price that is known: as if somebody still made that price.
     pub(super) fn leave_at_last_price(
         &mut self,
@@ -335,6 +369,43 @@ impl<'m> Desk<'m> {
         (now.since(position.opened_at) >= terms.risk.max_hold.as_duration()).then_some("max hold")
     }
 
+    /// What the risk monitor would do of its own accord about a position that rests at the exchange with too few stops
+    /// behind it, or whose stop has not worked: an entry that has filled in part has no stop before it has filled wholly.
+    pub(super) fn watch(&mut self, mark: Option<Price>, now: Timestamp, terms: &Terms<'_>) -> Watch {
+        let was_beyond = self.beyond_stop_at.take().is_some_and(|at| now <= at.after(MINUTE));
+        let position = self.position.as_ref().filter(|position| position.state != PositionState::Closing);
+        let Some((position, stop)) = position.and_then(|position| Some((position, position.stop?))) else {
+            return Watch::Nothing;
+        };
+        if terms.backtest.exits == Exits::OnClose || self.on_its_way.is_some() {
+            return Watch::Nothing;
+        }
+        let is_beyond = mark.is_some_and(|mark| mark != stop && !position.direction.favours(mark, stop));
+        self.beyond_stop_at = is_beyond.then_some(now);
+        if is_beyond && was_beyond {
+            Watch::Leave("stop did not work")
+        } else if self.is_stopped(position) {
+            Watch::Nothing
+        } else if mark.is_some_and(|mark| !position.direction.favours(mark, stop)) {
+            Watch::Leave("unprotected")
+        } else {
+            Watch::Protect { stop }
+        }
+    }
+
+    /// Whether the next minute asks for something, even if nothing trades in it.
+    pub(super) fn is_in_doubt(&self, terms: &Terms<'_>) -> bool {
+        let held = self.position.as_ref().filter(|position| position.state != PositionState::Closing);
+        let rests = terms.backtest.exits == Exits::Resting;
+        held.is_some_and(|position| rests && (self.beyond_stop_at.is_some() || !self.is_stopped(position)))
+    }
+
+    /// Whether each share of the position has a stop behind it.
+    fn is_stopped(&self, position: &Position) -> bool {
+        let stopped: i128 = stops(&self.exchange).map(|order| i128::from(order.remaining().0)).sum();
+        stopped >= i128::from(position.quantity.0)
+    }
+
     /// Notes that the position is being left.
     pub(super) fn begin_exit(&mut self, reason: &str) {
         let event = PositionEvent::ExitBegun { reason: reason.to_owned() };
@@ -353,10 +424,7 @@ impl<'m> Desk<'m> {
         }
         let stop = trailed_stop(position, mark, &terms.risk.trailing)?;
         if terms.backtest.exits == Exits::Resting {
-            let rests = |order_type| matches!(order_type, OrderType::Stop { .. });
-            let mut orders = self.exchange.state().orders.iter().filter(|book| book.is_working());
-            let resting =
-                orders.find(|book| rests(book.order.order_type)).map(|book| book.order.broker_order_id.clone());
+            let resting = stops(&self.exchange).next().map(|order| order.broker_order_id.clone());
             self.exchange.replace_stop(&resting?, stop, now).ok()?;
         }
         position.stop = Some(stop);
@@ -392,6 +460,12 @@ impl<'m> Desk<'m> {
         }
         Ok(awaited)
     }
+}
+
+/// The stops that work.
+fn stops(exchange: &Exchange) -> impl Iterator<Item = &Order> {
+    let working = exchange.state().orders.iter().filter(|book| book.is_working());
+    working.map(|book| &book.order).filter(|order| matches!(order.order_type, OrderType::Stop { .. }))
 }
 
 /// Stop and target of a position that is left on closes.

@@ -80,7 +80,7 @@ impl Exchange {
         if let Some(quote) = fresh {
             self.mark(ticket.symbol, quote.midpoint()?, quote.at);
             let price = other_side(ticket.side, quote);
-            let mut offered = self.offered(ticket.side, quote);
+            let mut offered = self.offered(ticket.side, quote)?;
             let enough = offered.0.is_none_or(|shares| shares >= ticket.quantity);
             if terms.timing != Timing::FillOrKill || enough {
                 self.meet(first, price, now, &mut offered)?;

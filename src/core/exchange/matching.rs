@@ -113,11 +113,11 @@ impl Exchange {
         }
     }
 
-    /// Fills what a quote fills: as much as it offers where there is a participation bound.
+    /// Fills what a quote fills: where there is a participation bound, that part of what it offers.
     pub(super) fn match_quote(&mut self, symbol: Symbol, quote: &Quote) -> Result<(), MoneyError> {
         if self.is_trading() {
             for side in [Side::Buy, Side::Sell] {
-                let mut budget = self.offered(side, quote);
+                let mut budget = self.offered(side, quote)?;
                 for number in self.working(symbol, |book| book.order.side == side) {
                     self.meet(number, other_side(side, quote), quote.at, &mut budget)?;
                 }
@@ -130,13 +130,13 @@ impl Exchange {
         Ok(())
     }
 
-    /// The shares that a quote has for an order of this side.
-    pub(super) fn offered(&self, side: Side, quote: &Quote) -> Budget {
+    /// The shares that an order of this side may take of what a quote has.
+    pub(super) fn offered(&self, side: Side, quote: &Quote) -> Result<Budget, MoneyError> {
         let size = match side {
             Side::Buy => quote.ask_size,
             Side::Sell => quote.bid_size,
         };
-        Budget(self.settings.bounds_participation().then_some(size))
+        self.settings.share_of(size).map(Budget)
     }
 
     /// Holds one order against one price; whether anything happened.
