@@ -64,6 +64,7 @@ impl Settings {
             .chain(of("logging", self.logging.problems()))
             .chain(self.problems_of_the_session())
             .chain(self.problems_of_shorts())
+            .chain(self.problems_of_entries())
             .collect()
     }
 
@@ -137,6 +138,22 @@ impl Settings {
             |(name, script): (&String, &ScriptSettings)| refused(&format!("scripts.{name}"), script.direction);
         let built_in = strategies(&self.strategies);
         let built_in = built_in.iter().filter_map(|strategy| refused(strategy.name(), strategy.directions()));
+        built_in.chain(scripts.filter_map(of_script)).collect()
+    }
+
+    /// Entries that risk would refuse.
+    fn problems_of_entries(&self) -> Vec<(String, String)> {
+        let most = self.risk.max_entries;
+        let refused = |name: &str, wanted: u32| {
+            let message =
+                format!("is {wanted}: expected at most risk.max_entries ({most}), which would refuse the others");
+            (wanted > most).then(|| (format!("strategies.{name}.max_entries"), message))
+        };
+        let scripts = self.strategies.scripts.iter().filter(|(_, script)| script.enabled);
+        let of_script =
+            |(name, script): (&String, &ScriptSettings)| refused(&format!("scripts.{name}"), script.max_entries);
+        let built_in = strategies(&self.strategies);
+        let built_in = built_in.iter().filter_map(|strategy| refused(strategy.name(), strategy.max_entries()));
         built_in.chain(scripts.filter_map(of_script)).collect()
     }
 }

@@ -76,7 +76,7 @@ pub struct Gathered<'a> {
     pub view: &'a BrokerView,
     /// The prices of what is held.
     pub marks: &'a [Mark],
-    /// Symbols that were entered in the session.
+    /// The symbol of each entry of the session.
     pub entered_today: Vec<Symbol>,
     /// What is known of the symbols that are proposed.
     pub symbols: Vec<SymbolFacts>,

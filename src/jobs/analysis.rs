@@ -113,7 +113,8 @@ impl Job for Analysis {
         let Answered { answers: models, faults: model_faults } = asked;
         let (mut inputs, mut bars) = (Vec::new(), BarSet::new());
         for mut seen in seen {
-            seen.input.entries_today = u32::from(entered.contains(&seen.input.symbol));
+            let entries = entered.iter().filter(|symbol| **symbol == seen.input.symbol).count();
+            seen.input.entries_today = u32::try_from(entries).unwrap_or(u32::MAX);
             seen.input.seen_through = last_look.seen_through.get(&seen.input.symbol).copied();
             bars.insert(seen.input.symbol, seen.bars);
             inputs.push(seen.input);

@@ -53,11 +53,14 @@ const SQL_MOVE: &str = "
 const SQL_ID_BY_CLIENT_ID: &str = "SELECT intent_id FROM intent WHERE client_order_id = ?1";
 const SQL_PLANNED_IDS: &str = "SELECT client_order_id FROM intent WHERE client_order_id IS NOT NULL";
 const SQL_SYMBOLS_ENTERED: &str = "
-    SELECT intent.symbol FROM intent JOIN run USING (run_id)
-        WHERE run.session = ?1 AND purpose = 'enter' AND (intent.state <> 'abandoned' OR EXISTS (
-            SELECT 1 FROM approval WHERE approval.intent_id = intent.intent_id AND answer = 'rejected'))
-    UNION SELECT symbol FROM position WHERE session = ?1
-    ORDER BY 1";
+    WITH entry AS (
+        SELECT intent.symbol, count(*) AS entries FROM intent JOIN run USING (run_id)
+            WHERE run.session = ?1 AND purpose = 'enter' AND (intent.state <> 'abandoned' OR EXISTS (
+                SELECT 1 FROM approval WHERE approval.intent_id = intent.intent_id AND answer = 'rejected'))
+            GROUP BY intent.symbol
+        UNION ALL SELECT symbol, count(*) FROM position WHERE session = ?1 GROUP BY symbol
+    )
+    SELECT symbol, max(entries) FROM entry GROUP BY symbol ORDER BY symbol";
 
 /// An intent with its place and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -276,8 +279,13 @@ pub fn open_or_abandoned_since(conn: &Connection, since: Timestamp) -> Result<Ve
 /// If the ledger cannot be read.
 pub fn symbols_entered(conn: &Connection, session: SessionDate) -> Result<Vec<Symbol>, LedgerError> {
     let mut select = conn.prepare_cached(SQL_SYMBOLS_ENTERED)?;
-    let symbols = select.query_map([Text(session)], |row| Ok(row.get::<_, Text<Symbol>>(0)?.0))?;
-    Ok(symbols.collect::<Result<_, _>>()?)
+    let entries = select.query_map([Text(session)], |row| Ok((row.get::<_, Text<Symbol>>(0)?.0, row.get(1)?)))?;
+    let mut symbols = Vec::new();
+    for entry in entries {
+        let (symbol, times): (Symbol, u32) = entry?;
+        symbols.extend((0..times).map(|_| symbol));
+    }
+    Ok(symbols)
 }
 
 /// Moves an intent on, and answers its new state. `outcome` is what the broker or the dispatcher said.

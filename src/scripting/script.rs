@@ -89,6 +89,10 @@ impl Strategy for Script {
         self.settings.direction
     }
 
+    fn max_entries(&self) -> u32 {
+        self.settings.max_entries
+    }
+
     fn problems(&self) -> Vec<(&'static str, String)> {
         Vec::new() // they are told with the section that it stands in
     }

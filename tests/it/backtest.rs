@@ -200,7 +200,7 @@ fn a_replay_of_the_same_days_with_the_same_settings_makes_the_same_trades() {
 #[test]
 fn minutes_without_a_bar_pass_for_both_alike() {
     let several = CONFIGURATION.replace("{direction: both,", "{direction: both, max_entries: 4,");
-    let several = several.replace("  max_hold: 2h\n", "  max_hold: 20m\n");
+    let several = several.replace("  max_hold: 2h\n", "  max_hold: 20m\n  max_entries: 4\n");
     for (configuration, missing) in [(CONFIGURATION, 10), (several.as_str(), 3)] {
         let ours = traded_by_both(&Desk::new(), configuration, &bars(missing));
         assert!(ours.len() > 12, "{missing} % missing: {} trades", ours.len());
@@ -238,8 +238,8 @@ fn what_makes_entries_pause_does_so_at_the_same_minute_in_both() {
     let several = CONFIGURATION.replace("{direction: both,", "{direction: both, max_entries: 4,");
     for (protections, kinds) in sets {
         let desk = Desk::new();
-        let configuration =
-            several.replace("  max_hold: 2h\n", &format!("  max_hold: 20m\n  protections: {protections}\n"));
+        let configuration = several
+            .replace("  max_hold: 2h\n", &format!("  max_hold: 20m\n  max_entries: 4\n  protections: {protections}\n"));
         assert!(configuration.contains(protections) && configuration.contains("max_entries"));
         let ours = traded_by_both(&desk, &configuration, &bars(0));
         assert!(ours.len() > 5, "{} trades", ours.len());

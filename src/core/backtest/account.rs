@@ -27,8 +27,11 @@ pub(super) struct Account<'m> {
     fees: Money,
     /// Latches, as risk knows them.
     halts: Vec<Halt>,
-    /// Trades that lost, one after the other, in this session.
-    losses_in_a_row: u32,
+    /// The session's trades since the last safe mode began, and when they were last counted.
+    ended: Vec<Ended>,
+    ended_looked_at: Timestamp,
+    /// Positions that were opened.
+    openings: u64,
     /// What the desks hold, in no order: in one piece, since all of it is read whenever the account is valued.
     open: Vec<Held<'m>>,
     /// Where in `open` stands what a desk holds, by the desk's place.
@@ -45,6 +48,14 @@ pub(super) struct Account<'m> {
     pub(super) changes: Changes,
     /// What was done, where somebody asks.
     pub(super) journal: Option<Vec<Act>>,
+}
+
+/// A trade that has ended. Of those that ended at one instant, the one that was opened first has.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    closed_at: Timestamp,
+    opening: u64,
+    has_lost: bool,
 }
 
 /// What a desk holds, and what it takes to value it.
@@ -149,7 +160,9 @@ impl<'m> Account<'m> {
             realised: Money::ZERO,
             fees: Money::ZERO,
             halts: Vec::new(),
-            losses_in_a_row: 0,
+            ended: Vec::new(),
+            ended_looked_at: Timestamp(0),
+            openings: 0,
             open: Vec::new(),
             open_at: Vec::new(),
             fills: 0,
@@ -183,13 +196,16 @@ impl<'m> Account<'m> {
     pub(super) fn begin(&mut self, open: Timestamp, equity: Money, risk: &RiskSettings) {
         self.opening_equity = equity;
         self.peak_equity = self.peak_equity.max(equity);
-        (self.realised, self.fees, self.losses_in_a_row) = (Money::ZERO, Money::ZERO, 0);
+        (self.realised, self.fees, self.ended_looked_at) = (Money::ZERO, Money::ZERO, open);
+        self.ended.clear();
         self.halts.retain(|halt| halt.kind == HaltKind::MaxDrawdown);
         self.pause_entries(open, risk);
     }
 
     pub(super) fn end(&mut self, session: &Session, equity: Money, risk: &RiskSettings) {
         self.catch_up_on_pauses(session.close, risk);
+        self.catch_up_on_losses(session.close, risk);
+        self.outcome.halts.sort_by_key(|halt| (halt.since, halt.kind));
         self.outcome.equity.push((session.date, equity));
     }
 
@@ -275,8 +291,9 @@ impl<'m> Account<'m> {
     }
 
     /// The latches that hold at `now`.
-    pub(super) fn halts_at(&self, now: Timestamp) -> Vec<Halt> {
-        self.halts.iter().filter(|halt| halt.holds_at(now)).cloned().collect()
+    pub(super) fn halts_at(&mut self, now: Timestamp, risk: &RiskSettings) -> Vec<Halt> {
+        self.catch_up_on_losses(now, risk);
+        self.halts.iter().filter(|halt| halt.since <= now && halt.holds_at(now)).cloned().collect()
     }
 
     /// The pauses of entries that hold at `now`.
@@ -424,11 +441,12 @@ impl<'m> Account<'m> {
         self.shorts -= usize::from(before.as_ref().is_some_and(is_short));
     }
 
-    /// Takes a closed position into the results, with the starts of the bars in which it began and ended. Losses in a row
-    /// begin safe mode.
+    /// Takes a closed position, the `opening`-th that was opened, into the results, with the starts of the bars in which
+    /// it began and ended.
     pub(super) fn closed(
         &mut self,
         position: Position,
+        opening: u64,
         bars: (Timestamp, Timestamp),
         now: Timestamp,
         risk: &RiskSettings,
@@ -436,15 +454,45 @@ impl<'m> Account<'m> {
         if !risk.protections.looks_back().is_zero() {
             self.record.trades.extend(PastTrade::of(&position));
         }
+        let closed_at = position.closed_at.unwrap_or(now);
         let trade = trade_of(position, bars);
-        self.losses_in_a_row = if trade.pnl.is_negative() { self.losses_in_a_row + 1 } else { 0 };
-        let safe_mode = &risk.safe_mode;
-        if safe_mode.after_losses > 0 && self.losses_in_a_row >= safe_mode.after_losses {
-            let reason = format!("{} losing trades in a row", self.losses_in_a_row);
-            self.halt(HaltKind::SafeMode, reason, now, Some(now.after(safe_mode.cool_down.as_duration())));
-            self.losses_in_a_row = 0;
+        if risk.safe_mode.after_losses > 0 {
+            self.ended.push(Ended { closed_at, opening, has_lost: trade.pnl.is_negative() });
         }
         self.outcome.trades.push(trade);
+    }
+
+    /// Counts a position that was opened; the answer is its number.
+    pub(super) fn opened(&mut self) -> u64 {
+        self.openings += 1;
+        self.openings
+    }
+
+    /// Begins safe mode after losses in a row, as the live monitor would have done in each minute up to `now`.
+    fn catch_up_on_losses(&mut self, now: Timestamp, risk: &RiskSettings) {
+        while let Some(at) = self.next_loss_look().filter(|at| *at <= now) {
+            self.ended_looked_at = at;
+            if self.holds(HaltKind::SafeMode, at) {
+                continue;
+            }
+            self.ended.sort_by_key(|ended| (ended.closed_at, ended.opening));
+            let seen = self.ended.partition_point(|ended| ended.closed_at < at);
+            let latest = self.ended.iter().take(seen).rev();
+            let losses = latest.take_while(|ended| ended.has_lost).count();
+            if u32::try_from(losses).is_ok_and(|losses| losses >= risk.safe_mode.after_losses) {
+                self.ended.retain(|ended| at < ended.closed_at);
+                let until = at.after(risk.safe_mode.cool_down.as_duration());
+                self.halt(HaltKind::SafeMode, format!("{losses} losing trades in a row"), at, Some(until));
+            }
+        }
+    }
+
+    /// The next minute at which losses in a row could begin safe mode: a trade is seen for the first time, or safe mode is
+    /// over.
+    fn next_loss_look(&self) -> Option<Timestamp> {
+        let closes = self.ended.iter().map(|ended| ended.closed_at.after(MILLISECOND));
+        let ends = self.halts.iter().filter(|halt| halt.kind == HaltKind::SafeMode).filter_map(|halt| halt.until);
+        closes.chain(ends).map(|at| at.ceil_to(MINUTE)).filter(|at| *at > self.ended_looked_at).min()
     }
 
     pub(super) fn reviewed(&mut self, refused_by: Option<CheckName>) {

@@ -28,7 +28,7 @@ pub(super) struct Day<'r, 'm> {
     desks: &'r mut [Desk<'m>],
     /// Each desk's next instant. One that its desk does not know any more is void.
     agenda: BinaryHeap<Reverse<(Timestamp, usize)>>,
-    /// The desks whose entries may rest at the exchange.
+    /// The desks whose entries may be on their way, or rest at the exchange.
     entering: Vec<usize>,
     /// How the account stood when it was last looked at to send an entry.
     standing: Standing,
@@ -279,7 +279,9 @@ impl<'r, 'm> Day<'r, 'm> {
         if desk.position.is_some() {
             self.account.add(&mut self.standing, desk, self.terms)?;
         } else if is_taken {
-            self.entering.push(place);
+            if !self.entering.contains(&place) {
+                self.entering.push(place);
+            }
             self.standing.reserved = self.standing.reserved.plus(desk.reserved()?)?;
         }
         Ok(is_taken)
@@ -294,15 +296,14 @@ impl<'r, 'm> Day<'r, 'm> {
     /// What orders that rest to open positions have set aside.
     fn reserved(&mut self) -> Result<Money, MoneyError> {
         let desks = &*self.desks;
-        let waits = |place: &usize| desks.get(*place).is_some_and(|desk| desk.position.is_none() && desk.has_orders());
-        self.entering.retain(waits);
+        self.entering.retain(|place| desks.get(*place).is_some_and(Desk::is_entering));
         let waiting = self.entering.iter().filter_map(|place| desks.get(*place));
         waiting.map(Desk::reserved).try_fold(Money::ZERO, |sum, reserved| sum.plus(reserved?))
     }
 
     /// What the strategies propose at the desks whose bars have just ended.
     fn look(&mut self, now: Timestamp, due: &[usize]) -> Result<Vec<Signal>, BacktestError> {
-        let mut signals = Vec::new();
+        let (mut signals, most) = (Vec::new(), self.terms.risk.max_entries);
         self.proposing.clear();
         for place in due.iter().copied() {
             let Some(desk) = self.desks.get_mut(place) else { continue };
@@ -312,9 +313,13 @@ impl<'r, 'm> Day<'r, 'm> {
                     let asked = self.looks.at(now, desk, &mut self.shown);
                     asked.map_err(|source| BacktestError { symbol, at: now, source })?;
                 }
-                // They were asked when this look was planned.
-                Pace::Skipping if desk.wake_at == Some(now) => {}
-                Pace::Skipping => continue,
+                Pace::Skipping if desk.wake_at != Some(now) => continue,
+                // They were asked when this look was planned, unless something else was waited for that has ended now.
+                Pace::Skipping if desk.proposed.is_empty() && desk.is_idle() && desk.entries_today < most => {
+                    let asked = self.looks.at(now, desk, &mut self.shown);
+                    asked.map_err(|source| BacktestError { symbol, at: now, source })?;
+                }
+                Pace::Skipping => {}
             }
             self.proposing.extend(desk.proposed.iter().map(|_| (symbol, place)));
             signals.append(&mut desk.proposed);
@@ -348,6 +353,7 @@ impl<'r, 'm> Day<'r, 'm> {
             if let Some(desk) = self.desks.get_mut(place) {
                 desk.entries_today += 1;
             }
+            self.entering.push(place);
             let errand = Errand::Enter { ticket: approved.get().clone(), valid_until, plan };
             self.send(place, errand, now).map_err(|source| self.error(place, now, source))?;
         }
@@ -367,9 +373,7 @@ impl<'r, 'm> Day<'r, 'm> {
         let working = working.filter_map(|desk| Some(Commitment { symbol: desk.symbol, value: desk.working_entry()? }));
         let (mut entered_today, mut symbols) = (Vec::new(), Vec::new());
         for desk in self.proposing.iter().filter_map(|(_, place)| self.desks.get(*place)) {
-            if desk.entries_today > 0 {
-                entered_today.push(desk.symbol);
-            }
+            entered_today.extend((0..desk.entries_today).map(|_| desk.symbol));
             let known = desk.tape.known_until(now);
             let at = known.checked_sub(1).and_then(|last| desk.tape.end_of(last)).unwrap_or(now);
             let mark = desk.tape.mark_at(now, self.terms)?.map(|price| Mark { symbol: desk.symbol, price, at });
@@ -385,7 +389,7 @@ impl<'r, 'm> Day<'r, 'm> {
         Ok(RiskFacts {
             as_of: now,
             session: self.session,
-            halts: self.account.halts_at(now),
+            halts: self.account.halts_at(now, self.terms.risk),
             pauses,
             equity,
             buying_power,
@@ -422,10 +426,8 @@ impl<'r, 'm> Day<'r, 'm> {
             return Ok(Some(minute));
         }
         if desk.is_idle() {
-            return self.looks.first(desk, now, &mut self.shown);
-        }
-        if desk.is_done() {
-            return Ok(None);
+            let is_done = desk.entries_today >= self.terms.risk.max_entries;
+            return if is_done { Ok(None) } else { self.looks.first(desk, now, &mut self.shown) };
         }
         let held = desk.position.as_ref().filter(|position| position.state != PositionState::Closing);
         let max_hold = held.map(|position| position.opened_at.after(self.terms.risk.max_hold.as_duration()));

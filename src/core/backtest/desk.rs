@@ -31,8 +31,9 @@ pub(super) struct Desk<'m> {
     pub(super) position: Option<Position>,
     /// What the last entry was decided with.
     plan: Option<EntryPlan>,
-    /// The start of the bar in which the position was opened.
+    /// The start of the bar in which the position was opened, and its number among all.
     entry_at: Timestamp,
+    opening: u64,
     pub(super) on_its_way: Option<OnItsWay>,
     pub(super) entries_today: u32,
     /// The last minute at which the position was worth less than its stop lets it.
@@ -84,6 +85,7 @@ impl<'m> Desk<'m> {
             position: None,
             plan: None,
             entry_at: Timestamp::default(),
+            opening: 0,
             on_its_way: None,
             entries_today: 0,
             beyond_stop_at: None,
@@ -132,22 +134,29 @@ impl<'m> Desk<'m> {
         self.exchange.state().orders.iter().any(|book| !book.order.status.is_terminal())
     }
 
-    /// The value of the entry that rests.
+    /// Whether nothing is held, and an entry is on its way or rests.
+    pub(super) fn is_entering(&self) -> bool {
+        let is_coming = matches!(&self.on_its_way, Some(OnItsWay { errand: Errand::Enter { .. }, .. }));
+        self.position.is_none() && (is_coming || self.has_orders())
+    }
+
+    /// The value of the entry that is on its way or rests.
     pub(super) fn working_entry(&self) -> Option<Money> {
+        if let Some(OnItsWay { errand: Errand::Enter { ticket, .. }, .. }) = &self.on_its_way {
+            return Some(match ticket.order_type {
+                OrderType::Limit { limit } => limit.times(ticket.quantity).unwrap_or(Money::MAX),
+                _ => Money::ZERO, // as an order's own that has no price
+            });
+        }
         let mut orders = self.exchange.state().orders.iter().map(|book| &book.order);
         orders
             .find(|order| order.role == OrderRole::Parent && !order.status.is_terminal())
             .map(|order| order.notional())
     }
 
-    /// Whether nothing is held, ordered or entered today: only then could a signal lead to an entry.
+    /// Whether nothing is held or ordered: only then could a signal lead to an entry.
     pub(super) fn is_idle(&self) -> bool {
-        self.position.is_none() && self.entries_today == 0 && self.on_its_way.is_none() && !self.has_orders()
-    }
-
-    /// Whether nothing is held or ordered, and nothing will be in this session.
-    pub(super) fn is_done(&self) -> bool {
-        self.position.is_none() && self.entries_today > 0 && self.on_its_way.is_none() && !self.has_orders()
+        self.position.is_none() && self.on_its_way.is_none() && !self.has_orders()
     }
 
     /// Whether a position is to be left and no order does it.
@@ -236,11 +245,11 @@ impl<'m> Desk<'m> {
             let borrow = borrow_cost(&position, terms.backtest.borrow_rate)?;
             account.count(borrow.negated(), Money::ZERO, borrow)?;
             position.fees = position.fees.plus(borrow)?;
-            account.closed(position, (self.entry_at, bar_start), now, terms.risk);
+            account.closed(position, self.opening, (self.entry_at, bar_start), now, terms.risk);
             self.exchange.retire_settled();
         }
         if booked.effects.contains(&Effect::Opened) {
-            self.entry_at = bar_start;
+            (self.entry_at, self.opening) = (bar_start, account.opened());
         }
         self.position = booked.open;
         account.hold(self.place, self.position.as_ref().map(|position| self.held(position)));

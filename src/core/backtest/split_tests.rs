@@ -35,6 +35,9 @@ impl Strategy for Watching {
     fn directions(&self) -> Directions {
         Directions::Both
     }
+    fn max_entries(&self) -> u32 {
+        1
+    }
     fn problems(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }

@@ -208,6 +208,7 @@ proptest! {
             prop_oneof![Just(Directions::Long), Just(Directions::Short), Just(Directions::Both)], 0_i64..2_000, 30_u32..360,
         ),
         (positions, daily_loss, drawdown, losses) in (1_u32..4, 20_i64..2_000, 1_i64..200, 0_u32..3),
+        (max_entries, asked) in (1_u32..4, 1_u32..4),
         (trailing, hold, adjustments) in (any::<bool>(), 5_u32..300, 0_u32..4),
         (slippage, participation, latency, half_spread) in (0_i64..5, prop_oneof![Just(0_i64), Just(2_000)], 0_u32..3, 0_i64..3),
         looks in prop_oneof![Just(Timeframe::M1), Just(Timeframe::M5)],
@@ -217,9 +218,11 @@ proptest! {
                 direction,
                 buffer: Distance::Range(Factor(buffer)),
                 latest_entry: Span::minutes(latest),
+                max_entries: asked,
                 ..breakout()
             },
             risk: RiskSettings {
+                max_entries,
                 sizing: Sizing::RiskPerTrade,
                 max_positions: positions,
                 max_position_value: Money::whole(20_000),
@@ -500,6 +503,9 @@ impl Strategy for Peeking {
     }
     fn directions(&self) -> Directions {
         Directions::Long
+    }
+    fn max_entries(&self) -> u32 {
+        1
     }
     fn problems(&self) -> Vec<(&'static str, String)> {
         Vec::new()

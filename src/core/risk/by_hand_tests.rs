@@ -145,7 +145,7 @@ fn what_the_gate_refuses_is_said_with_its_numbers() {
             buy(10),
             RiskFacts { positions: vec![held], ..facts() },
             CheckName::DuplicateSymbol,
-            "symbol already traded: held, ordered or entered today, against one entry a symbol and day",
+            "symbol already traded: held or ordered, against one entry a symbol and day",
         ),
         (buy(10), RiskFacts { symbols: vec![stale], ..facts() }, CheckName::PriceAge, "price age: 10m, against 2m"),
         (

@@ -39,6 +39,7 @@ pub fn hold_loosened(before: &RiskSettings, after: &mut RiskSettings) -> Vec<&'s
         max_position_value,
         max_exposure,
         execute_top_n,
+        max_entries,
         min_confidence,
         risk_per_trade,
         sizing,
@@ -67,6 +68,7 @@ pub fn hold_loosened(before: &RiskSettings, after: &mut RiskSettings) -> Vec<&'s
     held.more_is_looser("max_position_value", before.max_position_value, max_position_value);
     held.more_is_looser("max_exposure", before.max_exposure, max_exposure);
     held.more_is_looser("execute_top_n", before.execute_top_n, execute_top_n);
+    held.more_is_looser("max_entries", before.max_entries, max_entries);
     held.less_is_looser("min_confidence", before.min_confidence, min_confidence);
     held.more_is_looser("risk_per_trade", before.risk_per_trade, risk_per_trade);
     held.set_back("sizing", sizes_more(before.sizing, *sizing), before.sizing, sizing);

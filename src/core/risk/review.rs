@@ -32,7 +32,7 @@ pub struct RiskFacts {
     pub positions: Vec<Commitment>,
     /// Orders that wait to enter, and intents to enter that were not sent yet, at their prices.
     pub working_entries: Vec<Commitment>,
-    /// Symbols in which a position was opened this session, open or closed again.
+    /// The symbol of each entry of this session, whether its position is open or closed again.
     pub entered_today: Vec<Symbol>,
     /// What is known of the symbols that signals speak of.
     pub symbols: Vec<SymbolFacts>,
@@ -123,13 +123,18 @@ impl<'f> Room<'f> {
         }
     }
 
-    /// Whether the symbol is held, ordered, entered today or granted.
+    /// Whether the symbol is held, ordered or granted.
     fn is_taken(&self, symbol: Symbol) -> bool {
         let is_committed = |commitments: &[Commitment]| commitments.iter().any(|other| other.symbol == symbol);
         is_committed(&self.facts.positions)
             || is_committed(&self.facts.working_entries)
-            || self.facts.entered_today.contains(&symbol)
             || self.granted.contains(&symbol)
+    }
+
+    /// How often the symbol was entered today.
+    fn entries(&self, symbol: Symbol) -> u32 {
+        let entries = self.facts.entered_today.iter().filter(|entered| **entered == symbol).count();
+        u32::try_from(entries).unwrap_or(u32::MAX)
     }
 
     fn grant(&mut self, symbol: Symbol, value: Money) {
@@ -340,9 +345,18 @@ fn check_grounds(checks: &mut Checks, signal: &Signal, facts: &RiskFacts, settin
 
 /// Whether there is a place for the signal.
 fn check_place(checks: &mut Checks, signal: &Signal, settings: &RiskSettings, room: &Room<'_>) {
-    let taken = room.is_taken(signal.symbol);
-    let standing = if taken { "held, ordered or entered today" } else { "new today" };
-    checks.add(CheckName::DuplicateSymbol, !taken, standing, "one entry a symbol and day");
+    let (is_taken, entries) = (room.is_taken(signal.symbol), room.entries(signal.symbol));
+    let standing = fmt::from_fn(|f| match (is_taken, entries) {
+        (true, _) => f.write_str("held or ordered"),
+        (false, 0) => f.write_str("new today"),
+        (false, 1) => f.write_str("entered today"),
+        (false, entries) => write!(f, "entered {entries} times today"),
+    });
+    let most = fmt::from_fn(|f| match settings.max_entries {
+        1 => f.write_str("one entry a symbol and day"),
+        most => write!(f, "{most} entries a symbol and day"),
+    });
+    checks.add(CheckName::DuplicateSymbol, !is_taken && entries < settings.max_entries, standing, most);
     let granted = u32::try_from(room.granted.len()).unwrap_or(u32::MAX);
     checks.add(
         CheckName::Rank,

@@ -153,7 +153,7 @@ type Change = fn(&mut Signal, &mut RiskFacts);
 
 #[test]
 fn each_check_refuses_by_its_name_and_numbers() {
-    let cases: [(CheckName, Change, &str, &str); 17] = [
+    let cases: [(CheckName, Change, &str, &str); 18] = [
         (CheckName::Halted, |_, facts| facts.halts.push(halt(HaltKind::Manual, None)), "manual: lunch", "no halt"),
         (CheckName::DayLoss, |_, facts| facts.equity.realised = money("-2000"), "-2000.00", "above -2000.00"),
         (
@@ -184,7 +184,13 @@ fn each_check_refuses_by_its_name_and_numbers() {
         (
             CheckName::DuplicateSymbol,
             |_, facts| facts.entered_today.push("AAA".parse().unwrap()),
-            "held, ordered or entered today",
+            "entered today",
+            "one entry a symbol and day",
+        ),
+        (
+            CheckName::DuplicateSymbol,
+            |_, facts| facts.positions.push(commitment("AAA", 1)),
+            "held or ordered",
             "one entry a symbol and day",
         ),
         (
@@ -254,6 +260,22 @@ fn the_surest_signals_get_the_places_whatever_their_order() {
     let verdicts = review(&signals, &facts, &RiskSettings::default(), Wording::Told);
     assert_eq!(verdicts[1].refused_by, Some(CheckName::DuplicateSymbol));
     assert_eq!(verdicts[2].refused_by, None);
+}
+
+#[test]
+fn a_symbol_is_entered_as_often_as_allowed() {
+    let settings = RiskSettings { max_entries: 2, ..RiskSettings::default() };
+    let mut facts = facts();
+    for (entries, refused_by) in [(0, None), (1, None), (2, Some(CheckName::DuplicateSymbol))] {
+        facts.entered_today = vec!["AAA".parse().unwrap(); entries];
+        facts.entered_today.push("BBB".parse().unwrap());
+        let verdict = review(&[signal("AAA", 7_000)], &facts, &settings, Wording::Told).remove(0);
+        assert_eq!(verdict.refused_by, refused_by, "{entries}");
+    }
+    facts.entered_today.truncate(1);
+    facts.positions.push(commitment("AAA", 1));
+    let held = review(&[signal("AAA", 7_000)], &facts, &settings, Wording::Told).remove(0);
+    assert_eq!(held.refused_by, Some(CheckName::DuplicateSymbol), "one position a symbol");
 }
 
 #[test]

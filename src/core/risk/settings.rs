@@ -24,6 +24,8 @@ pub struct RiskSettings {
     pub max_exposure: Money,
     /// How many signals of one analysis are traded, the surest first.
     pub execute_top_n: u32,
+    /// How often a symbol is entered in a session, whoever enters it.
+    pub max_entries: u32,
     /// A signal's confidence must be above this.
     pub min_confidence: Bps,
 
@@ -116,6 +118,7 @@ impl Default for RiskSettings {
             max_position_value: Money::whole(10_000),
             max_exposure: Money::whole(50_000),
             execute_top_n: 3,
+            max_entries: 1,
             min_confidence: Bps(6_000),
             risk_per_trade: Bps(50),
             sizing: Sizing::RiskPerTrade,
@@ -180,7 +183,12 @@ impl RiskSettings {
         }
         let confidence_holds = Bps::ZERO <= self.min_confidence && self.min_confidence < Bps::ONE;
         require("min_confidence", confidence_holds, self.min_confidence.to_string(), "0% or more, and below 100%");
-        for (key, count) in [("max_positions", self.max_positions), ("execute_top_n", self.execute_top_n)] {
+        let counts = [
+            ("max_positions", self.max_positions),
+            ("execute_top_n", self.execute_top_n),
+            ("max_entries", self.max_entries),
+        ];
+        for (key, count) in counts {
             require(key, count > 0, count.to_string(), "at least 1 (to stop entries, use `trade halt`)");
         }
         require("lot_size", self.lot_size.is_positive(), self.lot_size.to_string(), "a quantity above zero, such as 1");

@@ -57,6 +57,8 @@ pub trait Strategy: Send + Sync {
     fn is_enabled(&self) -> bool;
     /// Which directions it trades.
     fn directions(&self) -> Directions;
+    /// How often it enters a symbol in a session, at most.
+    fn max_entries(&self) -> u32;
     /// Everything that is wrong with its settings: the key, and what is wrong and expected.
     fn problems(&self) -> Vec<(&'static str, String)>;
     /// Whether it looks at what the news say.

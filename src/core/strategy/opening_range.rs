@@ -146,6 +146,10 @@ impl Strategy for OpeningRangeBreakout {
         self.direction
     }
 
+    fn max_entries(&self) -> u32 {
+        self.max_entries
+    }
+
     fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Problems::default();
         for (key, count) in [("range_minutes", self.range_minutes), ("confirmation.closes", self.confirmation.closes)] {

@@ -86,6 +86,10 @@ impl<P: Proposer> Strategy for P {
         self.terms().entries.direction
     }
 
+    fn max_entries(&self) -> u32 {
+        self.terms().entries.most
+    }
+
     fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = self.terms().problems();
         self.check(&mut problems);
