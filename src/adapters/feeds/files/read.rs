@@ -10,7 +10,7 @@ use std::str::FromStr;
 use csv::ByteRecord;
 use daybook_core::analysis::brief;
 use daybook_core::market::{Bar, BarColumns, CorporateActions, Symbol};
-use daybook_core::money::{MoneyError, Quantity};
+use daybook_core::money::{MoneyError, Price, Quantity};
 use daybook_core::time::Timestamp;
 
 use super::actions::{ActionFile, ActionRows};
@@ -380,11 +380,11 @@ impl Rows {
         let (start, _) = next()?;
         let bar = Bar {
             start: columns.instant(start)?,
-            open: number(next()?)?,
-            high: number(next()?)?,
-            low: number(next()?)?,
-            close: number(next()?)?,
-            volume: number::<Quantity>(next()?)?,
+            open: number(next()?, Price::from_f64)?,
+            high: number(next()?, Price::from_f64)?,
+            low: number(next()?, Price::from_f64)?,
+            close: number(next()?, Price::from_f64)?,
+            volume: number(next()?, Quantity::from_f64)?,
         };
         bar.check().map_err(RowFault::Bar)?;
         self.push(place, &bar, line);
@@ -539,8 +539,19 @@ pub(super) fn beginning_of(text: &str) -> String {
     brief(text, CELL_BYTES_MAX)
 }
 
-fn number<T: FromStr<Err = MoneyError>>((text, column): (&str, &'static str)) -> Result<T, RowFault> {
-    text.parse().map_err(|reason| RowFault::Number { column, reason })
+/// A decimal. One that a program has written which counts in floats, such as 101.23000000000002 or 1e2, is rounded to
+/// the nearest unit, as a double of a Parquet file is.
+fn number<T: FromStr<Err = MoneyError>>(
+    (text, column): (&str, &'static str),
+    rounded: fn(f64) -> Result<T, MoneyError>,
+) -> Result<T, RowFault> {
+    let is_numeric = || text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    text.parse()
+        .or_else(|reason| match text.parse() {
+            Ok(float) if is_numeric() => rounded(float),
+            _ => Err(reason),
+        })
+        .map_err(|reason| RowFault::Number { column, reason })
 }
 
 pub(super) fn instant_of_number(text: &str) -> Result<Timestamp, RowFault> {

@@ -103,6 +103,11 @@ fn each_bad_row_is_named_by_line_and_reason_and_the_rest_is_kept() {
             "A B,2013-10-04T13:31:00Z,10,11,9,10.5,1",
             Some("\"A B\" is not a symbol: expected 1 to 15 of A-Z, 0-9, '.', '-' and '/', such as AAPL or BRK.B"),
         ),
+        ("A,2013-10-04T13:31:00Z,1e999,11,9,10.5,1", Some("A: open: inf is no price")),
+        (
+            "A,2013-10-04T13:31:00Z,nan,11,9,10.5,1",
+            Some("A: open: \"nan\" is no price: expected a decimal with at most 8 places, such as 12.34"),
+        ),
         (" B , 2013-10-04T09:29:00-04:00, 10 ,11,9,10.5,1", None),
     ];
     let text = rows.iter().fold(HEADER.to_owned(), |text, (row, _)| format!("{text}{row}\n"));
@@ -113,8 +118,18 @@ fn each_bad_row_is_named_by_line_and_reason_and_the_rest_is_kept() {
         .filter_map(|(place, (_, fault))| fault.map(|fault| format!("line {}: {fault}", place + 2)))
         .collect();
     assert_eq!(file.bad_rows.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
-    assert_eq!((file.rows, file.bad_row_count), (2, 11));
+    assert_eq!((file.rows, file.bad_row_count), (2, 13));
     assert_eq!(file.series[&symbol("B")][0].start.to_string(), "2013-10-04T13:29:00Z");
+}
+
+#[test]
+fn what_a_program_wrote_that_counts_in_floats_is_rounded_to_the_unit() {
+    let row = "A,2013-10-04T13:30:00Z,101.23000000000002,1.02e2,99.99999999999999,1.0125E+2,1e3\n";
+    let file = read("a.csv", format!("{HEADER}{row}").as_bytes()).unwrap();
+    assert_eq!(file.bad_row_count, 0);
+    let bar = file.series[&symbol("A")][0];
+    assert_eq!([bar.open, bar.high, bar.low, bar.close], [10_123, 10_200, 10_000, 10_125].map(Price::from_cents));
+    assert_eq!(bar.volume, Quantity::whole(1_000));
 }
 
 #[test]
