@@ -113,10 +113,6 @@ impl BacktestCommand {
         let strategies = strategies(&settings.strategies);
         let outcome = trade(&market, &settings, &strategies)?;
         let done = process::cpu_us();
-        if outcome.equity.is_empty() {
-            let message = "none of the bars is of a session of the calendar: nothing was traded".to_owned();
-            return Err(CommandError::Usage(message).into());
-        }
         if let Some(path) = &self.trades {
             write_trades(path, &outcome.trades).with_context(|| format!("writing {}", path.display()))?;
         }
@@ -207,10 +203,20 @@ impl Subject {
     /// If a file is unusable, or a volume overflows.
     pub fn market(&self, calendar: &Calendar) -> anyhow::Result<History<ColumnSeries>> {
         let market = read(&self.bars)?;
+        let mut sessions = 0;
         for (symbol, bars) in &market.series {
-            for jump in jumps(&days_of(*symbol, bars, calendar)?, market.actions.of(*symbol))? {
+            let days = days_of(*symbol, bars, calendar)?;
+            sessions += days.len();
+            for jump in jumps(&days, market.actions.of(*symbol))? {
                 say(&SymbolJump::of(*symbol, jump).text());
             }
+        }
+        if sessions == 0 {
+            let message = format!(
+                "no bar lies between the open and the close of a session of {}: expected minutes of sessions, not days",
+                calendar.name()
+            );
+            return Err(CommandError::Usage(message).into());
         }
         Ok(market)
     }

@@ -4,24 +4,33 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
 
+use chrono_tz::Tz;
 use daybook_core::analysis::{TechnicalScan, Technicals};
+use daybook_core::calendar::Calendar;
 use daybook_core::indicators::Candle;
-use daybook_core::market::{Bar, Symbol, adjust};
+use daybook_core::market::{Bar, Jump, JumpFault, Symbol, adjust, split_like};
+use daybook_core::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Context;
+use super::bars::SymbolJump;
 use super::exit::CommandError;
-use super::output::{Cell, Column, FormatArg, Table};
+use super::output::{Cell, Column, FormatArg, Table, say};
 use crate::adapters::feeds::files::{ColumnSeries, History, Series, read_columns};
 use crate::process;
+
+const DAY_MS: i64 = 24 * 60 * 60_000;
+
+/// Bars that are further apart have a night between them: from eight in the evening to four in the morning nothing trades.
+const NIGHT_MS: i64 = 4 * 60 * 60_000;
 
 /// What a scan of files found.
 #[derive(Debug, Serialize)]
 struct UniverseScan {
     symbols: usize,
     bars: usize,
-    /// Symbols with too few bars, or whose price stands still.
+    /// Symbols with too few bars, whose price stands still, or jumps like a split that no row tells of.
     unranked: usize,
     patterns_on_last_bar: usize,
     /// The strongest first; ties stand by symbol.
@@ -45,10 +54,12 @@ struct Ranked {
 /// If a file cannot be used.
 pub fn scan(context: &Context, files: &[PathBuf], top: usize, format: FormatArg) -> anyhow::Result<()> {
     let begun = process::cpu_ms();
-    let series = adjusted(read(files)?, context)?;
+    let calendar = context.configuration()?.settings.calendar();
+    let series = adjusted(read(files)?, &calendar)?;
     let loaded = process::cpu_ms();
     let universe: Vec<(Symbol, &[Bar])> = series.iter().map(|(symbol, bars)| (*symbol, bars.as_slice())).collect();
-    let measured = measure(&universe)?;
+    let whole = without_jumps(&universe, &calendar);
+    let measured = measure(&whole, &beginnings(&whole, &calendar))?;
     let scanned = process::cpu_ms();
 
     let patterns_on_last_bar = measured.iter().map(|(_, technicals)| technicals.pattern_count()).sum();
@@ -89,25 +100,71 @@ fn read(files: &[PathBuf]) -> Result<History, CommandError> {
 }
 
 /// Each symbol's bars in the shares of its last one: the figures run through all sessions.
-fn adjusted(history: History, context: &Context) -> anyhow::Result<Series> {
+fn adjusted(history: History, calendar: &Calendar) -> anyhow::Result<Series> {
     let History { mut series, actions } = history;
     if !actions.is_empty() {
-        let calendar = context.configuration()?.settings.calendar();
         for (symbol, bars) in &mut series {
-            adjust(bars, actions.of(*symbol), &calendar)?;
+            adjust(bars, actions.of(*symbol), calendar)?;
         }
     }
     Ok(series)
 }
 
+/// The symbols without those whose price jumps overnight like a split that no row tells of: a person is told of them.
+fn without_jumps<'b>(universe: &[(Symbol, &'b [Bar])], calendar: &Calendar) -> Vec<(Symbol, &'b [Bar])> {
+    let jump = |bars: &[Bar]| {
+        bars.iter().zip(bars.iter().skip(1)).find_map(|(before, bar)| {
+            // Nearly all of them are no further apart than that, which needs no division.
+            let is_far = bar.open.0 < before.close.0 / 8 * 5 || before.close.0 < bar.open.0 / 3;
+            let ratio = split_like(before.close, bar.open).filter(|_| is_far && is_overnight(before, bar))?;
+            // A bar of a day begins with its date in UTC.
+            let is_daily = before.start.0 % DAY_MS == 0 && bar.start.0 % DAY_MS == 0;
+            let session = bar.start.date_in(if is_daily { Tz::UTC } else { calendar.zone() });
+            let fault = JumpFault::Untold(ratio);
+            Some(Jump { session, close: before.close, open: bar.open, fault })
+        })
+    };
+    let mut whole = Vec::with_capacity(universe.len());
+    for (symbol, bars) in universe {
+        match jump(bars) {
+            Some(jump) => say(&format!("{}. It is left out.", SymbolJump::of(*symbol, jump).text())),
+            None => whole.push((*symbol, *bars)),
+        }
+    }
+    whole
+}
+
+/// Whether a session lies between two bars, or they are sessions.
+const fn is_overnight(before: &Bar, bar: &Bar) -> bool {
+    bar.start.0 - before.start.0 >= NIGHT_MS
+}
+
+/// The instants at which sessions begin, each with its first minutes and again with its regular hours.
+fn beginnings(universe: &[(Symbol, &[Bar])], calendar: &Calendar) -> Vec<Timestamp> {
+    let first = universe.iter().filter_map(|(_, bars)| bars.first()).map(|bar| bar.start).min();
+    let last = universe.iter().filter_map(|(_, bars)| bars.last()).map(|bar| bar.start).max();
+    let (Some(first), Some(last)) = (first, last) else { return Vec::new() };
+    let sessions = calendar.sessions(first.date_in(calendar.zone()), last.date_in(calendar.zone()));
+    sessions.flat_map(|session| [session.pre_open, session.open]).collect()
+}
+
 /// Measures the symbols, on as many threads as there are processors; those with too few bars are left out.
-fn measure(universe: &[(Symbol, &[Bar])]) -> anyhow::Result<Vec<(Symbol, Technicals)>> {
+fn measure(universe: &[(Symbol, &[Bar])], beginnings: &[Timestamp]) -> anyhow::Result<Vec<(Symbol, Technicals)>> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let share = universe.len().div_ceil(threads).max(1);
     let of_share = |share: &[(Symbol, &[Bar])]| -> Vec<(Symbol, Technicals)> {
         let last = |bars: &[Bar]| {
             let mut scan = TechnicalScan::new();
-            bars.iter().for_each(|bar| scan.push(&Candle::from(bar)));
+            // Bars that are sessions, or more, have no session of their own.
+            let is_of_minutes = bars.iter().zip(bars.iter().skip(1)).any(|(before, bar)| !is_overnight(before, bar));
+            let mut ahead = if is_of_minutes { beginnings } else { &[] };
+            for bar in bars {
+                while let Some((_, behind)) = ahead.split_first().filter(|(begins, _)| **begins <= bar.start) {
+                    ahead = behind;
+                    scan.begin_session();
+                }
+                scan.push(&Candle::from(bar));
+            }
             scan.measure()
         };
         share.iter().filter_map(|(symbol, bars)| Some((*symbol, last(bars)?))).collect()
@@ -159,7 +216,6 @@ impl UniverseScan {
 #[cfg(test)]
 mod tests {
     use daybook_core::money::{Price, Quantity};
-    use daybook_core::time::Timestamp;
 
     use super::*;
 
@@ -173,16 +229,33 @@ mod tests {
     }
 
     #[test]
+    fn a_price_that_jumps_like_a_split_overnight_is_not_ranked() {
+        let calendar = Calendar::xnys();
+        // A session's minutes, and the first of the next at a price like that of one share for seven.
+        let mut split = bars(0, 60);
+        let start = Timestamp(split[59].start.0 + NIGHT_MS);
+        split.push(Bar { start, open: Price::from_cents(1_430), close: Price::from_cents(1_430), ..split[59] });
+        let mut fallen = bars(0, 60);
+        fallen.push(Bar { start: Timestamp(split[59].start.0 + 60_000), open: Price::from_cents(1_430), ..split[59] });
+        let universe: Vec<(Symbol, &[Bar])> = [("SPLIT", &split), ("FALLEN", &fallen)]
+            .map(|(name, bars)| (name.parse().unwrap(), bars.as_slice()))
+            .to_vec();
+        let left: Vec<String> =
+            without_jumps(&universe, &calendar).iter().map(|(symbol, _)| symbol.to_string()).collect();
+        assert_eq!(left, ["FALLEN"], "within a session it is no split");
+    }
+
+    #[test]
     fn the_stronger_comes_first_and_what_cannot_be_measured_is_left_out() {
         let (rising, falling, short, still) = (bars(10, 60), bars(-10, 60), bars(10, 49), bars(10, 1));
         let universe: Vec<(Symbol, &[Bar])> =
             [("FALL", &falling), ("RISE", &rising), ("SHORT", &short), ("ONE", &still)]
                 .map(|(name, bars)| (name.parse().unwrap(), bars.as_slice()))
                 .to_vec();
-        let measured = measure(&universe).unwrap();
+        let measured = measure(&universe, &[]).unwrap();
         let order: Vec<(usize, String)> =
             rank(&measured).iter().map(|ranked| (ranked.rank, ranked.symbol.to_string())).collect();
         assert_eq!(order, [(1, "RISE".to_owned()), (2, "FALL".to_owned())]);
-        assert!(measure(&[]).unwrap().is_empty());
+        assert!(measure(&[], &[]).unwrap().is_empty());
     }
 }

@@ -291,7 +291,9 @@ fn bars_are_not_overwritten_and_must_be_of_a_session() {
     desk.write("weekend.csv", &weekend);
     let refused = desk.trade(&["backtest", "--config", "daybook.yaml", "--bars", "weekend.csv"]);
     assert_eq!(refused.code, 2);
-    assert!(refused.err.contains("none of the bars is of a session of the calendar"), "{}", refused.err);
+    let told =
+        "no bar lies between the open and the close of a session of XNYS: expected minutes of sessions, not days";
+    assert!(refused.err.contains(told), "{}", refused.err);
 }
 
 #[test]

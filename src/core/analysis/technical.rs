@@ -35,6 +35,10 @@ struct Opening {
     low: f64,
 }
 
+impl Opening {
+    const NONE: Self = Self { bars: 0, high: f64::NEG_INFINITY, low: f64::INFINITY };
+}
+
 /// The indicators at a bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figures {
@@ -54,7 +58,7 @@ pub struct Figures {
     pub bands: Band,
     /// ADX(14).
     pub adx: f64,
-    /// The volume-weighted average price since the first bar.
+    /// The volume-weighted average price since the session's first bar.
     pub vwap: f64,
     /// The standard deviation of the last 20 returns, per bar.
     pub volatility: f64,
@@ -65,9 +69,9 @@ pub struct Figures {
 pub struct Technicals {
     /// The indicators.
     pub figures: Figures,
-    /// The high of the first 15 bars.
+    /// The high of the session's first 15 bars.
     pub opening_high: f64,
-    /// The low of the first 15 bars.
+    /// The low of the session's first 15 bars.
     pub opening_low: f64,
     /// The candlestick patterns.
     pub patterns: PatternValues,
@@ -92,7 +96,7 @@ impl TechnicalScan {
             change: Momentum::ratio(Period::of::<1>()),
             volatility: StdDev::new(twenty),
             patterns: CandlePatterns::new(),
-            opening: Opening { bars: 0, high: f64::NEG_INFINITY, low: f64::INFINITY },
+            opening: Opening::NONE,
             figures: None,
         }
     }
@@ -105,6 +109,11 @@ impl Default for TechnicalScan {
 }
 
 impl TechnicalScan {
+    /// Begins a session: its opening range and its average price are its own. Bars that are sessions have one of all.
+    pub fn begin_session(&mut self) {
+        (self.opening, self.vwap) = (Opening::NONE, Vwap::default());
+    }
+
     /// Takes the next bar.
     pub fn push(&mut self, candle: &Candle) {
         if self.opening.bars < OPENING_BARS {
@@ -220,6 +229,19 @@ mod tests {
         let (up, down) = (sloped(0.5), sloped(-0.5));
         assert_eq!(up.score(), Some(up.factors().iter().map(|(_, factor)| factor).sum()));
         assert!(up.score() > down.score());
+    }
+
+    #[test]
+    fn a_session_has_its_own_opening_range_and_average() {
+        let (first, second) = (bars((0..60).map(|i| 500.0 - f64::from(i))), bars((0..20).map(|i| 50.0 + f64::from(i))));
+        let mut scan = TechnicalScan::new();
+        first.iter().for_each(|bar| scan.push(bar));
+        scan.begin_session();
+        second.iter().for_each(|bar| scan.push(bar));
+        let last = scan.measure().unwrap();
+        assert_eq!((last.opening_high, last.opening_low), (64.2, 49.7));
+        assert!((last.figures.vwap - (59.5 - 0.1 / 3.0)).abs() < 1e-9, "{}", last.figures.vwap);
+        assert!(last.figures.sma[1] > 100.0, "what looks back over sessions does");
     }
 
     #[test]
