@@ -47,38 +47,50 @@ def series():
     yield "long", rng.normal(0.0004, 0.009, 5040)
 
 
-def quantstats_figures(r):
-    yield "total_return", qs.comp(r)
-    yield "cagr", qs.cagr(r)
-    yield "sharpe", qs.sharpe(r)
-    yield "sortino", qs.sortino(r)
-    yield "calmar", qs.calmar(r)
-    yield "max_drawdown", qs.max_drawdown(r)
-    yield "volatility", qs.volatility(r)
-    yield "win_rate", qs.win_rate(r)
-    yield "profit_factor", qs.profit_factor(r)
-    yield "var_95", qs.value_at_risk(r)
-    yield "cvar_95", qs.conditional_value_at_risk(r)
-    yield "best_day", qs.best(r)
-    yield "worst_day", qs.worst(r)
-    yield "skew", qs.skew(r)
-    yield "kurtosis", qs.kurtosis(r)
-    yield "ulcer_index", qs.ulcer_index(r)
+# The figures of each library, by the name that they have here.
+QUANTSTATS = {
+    "total_return": lambda r: qs.comp(r),
+    "cagr": lambda r: qs.cagr(r),
+    "sharpe": lambda r: qs.sharpe(r),
+    "sortino": lambda r: qs.sortino(r),
+    "calmar": lambda r: qs.calmar(r),
+    "max_drawdown": lambda r: qs.max_drawdown(r),
+    "volatility": lambda r: qs.volatility(r),
+    "win_rate": lambda r: qs.win_rate(r),
+    "profit_factor": lambda r: qs.profit_factor(r),
+    "var_95": lambda r: qs.value_at_risk(r),
+    "cvar_95": lambda r: qs.conditional_value_at_risk(r),
+    "best_day": lambda r: qs.best(r),
+    "worst_day": lambda r: qs.worst(r),
+    "skew": lambda r: qs.skew(r),
+    "kurtosis": lambda r: qs.kurtosis(r),
+    "ulcer_index": lambda r: qs.ulcer_index(r),
+}
+EMPYRICAL = {
+    "total_return": lambda r: empyrical.cum_returns_final(r),
+    "cagr": lambda r: empyrical.cagr(r),
+    "sharpe": lambda r: empyrical.sharpe_ratio(r),
+    "sortino": lambda r: empyrical.sortino_ratio(r),
+    "calmar": lambda r: empyrical.calmar_ratio(r),
+    "max_drawdown": lambda r: empyrical.max_drawdown(r),
+    "volatility": lambda r: empyrical.annual_volatility(r),
+    "var_95_historical": lambda r: empyrical.value_at_risk(r, cutoff=0.05),
+    "cvar_95_historical": lambda r: empyrical.conditional_value_at_risk(r, cutoff=0.05),
+}
 
 
-def empyrical_figures(r):
-    yield "total_return", empyrical.cum_returns_final(r)
-    yield "cagr", empyrical.cagr(r)
-    yield "sharpe", empyrical.sharpe_ratio(r)
-    yield "sortino", empyrical.sortino_ratio(r)
-    yield "calmar", empyrical.calmar_ratio(r)
-    yield "max_drawdown", empyrical.max_drawdown(r)
-    yield "volatility", empyrical.annual_volatility(r)
-    yield "var_95_historical", empyrical.value_at_risk(r, cutoff=0.05)
-    yield "cvar_95_historical", empyrical.conditional_value_at_risk(r, cutoff=0.05)
+def figures_of(known):
+    """Answers the figures of a series; one that the library divides by zero for is none."""
+    def ask(r):
+        for name, figure in known.items():
+            try:
+                yield name, figure(r)
+            except ZeroDivisionError:
+                yield name, np.nan
+    return ask
 
 
-SOURCES = {"quantstats": quantstats_figures, "empyrical": empyrical_figures}
+SOURCES = {"quantstats": figures_of(QUANTSTATS), "empyrical": figures_of(EMPYRICAL)}
 
 
 def write(name, header, rows):

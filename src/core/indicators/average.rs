@@ -192,7 +192,8 @@ impl Indicator for Tema {
 /// Kaufman's adaptive moving average: an exponential one that is fast where the price moves straight.
 ///
 /// The efficiency ratio, the way from first to last over the sum of the steps, mixes the smoothing of 2 with
-/// that of 30 values; its square is the smoothing. Source: Kaufman, *Smarter Trading* (1995); TA-Lib's `KAMA`.
+/// that of 30 values; its square is the smoothing. Over one step it is the value itself, as in TA-Lib. Source: Kaufman,
+/// *Smarter Trading* (1995); TA-Lib's `KAMA`.
 #[derive(Debug, Clone)]
 pub struct Kama {
     window: Window,
@@ -219,6 +220,9 @@ impl Indicator for Kama {
     fn update(&mut self, value: f64) -> Option<f64> {
         const SLOWEST: f64 = 2.0 / (30.0 + 1.0);
         const FASTEST: f64 = 2.0 / (2.0 + 1.0);
+        if self.window.period().len() == 1 {
+            return Some(value);
+        }
         let before = self.before.replace(value);
         let oldest = self.window.push(value);
         if let (Some(fallen), Some(oldest)) = (self.fallen, oldest) {

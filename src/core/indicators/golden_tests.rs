@@ -64,6 +64,18 @@ fn every_indicator_equals_talib() {
 }
 
 #[test]
+fn over_one_bar_the_adaptive_average_is_the_value() {
+    let values = [1.0, 2.0, 3.0, 2.0, 5.0, 4.0];
+    let (one, two): (Column, Column) = ("KAMA_1".parse().unwrap(), "KAMA_2".parse().unwrap());
+    let of = |mut column: Column| -> Vec<Option<f64>> {
+        let candle = |close: f64| Candle { open: close, high: close, low: close, close, volume: 1.0 };
+        values.iter().map(|value| column.update(&candle(*value), false)).collect()
+    };
+    assert_eq!(of(one), values.map(Some));
+    assert_eq!(of(two)[..2], [None, None]);
+}
+
+#[test]
 fn a_stored_state_goes_on_as_if_it_had_never_stopped() {
     use super::{Adx, Atr, Bollinger, Indicator, Kama, Macd, MacdPeriods, Period, Rsi};
     fn halves<I: Indicator + Clone>(indicator: &I, inputs: &[I::Input]) -> (Vec<String>, Vec<String>)

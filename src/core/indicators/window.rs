@@ -34,6 +34,11 @@ impl Window {
     }
 
     #[inline]
+    pub(super) const fn period(&self) -> Period {
+        self.period
+    }
+
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.values.len() == self.period.len()
     }
