@@ -146,7 +146,8 @@ async fn measure(
     let news = feed.news(symbol, since, as_of).await?;
     let news = u32::try_from(news.len()).unwrap_or(u32::MAX);
     let quote = if wants_quotes { feed.quote(symbol, as_of).await? } else { None };
-    Ok(ScanFeatures::measure(&ScanInput { symbol, last, quote, daily: &daily, today: &today, news }))
+    let input = ScanInput { symbol, last, quote, daily: &daily, today: &today, session, as_of, news };
+    Ok(ScanFeatures::measure(&input))
 }
 
 fn alert_of_split(LooksSplit { symbol, reason }: &LooksSplit) -> Alert {

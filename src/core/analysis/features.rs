@@ -1,12 +1,14 @@
 use serde::{Deserialize, Serialize};
 
-use super::session::{gap, ratio, relative_volume};
+use super::session::{gap, ratio, relative_volume, usual_part};
+use crate::calendar::Session;
 use crate::decision::Candidate;
 use crate::indicators::{Atr, Candle, Indicator, Period, TrueRange};
-use crate::market::{Bar, Quote, SplitRatio, Symbol, split_like};
+use crate::market::{Bar, Quote, SplitRatio, Symbol, complete_minutes, split_like};
 use crate::money::{Bps, Money, Price, Quantity};
 use crate::patterns::{CandlePatterns, directed};
 use crate::strategy::Reason;
+use crate::time::Timestamp;
 
 /// Sessions in the average true range of the scan: Wilder's own period.
 const ATR_SESSIONS: Period = Period::of::<14>();
@@ -24,6 +26,10 @@ pub struct ScanInput<'a> {
     pub daily: &'a [Bar],
     /// Its minutes of today so far, extended hours included.
     pub today: &'a [Bar],
+    /// The session of today.
+    pub session: Session,
+    /// The instant of the look.
+    pub as_of: Timestamp,
     /// News items since the close before.
     pub news: u32,
 }
@@ -54,9 +60,13 @@ pub struct ScanFeatures {
     pub last: Price,
     /// The close of the session before.
     pub previous_close: Price,
-    /// The distance of `last` from `previous_close`.
+    /// The first price of today's regular hours; `None` before it.
+    #[serde(default)]
+    pub opened: Option<Price>,
+    /// The distance from `previous_close` of the price at which today opened; before that, of `last`.
     pub gap: Bps,
-    /// The last session's volume against the mean of those before it; `None` if it is the only one.
+    /// Today's volume since the open against [what is usual](super::usual_part) by this time; before the first trade, the
+    /// last session's volume against the mean of those before it. `None` without a session to compare with.
     pub relative_volume: Option<Bps>,
     /// Highest less lowest price of today so far; zero before the first trade.
     pub range: Price,
@@ -88,12 +98,15 @@ impl ScanFeatures {
     /// # Errors
     /// [`Unmeasured`] without an earlier session, after what looks like a split, or if a figure overflows.
     pub fn measure(input: &ScanInput<'_>) -> Result<Self, Unmeasured> {
-        let ScanInput { symbol, last, quote, daily, today, news } = *input;
+        let ScanInput { symbol, last, quote, daily, today, session, as_of, news } = *input;
         let (Some(first), Some(yesterday)) = (daily.first(), daily.last()) else {
             return Err(Unmeasured::NoSessions { symbol });
         };
-        if let Some(ratio) = split_like(yesterday.close, last) {
-            return Err(Unmeasured::LooksSplit { symbol, close: yesterday.close, last, ratio });
+        let regular = complete_minutes(today, session.open, as_of.min(session.close));
+        let opened = regular.first().map(|bar| bar.open);
+        let gapped_to = opened.unwrap_or(last);
+        if let Some(ratio) = split_like(yesterday.close, gapped_to) {
+            return Err(Unmeasured::LooksSplit { symbol, close: yesterday.close, last: gapped_to, ratio });
         }
         let out_of_bounds = |figure| Unmeasured::OutOfBounds { symbol, figure };
 
@@ -106,6 +119,14 @@ impl ScanFeatures {
         let atr = Price::from_f64(average_range).map_err(|_| out_of_bounds("average true range"))?;
         let volumes: Vec<Quantity> = daily.iter().map(|bar| bar.volume).collect();
         let (last_volume, earlier) = volumes.split_last().ok_or(Unmeasured::NoSessions { symbol })?;
+        let relative_volume = if regular.is_empty() {
+            relative_volume(*last_volume, earlier)
+        } else {
+            let traded = regular.iter().map(|bar| bar.volume).try_fold(Quantity::ZERO, Quantity::plus);
+            let traded = traded.map_err(|_| out_of_bounds("volume"))?;
+            let usual = usual_part(as_of.since(session.open), session.close.since(session.open));
+            relative_volume(traded, &volumes).and_then(|of_all| Bps::from_f64(of_all.to_f64() / usual).ok())
+        };
         let range = match (today.iter().map(|bar| bar.high).max(), today.iter().map(|bar| bar.low).min()) {
             (Some(high), Some(low)) => high.minus(low).map_err(|_| out_of_bounds("range"))?,
             _ => Price::ZERO,
@@ -114,8 +135,9 @@ impl ScanFeatures {
             symbol,
             last,
             previous_close: yesterday.close,
-            gap: gap(yesterday.close, last).ok_or_else(|| out_of_bounds("gap"))?,
-            relative_volume: relative_volume(*last_volume, earlier),
+            opened,
+            gap: gap(yesterday.close, gapped_to).ok_or_else(|| out_of_bounds("gap"))?,
+            relative_volume,
             range,
             atr,
             dollar_volume: average_dollar_volume(daily).ok_or_else(|| out_of_bounds("dollar volume"))?,
@@ -128,7 +150,7 @@ impl ScanFeatures {
 
     /// The gap in average true ranges, unsigned; zero where the average is.
     pub(super) fn gap_in_atr(&self) -> Bps {
-        let distance = i128::from(self.last.0) - i128::from(self.previous_close.0);
+        let distance = i128::from(self.opened.unwrap_or(self.last).0) - i128::from(self.previous_close.0);
         ratio(distance.abs(), i128::from(self.atr.0)).unwrap_or(Bps::ZERO)
     }
 

@@ -22,7 +22,7 @@ pub use news::catalyst;
 pub use pace::{MarketLook, Novelty, PastLooks, RegimeReading, choose_pace};
 pub use regime::{PercentileSettings, Regime, RegimeSettings, ThresholdSource, Thresholds, VolatilityHistory};
 pub use scan::{Rejections, ScanResult, ScanSettings, scan, why_not};
-pub use session::{OpeningRange, gap, relative_volume, session_vwap, volume_through};
+pub use session::{OpeningRange, gap, relative_volume, session_vwap, usual_part, volume_through};
 pub use technical::{Figures, TechnicalScan, Technicals};
 pub use volatility::{SESSION_MINUTES, SESSIONS_PER_YEAR, VolatilityMeasure, latest_atr, realised_volatility};
 

@@ -298,9 +298,10 @@ mod tests {
 
     use super::super::features::{ScanInput, Unmeasured};
     use super::*;
+    use crate::calendar::{Calendar, Session};
     use crate::market::{Bar, Quote};
     use crate::money::Quantity;
-    use crate::time::Timestamp;
+    use crate::time::{SessionDate, Timestamp};
 
     fn bar(day: i64, low: i64, high: i64, close: i64, shares: i64) -> Bar {
         Bar {
@@ -318,6 +319,7 @@ mod tests {
             symbol: symbol.parse().unwrap(),
             last: Price::from_cents(51_00),
             previous_close: Price::from_cents(50_00),
+            opened: None,
             gap: Bps(200),
             relative_volume: Some(Bps(12_000)),
             range: Price::from_cents(50),
@@ -330,18 +332,47 @@ mod tests {
         }
     }
 
+    fn session() -> Session {
+        Calendar::xnys().session(SessionDate::of(2026, 11, 16).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn after_the_open_the_day_is_measured_by_what_it_has_traded() {
+        let daily: Vec<Bar> = (0..20).map(|day| bar(day, 49_00, 51_00, 50_00, 1_000_000)).collect();
+        let minute = |minutes: i64, cents: i64, shares: i64| Bar {
+            start: Timestamp(session().open.0 + 60_000 * minutes),
+            ..bar(0, cents, cents, cents, shares)
+        };
+        // It opened 2 % up and has fallen since; what traded before the open does not count, nor the minute under way.
+        let today =
+            [minute(-30, 52_00, 9_000_000), minute(0, 51_00, 300_000), minute(64, 48_00, 218_000), minute(65, 1, 1)];
+        let as_of = Timestamp(session().open.0 + 65 * 60_000);
+        let (symbol, last, session) = ("AAPL".parse().unwrap(), Price::from_cents(48_00), session());
+        let input = ScanInput { symbol, last, quote: None, daily: &daily, today: &today, session, as_of, news: 0 };
+        let measured = ScanFeatures::measure(&input).unwrap();
+        assert_eq!((measured.opened, measured.gap), (Some(Price::from_cents(51_00)), Bps(200)));
+        assert_eq!(measured.gap_in_atr(), Bps(5_000));
+        // 518,000 shares, where 259,259 of a million are usual after a sixth of the session.
+        assert_eq!(measured.relative_volume, Some(Bps(19_980)));
+        let before = ScanInput { as_of: session.open, ..input };
+        let measured = ScanFeatures::measure(&before).unwrap();
+        assert_eq!((measured.opened, measured.gap, measured.relative_volume), (None, Bps(-400), Some(Bps(10_000))));
+    }
+
     #[test]
     fn features_are_measured_from_bars() {
         let daily: Vec<Bar> = (0..20).map(|day| bar(day, 49_00, 51_00, 50_00, 1_000_000)).collect();
         let today = [bar(20, 50_50, 51_00, 51_00, 500), bar(20, 50_80, 51_40, 51_00, 500)];
         let symbol = "AAPL".parse().unwrap();
-        let input =
-            ScanInput { symbol, last: Price::from_cents(51_00), quote: None, daily: &daily, today: &today, news: 2 };
+        let (session, last) = (session(), Price::from_cents(51_00));
+        let as_of = session.open;
+        let input = ScanInput { symbol, last, quote: None, daily: &daily, today: &today, session, as_of, news: 2 };
         let measured = ScanFeatures::measure(&input).unwrap();
         let expected = ScanFeatures {
             symbol,
             last: Price::from_cents(51_00),
             previous_close: Price::from_cents(50_00),
+            opened: None,
             gap: Bps(200),
             relative_volume: Some(Bps(10_000)),
             range: Price::from_cents(90),
@@ -401,7 +432,9 @@ mod tests {
         };
         let symbol = "AAPL".parse().unwrap();
         let (last, today) = (Price::from_cents(44_00), &[]);
-        let input = ScanInput { symbol, last, quote: quote(43_90, 44_10), daily: &daily, today, news: 0 };
+        let (session, as_of) = (session(), session().open);
+        let quote_now = quote(43_90, 44_10);
+        let input = ScanInput { symbol, last, quote: quote_now, daily: &daily, today, session, as_of, news: 0 };
         let measured = ScanFeatures::measure(&input).unwrap();
         assert_eq!(measured.spread, Some(Bps(45)), "20 cents of 44 dollars");
         assert!(measured.trend < Bps(-20_000), "{}", measured.trend);

@@ -79,6 +79,28 @@ pub fn relative_volume(volume: Quantity, earlier: &[Quantity]) -> Option<Bps> {
     ratio(i128::from(volume.0).checked_mul(i128::try_from(earlier.len()).ok()?)?, sum)
 }
 
+/// The part of a session's volume that has usually traded after so much of its length, 0 to 1.
+///
+/// Where only whole sessions are known to compare with: trading is heaviest at the open and at the close. With `x` from
+/// -1 at the open to 1 at the close its density is taken as `1/2 + 3/2 x²`, so the part is `(2 + x + x³) / 4`: a quarter
+/// after the first hour, half at noon. Source of the shape: Jain and Joh, *The Dependence between Hourly Prices and
+/// Trading Volume* (Journal of Financial and Quantitative Analysis 23, 1988).
+///
+/// ```
+/// # use daybook_core::analysis::usual_part;
+/// # use std::time::Duration;
+/// let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+/// assert!((usual_part(minutes(65), minutes(390)) - 0.259).abs() < 0.001);
+/// assert_eq!(usual_part(minutes(195), minutes(390)), 0.5);
+/// assert_eq!(usual_part(minutes(500), minutes(390)), 1.0);
+/// ```
+#[must_use]
+pub fn usual_part(elapsed: Duration, length: Duration) -> f64 {
+    let passed = (elapsed.as_secs_f64() / length.as_secs_f64().max(1.0)).min(1.0);
+    let x = 2.0 * passed - 1.0;
+    (2.0 + x + x * x * x) / 4.0
+}
+
 /// Shares traded in the first `elapsed` of a session's regular hours.
 ///
 /// # Errors
