@@ -24,7 +24,7 @@ use daybook::ledger::command;
 use daybook::ports::{Broker, BrokerError, Clock, FillPage};
 use daybook::wiring::{self, Live, Wired};
 use daybook_core::money::Price;
-use daybook_core::order::{Account, BrokerPosition, ClientOrderId, Order, OrderTicket};
+use daybook_core::order::{Account, BrokerPosition, ClientOrderId, Order, OrderTicket, OrderType};
 use daybook_core::risk::Approved;
 use daybook_core::time::Timestamp;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -76,7 +76,7 @@ impl Clock for StandingClock {
     }
 }
 
-/// A broker that may keep its answers back.
+/// A broker that may keep its answers to orders at the market back.
 struct SlowBroker {
     broker: Arc<dyn Broker>,
     is_slow: AtomicBool,
@@ -106,16 +106,6 @@ impl SlowBroker {
     fn is_quick_again(&self) {
         self.is_slow.store(false, Ordering::SeqCst);
         self.answers.add_permits(Semaphore::MAX_PERMITS / 2);
-    }
-
-    async fn slowly<T>(&self, answer: impl Future<Output = T>) -> T {
-        let answer = answer.await;
-        if self.is_slow.load(Ordering::SeqCst) {
-            *self.waiting.lock().unwrap() += 1;
-            self.answers.acquire().await.unwrap().forget();
-            *self.waiting.lock().unwrap() -= 1;
-        }
-        answer
     }
 }
 
@@ -147,11 +137,18 @@ impl Broker for SlowBroker {
 
     async fn submit(&self, ticket: &Approved<OrderTicket>) -> Result<Vec<Order>, BrokerError> {
         self.sent.lock().unwrap().push(ticket.get().client_order_id.to_string());
-        self.slowly(self.broker.submit(ticket)).await
+        let answer = self.broker.submit(ticket).await;
+        // What a monitor does beside, a stop behind shares that have just come, is not what waits.
+        if ticket.get().order_type == OrderType::Market && self.is_slow.load(Ordering::SeqCst) {
+            *self.waiting.lock().unwrap() += 1;
+            self.answers.acquire().await.unwrap().forget();
+            *self.waiting.lock().unwrap() -= 1;
+        }
+        answer
     }
 
     async fn cancel(&self, broker_order_id: &str) -> Result<(), BrokerError> {
-        self.slowly(self.broker.cancel(broker_order_id)).await
+        self.broker.cancel(broker_order_id).await
     }
 
     async fn replace_stop(&self, broker_order_id: &str, stop: Price) -> Result<Order, BrokerError> {
