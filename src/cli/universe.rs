@@ -114,9 +114,12 @@ fn adjusted(history: History, calendar: &Calendar) -> anyhow::Result<Series> {
 fn without_jumps<'b>(universe: &[(Symbol, &'b [Bar])], calendar: &Calendar) -> Vec<(Symbol, &'b [Bar])> {
     let jump = |bars: &[Bar]| {
         bars.iter().zip(bars.iter().skip(1)).find_map(|(before, bar)| {
-            // Nearly all of them are no further apart than that, which needs no division.
+            // The usual splits are further than that, and nearly all pairs of bars are not.
             let is_far = bar.open.0 < before.close.0 / 8 * 5 || before.close.0 < bar.open.0 / 3;
-            let ratio = split_like(before.close, bar.open).filter(|_| is_far && is_overnight(before, bar))?;
+            if !is_far || !is_overnight(before, bar) {
+                return None;
+            }
+            let ratio = split_like(before.close, bar.open)?;
             // A bar of a day begins with its date in UTC.
             let is_daily = before.start.0 % DAY_MS == 0 && bar.start.0 % DAY_MS == 0;
             let session = bar.start.date_in(if is_daily { Tz::UTC } else { calendar.zone() });
