@@ -228,6 +228,62 @@ fn what_fills_in_part_is_protected_by_both_alike() {
 }
 
 #[test]
+fn several_strategies_share_the_entries_of_a_symbol() {
+    let several = CONFIGURATION.replace("  opening_range_breakout:\n", "  donchian_breakout: {enabled: true, direction: both, max_entries: 3, max_extension: 5}\n  opening_range_breakout:\n");
+    let several = several.replace("{direction: both, stop", "{direction: both, max_entries: 3, stop");
+    let several = several.replace("  max_hold: 2h\n", "  max_hold: 15m\n  max_entries: 3\n");
+    let desk = Desk::new();
+    let ours = traded_by_both(&desk, &several, &bars(0));
+    let session = |trade: &Trade| trade.entry.0 / 86_400_000;
+    let most = ours
+        .iter()
+        .map(|trade| {
+            ours.iter().filter(|other| (&other.symbol, session(other)) == (&trade.symbol, session(trade))).count()
+        })
+        .max();
+    assert_eq!(most, Some(3), "{ours:?}");
+    let names = desk
+        .trade(&[
+            "ledger",
+            "query",
+            "SELECT DISTINCT strategy FROM v_trade ORDER BY 1",
+            "--ledger",
+            "replay.db",
+            "--format",
+            "csv",
+        ])
+        .out;
+    assert_eq!(names.lines().skip(1).collect::<Vec<_>>(), ["donchian_breakout", "opening_range_breakout"]);
+}
+
+#[test]
+fn no_position_outlives_its_session_where_little_trades() {
+    let desk = Desk::new();
+    // The last quarter of an hour has thirty shares a minute, and a twentieth of them is one.
+    let thin: String = bars(0)
+        .lines()
+        .map(|row| match row.rsplit_once(',') {
+            Some((rest, _)) if rest.contains("T20:4") || rest.contains("T20:5") || rest.contains("T17:5") => {
+                format!("{rest},30\n")
+            }
+            _ => format!("{row}\n"),
+        })
+        .collect();
+    desk.write("bars.csv", &thin);
+    desk.write(
+        "daybook.yaml",
+        &CONFIGURATION.replace("participation: 20%", "participation: 5%").replace("max_hold: 2h", "max_hold: 7h"),
+    );
+    let told = desk.json(&["backtest", "--config", "daybook.yaml", "--bars", "bars.csv", "--trades", "trades.csv"]);
+    assert!(told["left_unmet"].as_u64().unwrap() > 0 && told["left_open"] == 0, "{told}");
+    let trades = std::fs::read_to_string(desk.path().join("trades.csv")).unwrap();
+    for row in trades.lines().skip(1) {
+        let cells: Vec<&str> = row.split(',').collect();
+        assert_eq!(cells[1].get(..10), cells[3].get(..10), "{row}");
+    }
+}
+
+#[test]
 fn what_makes_entries_pause_does_so_at_the_same_minute_in_both() {
     let sets: [(&str, &[&str]); 2] = [
         (
@@ -271,7 +327,7 @@ fn the_equity_of_a_back_test_is_what_its_statistics_read() {
     let equity = std::fs::read_to_string(desk.path().join("equity.csv")).unwrap();
     assert_eq!(equity.lines().nth(1), Some("2026-11-19,100000.00"), "what it began with, on the day before");
     assert_eq!(equity.lines().count(), 2 + SESSIONS.len());
-    let stats = desk.trade(&["report", "stats", "equity.csv", "--trades", "trades.csv", "--json"]);
+    let stats = desk.trade(&["report", "stats", "equity.csv", "--trades", "trades.csv"]);
     assert_eq!(stats.code, 0, "{}", stats.err);
     let stats: serde_json::Value = serde_json::from_str(&stats.out).unwrap();
     let total = stats["total_return"].as_f64().unwrap();

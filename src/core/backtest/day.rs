@@ -218,6 +218,7 @@ impl<'r, 'm> Day<'r, 'm> {
                     return self.send(place, Errand::Exit, now);
                 }
                 Watch::Protect { stop } => {
+                    desk.is_seen_anew(now);
                     self.account.note(now, desk.symbol, || ActKind::StopMoved(stop));
                     return self.send(place, Errand::Protect { stop }, now);
                 }
@@ -372,7 +373,10 @@ impl<'r, 'm> Day<'r, 'm> {
         let working = self.entering.iter().filter_map(|place| self.desks.get(*place));
         let working = working.filter_map(|desk| Some(Commitment { symbol: desk.symbol, value: desk.working_entry()? }));
         let (mut entered_today, mut symbols) = (Vec::new(), Vec::new());
-        for desk in self.proposing.iter().filter_map(|(_, place)| self.desks.get(*place)) {
+        // Several strategies may speak of one.
+        let mut places: Vec<usize> = self.proposing.iter().map(|(_, place)| *place).collect();
+        places.dedup();
+        for desk in places.into_iter().filter_map(|place| self.desks.get(place)) {
             entered_today.extend((0..desk.entries_today).map(|_| desk.symbol));
             let known = desk.tape.known_until(now);
             let at = known.checked_sub(1).and_then(|last| desk.tape.end_of(last)).unwrap_or(now);
@@ -432,7 +436,7 @@ impl<'r, 'm> Day<'r, 'm> {
         let held = desk.position.as_ref().filter(|position| position.state != PositionState::Closing);
         let max_hold = held.map(|position| position.opened_at.after(self.terms.risk.max_hold.as_duration()));
         let arrival = desk.on_its_way.as_ref().map(|on_its_way| on_its_way.due);
-        let times = [Some(self.flatten_at), max_hold, arrival];
+        let times = [Some(self.flatten_at), max_hold, arrival, desk.follows_at(now, self.terms)];
         let by_time = times.into_iter().flatten().map(|at| at.ceil_to(MINUTE).max(minute)).min().unwrap_or(minute);
         let rest = desk.tape.known_until(now)..end;
         let before = rest.start..desk.tape.first_ending(by_time, rest);

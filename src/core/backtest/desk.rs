@@ -1,7 +1,7 @@
 use crate::calendar::Session;
 use crate::exchange::{Exchange, ExchangeState, MarketEvent, Reach, Terms as OrderTerms};
 use crate::market::{Bar, BarColumns, MINUTE, Quote, Symbol};
-use crate::money::{Bps, Money, MoneyError, Price};
+use crate::money::{Bps, Money, MoneyError, Price, Quantity};
 use crate::order::{ClientOrderId, Fill, Order, OrderClass, OrderRole, OrderTicket, OrderType};
 use crate::portfolio::{Effect, EntryPlan, FillOrigin, Position, PositionEvent, PositionState, book};
 use crate::risk::{exit_ticket, protection_ticket, trailed_stop};
@@ -38,6 +38,9 @@ pub(super) struct Desk<'m> {
     pub(super) entries_today: u32,
     /// The last minute at which the position was worth less than its stop lets it.
     beyond_stop_at: Option<Timestamp>,
+    /// The first minute at which the stop may follow: the risk monitor sees a position, and each move of a stop, once
+    /// before it moves the stop again.
+    follows_from: Timestamp,
     /// When it is looked at next.
     pub(super) wake_at: Option<Timestamp>,
     /// What the strategies will propose then.
@@ -89,6 +92,7 @@ impl<'m> Desk<'m> {
             on_its_way: None,
             entries_today: 0,
             beyond_stop_at: None,
+            follows_from: Timestamp::default(),
             wake_at: None,
             proposed: Vec::new(),
         }
@@ -250,6 +254,7 @@ impl<'m> Desk<'m> {
         }
         if booked.effects.contains(&Effect::Opened) {
             (self.entry_at, self.opening) = (bar_start, account.opened());
+            self.follows_from = Timestamp(fill.at.0 + 1).ceil_to(MINUTE).after(MINUTE);
         }
         self.position = booked.open;
         account.hold(self.place, self.position.as_ref().map(|position| self.held(position)));
@@ -327,13 +332,15 @@ impl<'m> Desk<'m> {
     ) -> Result<(), MoneyError> {
         self.on_its_way = None;
         let is_taken = self.leave(close, account, terms)?;
-        let (Some(position), Some(price)) = (&self.position, self.tape.close_at(close)) else { return Ok(()) };
+        let (Some(_), Some(price)) = (&self.position, self.tape.close_at(close)) else { return Ok(()) };
         if !is_taken {
             account.rejected();
             return Ok(());
         }
         let start = close.before(MINUTE);
-        let bar = Bar { start, open: price, high: price, low: price, close: price, volume: position.quantity };
+        // Any part of that is enough for every position.
+        let volume = Quantity(i64::MAX);
+        let bar = Bar { start, open: price, high: price, low: price, close: price, volume };
         let half_spread = if terms.backtest.fills == Fills::NextOpen { Bps::ZERO } else { terms.half_spread };
         let quote = Quote::after_minute(&bar, half_spread)?;
         self.exchange.apply(&MarketEvent::Quote { symbol: self.symbol, quote })?;
@@ -409,6 +416,21 @@ impl<'m> Desk<'m> {
         held.is_some_and(|position| rests && (self.beyond_stop_at.is_some() || !self.is_stopped(position)))
     }
 
+    /// Notes that a stop is put behind a position which had none: if it had not been seen before, it is with that stop.
+    pub(super) fn is_seen_anew(&mut self, now: Timestamp) {
+        if now <= self.follows_from {
+            self.follows_from = now.after(MINUTE * 2);
+        }
+    }
+
+    /// The minute from which on the stop may follow, if it has to wait for it.
+    pub(super) fn follows_at(&self, now: Timestamp, terms: &Terms<'_>) -> Option<Timestamp> {
+        let position = self.position.as_ref()?;
+        let follows = terms.risk.trailing.break_even_after.is_positive();
+        let is_free = position.adjustments < terms.risk.max_adjustments;
+        (follows && is_free && now < self.follows_from).then_some(self.follows_from)
+    }
+
     /// Whether each share of the position has a stop behind it.
     fn is_stopped(&self, position: &Position) -> bool {
         let stopped: i128 = stops(&self.exchange).map(|order| i128::from(order.remaining().0)).sum();
@@ -431,6 +453,9 @@ impl<'m> Desk<'m> {
         if position.direction.favours(mark, position.best_price) {
             position.best_price = mark;
         }
+        if now < self.follows_from {
+            return None;
+        }
         let stop = trailed_stop(position, mark, &terms.risk.trailing)?;
         if terms.backtest.exits == Exits::Resting {
             let resting = stops(&self.exchange).next().map(|order| order.broker_order_id.clone());
@@ -438,6 +463,7 @@ impl<'m> Desk<'m> {
         }
         position.stop = Some(stop);
         position.adjustments += 1;
+        self.follows_from = now.after(MINUTE * 2);
         Some(stop)
     }
 

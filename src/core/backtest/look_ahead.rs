@@ -93,7 +93,7 @@ impl LookAhead {
         terms: &Terms<'_>,
         make: &MakeStrategies<'_>,
     ) -> Result<Self, BacktestError> {
-        let acts = acts(market, &Terms { strategies: &make(market), ..*terms })?;
+        let acts = acts(market, &Terms { strategies: &make(market), ..*terms }, None)?;
         let longest = market.values().max_by_key(|bars| bars.len());
         let quiet = longest.into_iter().flat_map(|bars| bars.starts().iter().step_by(QUIET_EVERY));
         let mut cuts: Vec<Timestamp> = quiet.map(|start| start.after(MINUTE)).collect();
@@ -130,7 +130,7 @@ impl LookAhead {
         for bars in market.values_mut() {
             bars.truncate(bars.starts().partition_point(|start| start.after(MINUTE) <= cut));
         }
-        let again = acts(market, &Terms { strategies: &make(market), ..*terms })?;
+        let again = acts(market, &Terms { strategies: &make(market), ..*terms }, Some(cut))?;
         let until = |acts: &[Act]| acts.partition_point(|act| act.at <= cut);
         let (with, without) = (self.acts.get(..until(&self.acts)), again.get(..until(&again)));
         let (with, without) = (with.unwrap_or_default(), without.unwrap_or_default());

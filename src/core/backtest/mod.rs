@@ -178,14 +178,19 @@ pub struct BacktestError {
 /// If an amount overflows.
 pub fn run(market: &BTreeMap<Symbol, BarColumns>, terms: &Terms<'_>, pace: Pace) -> Result<Outcome, BacktestError> {
     let mut account = Account::new(terms.exchange.starting_cash);
-    live(market, terms, pace, &mut account)?;
+    live(market, terms, pace, None, &mut account)?;
     Ok(account.finish(market.values().map(BarColumns::len).sum()))
 }
 
-/// Trades the strategies over the market's bars, and tells everything that was done of its own accord, in order.
-fn acts(market: &BTreeMap<Symbol, BarColumns>, terms: &Terms<'_>) -> Result<Vec<Act>, BacktestError> {
+/// Trades the strategies over the market's bars, and tells everything that was done of its own accord, in order. What the
+/// last bars leave is lived `until` then, if they end before.
+fn acts(
+    market: &BTreeMap<Symbol, BarColumns>,
+    terms: &Terms<'_>,
+    until: Option<Timestamp>,
+) -> Result<Vec<Act>, BacktestError> {
     let mut account = Account::with_journal(terms.exchange.starting_cash);
-    live(market, terms, Pace::Skipping, &mut account)?;
+    live(market, terms, Pace::Skipping, until, &mut account)?;
     Ok(account.journal.unwrap_or_default())
 }
 
@@ -193,11 +198,13 @@ fn live<'m>(
     market: &'m BTreeMap<Symbol, BarColumns>,
     terms: &Terms<'m>,
     pace: Pace,
+    until: Option<Timestamp>,
     account: &mut Account<'m>,
 ) -> Result<(), BacktestError> {
     let mut desks: Vec<Desk<'_>> =
         (0..).zip(market).map(|(place, (symbol, bars))| Desk::new(place, *symbol, bars, terms)).collect();
     let ended = market.values().filter_map(|bars| bars.starts().last()).max().map(|last| last.after(MINUTE));
+    let ended = ended.max(until);
     for session in sessions(market, terms) {
         Day::new(session, terms, pace, account, &mut desks, ended.unwrap_or(session.close)).live()?;
     }
