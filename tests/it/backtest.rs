@@ -327,7 +327,7 @@ fn the_equity_of_a_back_test_is_what_its_statistics_read() {
     let equity = std::fs::read_to_string(desk.path().join("equity.csv")).unwrap();
     assert_eq!(equity.lines().nth(1), Some("2026-11-19,100000.00"), "what it began with, on the day before");
     assert_eq!(equity.lines().count(), 2 + SESSIONS.len());
-    let stats = desk.trade(&["report", "stats", "equity.csv", "--trades", "trades.csv"]);
+    let stats = desk.trade(&["report", "stats", "equity.csv", "--trades", "trades.csv", "--json"]);
     assert_eq!(stats.code, 0, "{}", stats.err);
     let stats: serde_json::Value = serde_json::from_str(&stats.out).unwrap();
     let total = stats["total_return"].as_f64().unwrap();
