@@ -123,7 +123,7 @@ impl Settings {
         if self.execution.broker != BrokerKind::Paper || self.execution.paper.allow_short {
             return Vec::new();
         }
-        let refused = |name: &str, directions: Directions| {
+        self.problems_of_enabled(|name, directions, _| {
             directions.allow(Direction::Short).then(|| {
                 let directions = directions.as_str();
                 let message = format!(
@@ -132,29 +132,33 @@ impl Settings {
                 );
                 (format!("strategies.{name}.direction"), message)
             })
-        };
-        let scripts = self.strategies.scripts.iter().filter(|(_, script)| script.enabled);
-        let of_script =
-            |(name, script): (&String, &ScriptSettings)| refused(&format!("scripts.{name}"), script.direction);
-        let built_in = strategies(&self.strategies);
-        let built_in = built_in.iter().filter_map(|strategy| refused(strategy.name(), strategy.directions()));
-        built_in.chain(scripts.filter_map(of_script)).collect()
+        })
     }
 
     /// Entries that risk would refuse.
     fn problems_of_entries(&self) -> Vec<(String, String)> {
         let most = self.risk.max_entries;
-        let refused = |name: &str, wanted: u32| {
+        self.problems_of_enabled(|name, _, wanted| {
             let message =
                 format!("is {wanted}: expected at most risk.max_entries ({most}), which would refuse the others");
             (wanted > most).then(|| (format!("strategies.{name}.max_entries"), message))
-        };
+        })
+    }
+
+    /// What is wrong with each strategy that is enabled, scripts included: by its name, its directions and its entries.
+    fn problems_of_enabled(
+        &self,
+        problem: impl Fn(&str, Directions, u32) -> Option<(String, String)>,
+    ) -> Vec<(String, String)> {
         let scripts = self.strategies.scripts.iter().filter(|(_, script)| script.enabled);
-        let of_script =
-            |(name, script): (&String, &ScriptSettings)| refused(&format!("scripts.{name}"), script.max_entries);
+        let of_script = |(name, script): (&String, &ScriptSettings)| {
+            problem(&format!("scripts.{name}"), script.direction, script.max_entries)
+        };
         let built_in = strategies(&self.strategies);
-        let built_in = built_in.iter().filter_map(|strategy| refused(strategy.name(), strategy.max_entries()));
-        built_in.chain(scripts.filter_map(of_script)).collect()
+        let of_built_in = built_in
+            .iter()
+            .filter_map(|strategy| problem(strategy.name(), strategy.directions(), strategy.max_entries()));
+        of_built_in.chain(scripts.filter_map(of_script)).collect()
     }
 }
 

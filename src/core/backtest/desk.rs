@@ -301,11 +301,7 @@ impl<'m> Desk<'m> {
         account: &mut Account<'m>,
         terms: &Terms<'_>,
     ) -> Result<bool, MoneyError> {
-        self.cancel_orders(now);
-        let Some(position) = &self.position else { return Ok(true) };
-        let id = ClientOrderId::derive("backtest", "exit", now, 0, 0);
-        let ticket = exit_ticket(self.symbol, position.signed_quantity(), id);
-        self.submit(&ticket, now, account, terms)
+        self.reduce(None, now, account, terms)
     }
 
     /// Takes back what is still to be entered, and puts a stop behind what is held; whether the exchange took it.
@@ -316,10 +312,25 @@ impl<'m> Desk<'m> {
         account: &mut Account<'m>,
         terms: &Terms<'_>,
     ) -> Result<bool, MoneyError> {
+        self.reduce(Some(stop), now, account, terms)
+    }
+
+    /// Takes back what rests, and sends what leaves the position: at the market, or at a stop.
+    fn reduce(
+        &mut self,
+        stop: Option<Price>,
+        now: Timestamp,
+        account: &mut Account<'m>,
+        terms: &Terms<'_>,
+    ) -> Result<bool, MoneyError> {
         self.cancel_orders(now);
         let Some(position) = &self.position else { return Ok(true) };
-        let id = ClientOrderId::derive("backtest", "protect", now, 0, 0);
-        let ticket = protection_ticket(self.symbol, position.signed_quantity(), stop, id);
+        let held = position.signed_quantity();
+        let id = |purpose| ClientOrderId::derive("backtest", purpose, now, 0, 0);
+        let ticket = match stop {
+            None => exit_ticket(self.symbol, held, id("exit")),
+            Some(stop) => protection_ticket(self.symbol, held, stop, id("protect")),
+        };
         self.submit(&ticket, now, account, terms)
     }
 
